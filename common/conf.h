@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The configuration as plain structs, its defaults and limits.  Filled in by
+ * the parser in the parent (which alone knows file names), and piece by piece
+ * from messages in the children.
+ */
+#ifndef COMMON_CONF_H
+#define COMMON_CONF_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define CONF_FILE_DEFAULT "/etc/dotproxy.conf"
+#define CONF_CONTROL_DEFAULT "/run/dotproxy/dotproxy.sock"
+#define CONF_USER_DEFAULT "_dotproxy"
+#define CONF_CA_FILE_DEFAULT "/etc/ssl/certs/ca-certificates.crt"
+
+#define CONF_DNS_PORT 53
+#define CONF_DOT_PORT 853 /* RFC 7858 3.1 */
+
+#define CONF_NAME_MAX 64     /* upstream name with NUL */
+#define CONF_HOST_MAX 254    /* server name with NUL */
+#define CONF_PATH_MAX 1024   /* path of a file with NUL */
+#define CONF_CONTROL_MAX 108 /* sun_path with NUL */
+#define CONF_USER_MAX 33     /* user name with NUL */
+#define CONF_UPSTREAMS_MAX 64
+#define CONF_LISTENS_MAX 64
+#define CONF_ALLOW_MAX 1024
+#define CONF_PINS_MAX 8
+#define CONF_PIN_LEN 32 /* SHA-256 */
+
+/* Limits of the values, both ends included. */
+#define CONF_TIMEOUT_MIN_MS 10u
+#define CONF_TIMEOUT_MAX_MS 3600000u
+#define CONF_QUERY_TIMEOUT_MAX_MS 60000u
+#define CONF_RETRIES_MAX 64u
+#define CONF_POOL_SIZE_MAX 64u
+#define CONF_INFLIGHT_MAX 65536u
+#define CONF_TCP_MAX 65536u
+
+enum conf_policy {
+	POLICY_ROUND_ROBIN,
+	POLICY_RANDOM,
+	POLICY_HISTORICAL,
+	POLICY_AVAILABILITY,
+	POLICY_FAILOVER,
+	POLICY_COUNT
+};
+
+/* One listen line.  At least one of udp and tcp is true. */
+struct conf_listen {
+	struct sockaddr_storage addr; /* AF_INET or AF_INET6, with port */
+	bool udp;
+	bool tcp;
+};
+
+/* An address prefix; host bits are zero. */
+struct conf_prefix {
+	uint8_t family;   /* AF_INET or AF_INET6 */
+	uint8_t len;      /* in bits, <= 32 or <= 128 */
+	uint8_t addr[16]; /* network order, first 4 bytes for AF_INET */
+};
+
+/* The client { } block. */
+struct conf_client {
+	uint32_t tcp_read_timeout_ms;
+	uint32_t tcp_write_timeout_ms;
+	uint32_t max_inflight;
+	uint32_t max_tcp;
+};
+
+#define CONF_CLIENT_DEFAULT                                                \
+	{                                                                  \
+		.tcp_read_timeout_ms = 5000, .tcp_write_timeout_ms = 5000, \
+		.max_inflight = 8192, .max_tcp = 1024                      \
+	}
+
+/* One upstream { } block. */
+struct conf_upstream {
+	char name[CONF_NAME_MAX];
+	struct sockaddr_storage addr; /* with port */
+	char server_name[CONF_HOST_MAX];
+	char ca_file[CONF_PATH_MAX]; /* the parent's; empty in the pool */
+	uint32_t pool_size;
+	uint32_t connect_timeout_ms;
+	uint32_t handshake_timeout_ms;
+	uint32_t read_timeout_ms;
+	uint32_t write_timeout_ms;
+	uint32_t stale_timeout_ms;
+	uint32_t npins;
+	uint8_t pins[CONF_PINS_MAX][CONF_PIN_LEN]; /* SHA-256 of SPKI */
+};
+
+#define CONF_UPSTREAM_DEFAULT                                          \
+	{                                                              \
+		.pool_size = 8, .connect_timeout_ms = 1000,            \
+		.handshake_timeout_ms = 2000, .read_timeout_ms = 5000, \
+		.write_timeout_ms = 5000, .stale_timeout_ms = 10000,   \
+		.ca_file = CONF_CA_FILE_DEFAULT                        \
+	}
+
+struct conf_statsd {
+	bool enabled;
+	struct sockaddr_storage addr;
+	uint32_t sample_ppm; /* sample rate in millionths, 1..1000000 */
+};
+
+/* What the pool needs beside its upstreams, and the listener too. */
+struct conf_forward {
+	enum conf_policy policy;
+	uint32_t retries;
+	uint32_t query_timeout_ms;
+};
+
+#define CONF_FORWARD_DEFAULT                                  \
+	{                                                     \
+		.policy = POLICY_AVAILABILITY, .retries = 16, \
+		.query_timeout_ms = 4000                      \
+	}
+
+/* A whole configuration file.  Owns nothing but itself: free() it. */
+struct conf {
+	char user[CONF_USER_MAX];
+	char control_socket[CONF_CONTROL_MAX];
+	struct conf_forward forward;
+	struct conf_client client;
+	struct conf_statsd statsd;
+	uint32_t nlistens;
+	uint32_t nallow;
+	uint32_t nupstreams;
+	struct conf_listen listens[CONF_LISTENS_MAX];
+	struct conf_prefix allow[CONF_ALLOW_MAX];
+	struct conf_upstream upstreams[CONF_UPSTREAMS_MAX];
+};
+
+#endif

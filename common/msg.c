@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The codecs of the message catalogue, but for the INFO messages, which are
+ * in msg_info.c.  Encoder and decoder of a message stand side by side and name
+ * the same fields in the same order.  A decoder must accept nothing that its
+ * encoder cannot make: every field is checked, every byte consumed.
+ */
+#include "common/msg.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "common/msg_wire.h"
+
+static const char *const type_names[MSG_TYPE_COUNT] = {
+	[MSG_NONE] = "NONE",
+	[MSG_PX_SETUP] = "PX_SETUP",
+	[MSG_PX_CONF_BEGIN] = "PX_CONF_BEGIN",
+	[MSG_PX_CONF_END] = "PX_CONF_END",
+	[MSG_PX_LINK] = "PX_LINK",
+	[MSG_PX_LOG_LEVEL] = "PX_LOG_LEVEL",
+	[MSG_XP_READY] = "XP_READY",
+	[MSG_XP_LOG] = "XP_LOG",
+	[MSG_XP_CONF_DONE] = "XP_CONF_DONE",
+	[MSG_XP_LINK_DOWN] = "XP_LINK_DOWN",
+	[MSG_PL_CLIENT] = "PL_CLIENT",
+	[MSG_PL_LISTEN] = "PL_LISTEN",
+	[MSG_PL_ALLOW] = "PL_ALLOW",
+	[MSG_PL_CONTROL] = "PL_CONTROL",
+	[MSG_PL_UPSTREAM] = "PL_UPSTREAM",
+	[MSG_LP_RELOAD] = "LP_RELOAD",
+	[MSG_LP_LOG_LEVEL] = "LP_LOG_LEVEL",
+	[MSG_LP_PROCESSES] = "LP_PROCESSES",
+	[MSG_LP_CONFIG] = "LP_CONFIG",
+	[MSG_PT_POOL] = "PT_POOL",
+	[MSG_PT_CA] = "PT_CA",
+	[MSG_PT_UPSTREAM] = "PT_UPSTREAM",
+	[MSG_PT_CONNECTED] = "PT_CONNECTED",
+	[MSG_PT_CONNECT_FAILED] = "PT_CONNECT_FAILED",
+	[MSG_TP_CONNECT] = "TP_CONNECT",
+	[MSG_LT_QUERY] = "LT_QUERY",
+	[MSG_LT_SHOW] = "LT_SHOW",
+	[MSG_TL_ANSWER] = "TL_ANSWER",
+	[MSG_TL_FAILED] = "TL_FAILED",
+	[MSG_CL_SHOW] = "CL_SHOW",
+	[MSG_CL_RELOAD] = "CL_RELOAD",
+	[MSG_CL_LOG_LEVEL] = "CL_LOG_LEVEL",
+	[MSG_INFO_COUNTERS] = "INFO_COUNTERS",
+	[MSG_INFO_POOL] = "INFO_POOL",
+	[MSG_INFO_UPSTREAM] = "INFO_UPSTREAM",
+	[MSG_INFO_CONN] = "INFO_CONN",
+	[MSG_INFO_PROCESS] = "INFO_PROCESS",
+	[MSG_INFO_TEXT] = "INFO_TEXT",
+	[MSG_INFO_END] = "INFO_END",
+};
+
+static const char *const cause_names[CAUSE_COUNT] = {
+	[CAUSE_NONE] = "none",
+	[CAUSE_TIMEOUT] = "no answer in time",
+	[CAUSE_NETWORK] = "network error",
+	[CAUSE_TLS] = "TLS handshake failed",
+	[CAUSE_NAME] = "certificate is for another name",
+	[CAUSE_EXPIRED] = "certificate has expired or is not yet valid",
+	[CAUSE_UNTRUSTED] = "certificate is not signed by a trusted CA",
+	[CAUSE_PIN] = "no certificate matches a pin",
+	[CAUSE_PROTOCOL] = "bad answer",
+	[CAUSE_BUSY] = "too many queries",
+	[CAUSE_NOT_REPEATABLE] = "connection lost, not sent again",
+};
+
+static const char *const phase_names[PHASE_COUNT] = {
+	[PHASE_CONNECT] = "connect",
+	[PHASE_HANDSHAKE] = "handshake",
+	[PHASE_VERIFY] = "verify",
+	[PHASE_WRITE] = "write",
+	[PHASE_READ] = "read",
+	[PHASE_TIMEOUT] = "timeout",
+	[PHASE_PROTOCOL] = "protocol",
+};
+
+static const char *
+name_of(const char *const *names, size_t n, size_t i)
+{
+	return i < n && names[i] != NULL ? names[i] : "?";
+}
+
+const char *
+msg_type_name(uint16_t type)
+{
+	return name_of(type_names, MSG_TYPE_COUNT, type);
+}
+
+const char *
+msg_cause_name(uint8_t cause)
+{
+	return name_of(cause_names, CAUSE_COUNT, cause);
+}
+
+const char *
+msg_state_name(uint8_t state)
+{
+	static const char *const names[STATE_COUNT] = { "idle", "up",
+		"connecting", "back-off" };
+
+	return name_of(names, STATE_COUNT, state);
+}
+
+const char *
+msg_phase_name(uint8_t phase)
+{
+	return name_of(phase_names, PHASE_COUNT, phase);
+}
+
+const char *
+msg_conn_state_name(uint8_t state)
+{
+	static const char *const names[CONN_STATE_COUNT] = { "connect",
+		"handshake", "ready", "draining" };
+
+	return name_of(names, CONN_STATE_COUNT, state);
+}
+
+const char *
+msg_role_name(uint8_t role)
+{
+	static const char *const names[ROLE_COUNT] = { "parent", "listener",
+		"pool" };
+
+	return name_of(names, ROLE_COUNT, role);
+}
+
+void
+msg_put_sockaddr(struct wire_writer *w, const struct sockaddr_storage *ss)
+{
+	const struct sockaddr_in *sin = (const struct sockaddr_in *)ss;
+	const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)ss;
+
+	switch (ss->ss_family) {
+	case AF_INET:
+		wire_put_u8(w, 4);
+		wire_put_bytes(w, &sin->sin_addr, 4);
+		wire_put_u16(w, ntohs(sin->sin_port));
+		break;
+	case AF_INET6:
+		wire_put_u8(w, 6);
+		wire_put_bytes(w, &sin6->sin6_addr, 16);
+		wire_put_u16(w, ntohs(sin6->sin6_port));
+		wire_put_u32(w, sin6->sin6_scope_id);
+		break;
+	default:
+		w->error = true;
+	}
+}
+
+void
+msg_get_sockaddr(struct wire_reader *r, struct sockaddr_storage *ss)
+{
+	struct sockaddr_in *sin = (struct sockaddr_in *)ss;
+	struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)ss;
+
+	memset(ss, 0, sizeof(*ss));
+	switch (wire_get_u8(r)) {
+	case 4:
+		sin->sin_family = AF_INET;
+		wire_get_copy(r, &sin->sin_addr, 4);
+		sin->sin_port = htons(wire_get_u16(r));
+		break;
+	case 6:
+		sin6->sin6_family = AF_INET6;
+		wire_get_copy(r, &sin6->sin6_addr, 16);
+		sin6->sin6_port = htons(wire_get_u16(r));
+		sin6->sin6_scope_id = wire_get_u32(r);
+		break;
+	default:
+		r->error = true;
+	}
+}
+
+void
+msg_put_bool(struct wire_writer *w, bool v)
+{
+	wire_put_u8(w, v ? 1 : 0);
+}
+
+bool
+msg_get_bool(struct wire_reader *r)
+{
+	uint8_t v = wire_get_u8(r);
+
+	if (v > 1)
+		r->error = true;
+	return v == 1;
+}
+
+bool
+msg_send_query(struct imsg_chan *ch, uint64_t handle, uint32_t left_ms,
+    const uint8_t *wire, size_t len)
+{
+	struct wire_writer w;
+
+	if (len < DNS_HDR_LEN || len > DNS_MSG_MAX ||
+	    !imsg_begin(ch, &w, 4 + len))
+		return false;
+	wire_put_u32(&w, left_ms);
+	wire_put_bytes(&w, wire, len);
+	return imsg_commit(ch, &w, MSG_LT_QUERY, handle, -1);
+}
+
+void
+msg_read_query(
+    const struct imsg *m, uint32_t *left_ms, const uint8_t **wire, size_t *len)
+{
+	*left_ms = wire_load_u32(m->data);
+	*wire = m->data + 4;
+	*len = m->len - 4;
+}
+
+bool
+msg_send_answer(
+    struct imsg_chan *ch, uint64_t handle, const uint8_t *wire, size_t len)
+{
+	struct wire_writer w;
+
+	if (len < DNS_HDR_LEN || len > DNS_MSG_MAX || !imsg_begin(ch, &w, len))
+		return false;
+	wire_put_bytes(&w, wire, len);
+	return imsg_commit(ch, &w, MSG_TL_ANSWER, handle, -1);
+}
+
+bool
+msg_send_u8(struct imsg_chan *ch, uint16_t type, uint64_t id, uint8_t v)
+{
+	struct wire_writer w;
+
+	if (!imsg_begin(ch, &w, 1))
+		return false;
+	wire_put_u8(&w, v);
+	return imsg_commit(ch, &w, type, id, -1);
+}
+
+int
+msg_read_u8(const struct imsg *m, uint8_t *v, uint8_t limit)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, m->data, m->len);
+	*v = wire_get_u8(&r);
+	return wire_done(&r) && *v < limit ? 0 : -1;
+}
+
+bool
+msg_send_u32(struct imsg_chan *ch, uint16_t type, uint64_t id, uint32_t v)
+{
+	struct wire_writer w;
+
+	if (!imsg_begin(ch, &w, 4))
+		return false;
+	wire_put_u32(&w, v);
+	return imsg_commit(ch, &w, type, id, -1);
+}
+
+int
+msg_read_u32(const struct imsg *m, uint32_t *v)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, m->data, m->len);
+	*v = wire_get_u32(&r);
+	return wire_done(&r) ? 0 : -1;
+}
+
+bool
+msg_send_setup(struct imsg_chan *ch, const struct msg_setup *s)
+{
+	struct wire_writer w;
+
+	if (!imsg_begin(ch, &w, 64))
+		return false;
+	wire_put_u32(&w, s->uid);
+	wire_put_u32(&w, s->gid);
+	wire_put_u32(&w, s->nofile);
+	msg_put_bool(&w, s->confine);
+	wire_put_u8(&w, s->log_level);
+	return imsg_commit(ch, &w, MSG_PX_SETUP, 0, -1);
+}
+
+int
+msg_read_setup(const struct imsg *m, struct msg_setup *s)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, m->data, m->len);
+	s->uid = wire_get_u32(&r);
+	s->gid = wire_get_u32(&r);
+	s->nofile = wire_get_u32(&r);
+	s->confine = msg_get_bool(&r);
+	s->log_level = wire_get_u8(&r);
+	return wire_done(&r) && s->log_level < LOG_LEVEL_COUNT ? 0 : -1;
+}
+
+bool
+msg_send_log(struct imsg_chan *ch, uint8_t level, const char *line)
+{
+	struct wire_writer w;
+	size_t len = strnlen(line, LOG_LINE_MAX - 1);
+
+	if (!imsg_begin(ch, &w, 3 + len))
+		return false;
+	wire_put_u8(&w, level);
+	wire_put_u16(&w, (uint16_t)len);
+	wire_put_bytes(&w, line, len);
+	return imsg_commit(ch, &w, MSG_XP_LOG, 0, -1);
+}
+
+int
+msg_read_log(const struct imsg *m, struct msg_log *log)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, m->data, m->len);
+	log->level = wire_get_u8(&r);
+	wire_get_str(&r, log->line, sizeof(log->line));
+	return wire_done(&r) && log->level < LOG_LEVEL_COUNT ? 0 : -1;
+}
+
+bool
+msg_send_result(
+    struct imsg_chan *ch, uint16_t type, uint64_t id, bool ok, const char *text)
+{
+	struct wire_writer w;
+	size_t len = text == NULL ? 0 : strnlen(text, MSG_TEXT_MAX - 1);
+
+	if (!imsg_begin(ch, &w, 3 + len))
+		return false;
+	msg_put_bool(&w, ok);
+	wire_put_u16(&w, (uint16_t)len);
+	wire_put_bytes(&w, text, len);
+	return imsg_commit(ch, &w, type, id, -1);
+}
+
+int
+msg_read_result(const struct imsg *m, struct msg_result *res)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, m->data, m->len);
+	res->ok = msg_get_bool(&r);
+	wire_get_str(&r, res->text, sizeof(res->text));
+	return wire_done(&r) ? 0 : -1;
+}
+
+bool
+msg_send_client(struct imsg_chan *ch, const struct msg_client *c)
+{
+	struct wire_writer w;
+
+	if (!imsg_begin(ch, &w, 20))
+		return false;
+	wire_put_u32(&w, c->client.tcp_read_timeout_ms);
+	wire_put_u32(&w, c->client.tcp_write_timeout_ms);
+	wire_put_u32(&w, c->client.max_inflight);
+	wire_put_u32(&w, c->client.max_tcp);
+	wire_put_u32(&w, c->query_timeout_ms);
+	return imsg_commit(ch, &w, MSG_PL_CLIENT, 0, -1);
+}
+
+int
+msg_read_client(const struct imsg *m, struct msg_client *c)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, m->data, m->len);
+	c->client.tcp_read_timeout_ms = wire_get_u32(&r);
+	c->client.tcp_write_timeout_ms = wire_get_u32(&r);
+	c->client.max_inflight = wire_get_u32(&r);
+	c->client.max_tcp = wire_get_u32(&r);
+	c->query_timeout_ms = wire_get_u32(&r);
+	if (!wire_done(&r) || c->client.max_inflight == 0 ||
+	    c->client.max_inflight > CONF_INFLIGHT_MAX ||
+	    c->client.max_tcp > CONF_TCP_MAX || c->query_timeout_ms == 0 ||
+	    c->query_timeout_ms > CONF_QUERY_TIMEOUT_MAX_MS)
+		return -1;
+	return 0;
+}
+
+bool
+msg_send_listen(struct imsg_chan *ch, const struct msg_listen *l, int fd)
+{
+	struct wire_writer w;
+
+	if (!imsg_begin(ch, &w, 64)) {
+		msg_close_fd(fd);
+		return false;
+	}
+	wire_put_u32(&w, l->id);
+	msg_put_bool(&w, l->tcp);
+	msg_put_sockaddr(&w, &l->addr);
+	return imsg_commit(ch, &w, MSG_PL_LISTEN, 0, fd);
+}
+
+int
+msg_read_listen(const struct imsg *m, struct msg_listen *l)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, m->data, m->len);
+	l->id = wire_get_u32(&r);
+	l->tcp = msg_get_bool(&r);
+	msg_get_sockaddr(&r, &l->addr);
+	return wire_done(&r) ? 0 : -1;
+}
+
+bool
+msg_send_allow(struct imsg_chan *ch, const struct msg_allow *a)
+{
+	struct wire_writer w;
+	uint32_t i;
+
+	if (a->n > MSG_ALLOW_MAX || !imsg_begin(ch, &w, 4 + a->n * 18))
+		return false;
+	wire_put_u32(&w, a->n);
+	for (i = 0; i < a->n; i++) {
+		wire_put_u8(&w, a->prefixes[i].family == AF_INET ? 4 : 6);
+		wire_put_u8(&w, a->prefixes[i].len);
+		wire_put_bytes(&w, a->prefixes[i].addr, 16);
+	}
+	return imsg_commit(ch, &w, MSG_PL_ALLOW, 0, -1);
+}
+
+int
+msg_read_allow(const struct imsg *m, struct msg_allow *a)
+{
+	struct wire_reader r;
+	struct conf_prefix *p;
+	uint8_t version;
+	uint32_t i;
+
+	wire_reader_init(&r, m->data, m->len);
+	a->n = wire_get_u32(&r);
+	if (a->n > MSG_ALLOW_MAX)
+		return -1;
+	for (i = 0; i < a->n; i++) {
+		p = &a->prefixes[i];
+		version = wire_get_u8(&r);
+		p->family = version == 4 ? AF_INET : AF_INET6;
+		p->len = wire_get_u8(&r);
+		wire_get_copy(&r, p->addr, 16);
+		if ((version != 4 && version != 6) ||
+		    p->len > (version == 4 ? 32 : 128))
+			return -1;
+	}
+	return wire_done(&r) ? 0 : -1;
+}
+
+bool
+msg_send_upstream_name(struct imsg_chan *ch, uint64_t index, const char *name)
+{
+	struct wire_writer w;
+
+	if (!imsg_begin(ch, &w, 2 + CONF_NAME_MAX))
+		return false;
+	wire_put_str(&w, name);
+	return imsg_commit(ch, &w, MSG_PL_UPSTREAM, index, -1);
+}
+
+int
+msg_read_upstream_name(const struct imsg *m, char name[CONF_NAME_MAX])
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, m->data, m->len);
+	wire_get_str(&r, name, CONF_NAME_MAX);
+	return wire_done(&r) && m->id < CONF_UPSTREAMS_MAX ? 0 : -1;
+}
+
+bool
+msg_send_pool(struct imsg_chan *ch, const struct msg_pool *p)
+{
+	struct wire_writer w;
+
+	if (!imsg_begin(ch, &w, 13))
+		return false;
+	wire_put_u8(&w, (uint8_t)p->forward.policy);
+	wire_put_u32(&w, p->forward.retries);
+	wire_put_u32(&w, p->forward.query_timeout_ms);
+	wire_put_u32(&w, p->max_inflight);
+	return imsg_commit(ch, &w, MSG_PT_POOL, 0, -1);
+}
+
+int
+msg_read_pool(const struct imsg *m, struct msg_pool *p)
+{
+	struct wire_reader r;
+	uint8_t policy;
+
+	wire_reader_init(&r, m->data, m->len);
+	policy = wire_get_u8(&r);
+	p->forward.retries = wire_get_u32(&r);
+	p->forward.query_timeout_ms = wire_get_u32(&r);
+	p->max_inflight = wire_get_u32(&r);
+	if (!wire_done(&r) || policy >= POLICY_COUNT ||
+	    p->forward.retries > CONF_RETRIES_MAX ||
+	    p->forward.query_timeout_ms == 0 ||
+	    p->forward.query_timeout_ms > CONF_QUERY_TIMEOUT_MAX_MS ||
+	    p->max_inflight == 0 || p->max_inflight > CONF_INFLIGHT_MAX)
+		return -1;
+	p->forward.policy = (enum conf_policy)policy;
+	return 0;
+}
+
+bool
+msg_send_upstream(struct imsg_chan *ch, const struct msg_upstream *u)
+{
+	const struct conf_upstream *c = &u->conf;
+	struct wire_writer w;
+
+	if (c->npins > CONF_PINS_MAX || !imsg_begin(ch, &w, 1024))
+		return false;
+	wire_put_u32(&w, u->id);
+	wire_put_u32(&w, u->ca);
+	wire_put_str(&w, c->name);
+	msg_put_sockaddr(&w, &c->addr);
+	wire_put_str(&w, c->server_name);
+	wire_put_u32(&w, c->pool_size);
+	wire_put_u32(&w, c->connect_timeout_ms);
+	wire_put_u32(&w, c->handshake_timeout_ms);
+	wire_put_u32(&w, c->read_timeout_ms);
+	wire_put_u32(&w, c->write_timeout_ms);
+	wire_put_u32(&w, c->stale_timeout_ms);
+	wire_put_u32(&w, c->npins);
+	wire_put_bytes(&w, c->pins, c->npins * CONF_PIN_LEN);
+	return imsg_commit(ch, &w, MSG_PT_UPSTREAM, 0, -1);
+}
+
+int
+msg_read_upstream(const struct imsg *m, struct msg_upstream *u)
+{
+	struct conf_upstream *c = &u->conf;
+	struct wire_reader r;
+
+	memset(u, 0, sizeof(*u));
+	wire_reader_init(&r, m->data, m->len);
+	u->id = wire_get_u32(&r);
+	u->ca = wire_get_u32(&r);
+	wire_get_str(&r, c->name, sizeof(c->name));
+	msg_get_sockaddr(&r, &c->addr);
+	wire_get_str(&r, c->server_name, sizeof(c->server_name));
+	c->pool_size = wire_get_u32(&r);
+	c->connect_timeout_ms = wire_get_u32(&r);
+	c->handshake_timeout_ms = wire_get_u32(&r);
+	c->read_timeout_ms = wire_get_u32(&r);
+	c->write_timeout_ms = wire_get_u32(&r);
+	c->stale_timeout_ms = wire_get_u32(&r);
+	c->npins = wire_get_u32(&r);
+	if (c->npins > CONF_PINS_MAX)
+		return -1;
+	wire_get_copy(&r, c->pins, c->npins * CONF_PIN_LEN);
+	if (!wire_done(&r) || u->ca >= CONF_UPSTREAMS_MAX ||
+	    c->pool_size == 0 || c->pool_size > CONF_POOL_SIZE_MAX)
+		return -1;
+	return 0;
+}
+
+bool
+msg_send_failed(
+    struct imsg_chan *ch, uint64_t handle, const struct msg_failed *f)
+{
+	struct wire_writer w;
+
+	if (!imsg_begin(ch, &w, 5))
+		return false;
+	wire_put_u8(&w, f->cause);
+	wire_put_u32(&w, f->upstream);
+	return imsg_commit(ch, &w, MSG_TL_FAILED, handle, -1);
+}
+
+int
+msg_read_failed(const struct imsg *m, struct msg_failed *f)
+{
+	struct wire_reader r;
+
+	wire_reader_init(&r, m->data, m->len);
+	f->cause = wire_get_u8(&r);
+	f->upstream = wire_get_u32(&r);
+	if (!wire_done(&r) || f->cause >= CAUSE_COUNT ||
+	    (f->upstream >= CONF_UPSTREAMS_MAX &&
+		f->upstream != MSG_NO_UPSTREAM))
+		return -1;
+	return 0;
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The message catalogue: every message that crosses a channel, with one
+ * encoder and one decoder each.
+ *
+ * The letters say who sends and who receives: P the parent, L the listener,
+ * T the TLS pool, X either child, C a control client (dotproxyctl).  INFO
+ * messages answer a control request; they travel from where the facts are
+ * known (P or T) through L to C, with the same payload all the way.
+ *
+ * msg_send_*() return false if the channel's output buffer has no room (or the
+ * message cannot be encoded): nothing is sent.  msg_read_*() return 0, or -1
+ * if the payload does not decode to the last byte or a value is out of range;
+ * the struct is not to be used then.  Strings in decoded structs are
+ * NUL-terminated, their bytes are anything: escape before printing.
+ */
+#ifndef COMMON_MSG_H
+#define COMMON_MSG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/dns.h"
+#include "common/imsg.h"
+#include "common/log.h"
+#include "common/stats.h"
+
+enum msg_type {
+	MSG_NONE,
+
+	/* Parent to either child. */
+	MSG_PX_SETUP,      /* struct msg_setup; first, before the sandbox */
+	MSG_PX_CONF_BEGIN, /* id = generation: a run of items begins */
+	MSG_PX_CONF_END,   /* id = generation: swap it in */
+	MSG_PX_LINK,       /* + fd: the channel to the sibling */
+	MSG_PX_LOG_LEVEL,  /* u8 */
+	/* Either child to parent. */
+	MSG_XP_READY,     /* confined, in the loop */
+	MSG_XP_LOG,       /* struct msg_log */
+	MSG_XP_CONF_DONE, /* id = generation; struct msg_result */
+	MSG_XP_LINK_DOWN, /* the sibling broke the link; make a new one */
+	/* Parent to listener. */
+	MSG_PL_CLIENT,   /* struct msg_client */
+	MSG_PL_LISTEN,   /* struct msg_listen + fd unless it is known */
+	MSG_PL_ALLOW,    /* struct msg_allow; repeated */
+	MSG_PL_CONTROL,  /* + fd: the listening control socket */
+	MSG_PL_UPSTREAM, /* id = index; string name, for error texts */
+	/* Listener to parent; id = control handle. */
+	MSG_LP_RELOAD,
+	MSG_LP_LOG_LEVEL, /* u8 */
+	MSG_LP_PROCESSES,
+	MSG_LP_CONFIG,
+	/* Parent to pool. */
+	MSG_PT_POOL,           /* struct msg_pool */
+	MSG_PT_CA,             /* id = ca index, + fd of a PEM file to read */
+	MSG_PT_UPSTREAM,       /* struct msg_upstream */
+	MSG_PT_CONNECTED,      /* id = request, + fd of a TCP socket */
+	MSG_PT_CONNECT_FAILED, /* id = request; u32 errno */
+	/* Pool to parent. */
+	MSG_TP_CONNECT, /* id = request; u32 upstream id */
+	/* Listener to pool. */
+	MSG_LT_QUERY, /* id = handle; u32 ms left, DNS message */
+	MSG_LT_SHOW,  /* id = control handle; u8 enum msg_show */
+	/* Pool to listener. */
+	MSG_TL_ANSWER, /* id = handle; DNS message */
+	MSG_TL_FAILED, /* id = handle; struct msg_failed */
+	/* Control client to listener; id is echoed in all replies. */
+	MSG_CL_SHOW, /* u8 enum msg_show */
+	MSG_CL_RELOAD,
+	MSG_CL_LOG_LEVEL, /* u8 */
+	/* The answers to a control request, on the way to C. */
+	MSG_INFO_COUNTERS, /* struct info_counters */
+	MSG_INFO_POOL,     /* struct info_pool */
+	MSG_INFO_UPSTREAM, /* struct info_upstream */
+	MSG_INFO_CONN,     /* struct info_conn; after its upstream */
+	MSG_INFO_PROCESS,  /* struct info_process */
+	MSG_INFO_TEXT,     /* bytes: a piece of text (the configuration) */
+	MSG_INFO_END,      /* struct msg_result: nothing more follows */
+
+	MSG_TYPE_COUNT
+};
+
+_Static_assert(MSG_TYPE_COUNT <= IMSG_TYPES_MAX, "imsg rule tables too small");
+
+/* What to show; also how each of the three daemon processes is asked. */
+enum msg_show {
+	SHOW_SUMMARY,   /* counters of both, pool, upstreams, processes */
+	SHOW_POOL,      /* pool, upstreams and their connections */
+	SHOW_STATS,     /* counters of both, pool, upstreams */
+	SHOW_PROCESSES, /* processes */
+	SHOW_CONFIG,    /* text */
+	SHOW_COUNT
+};
+
+/* Channel sizes: the largest payloads, and the buffers for a batch. */
+#define MSG_TEXT_MAX 4096 /* bytes of one INFO_TEXT, log line, result */
+#define MSG_ALLOW_MAX 64  /* prefixes of one PL_ALLOW */
+#define MSG_QUERY_MIN (4 + DNS_HDR_LEN)
+#define MSG_QUERY_MAX (4 + DNS_MSG_MAX)
+#define MSG_INFO_MAX 8192            /* no INFO payload is longer */
+#define MSG_LINK_BUF (1024 * 1024)   /* listener <-> pool, each way */
+#define MSG_PARENT_BUF (256 * 1024)  /* parent <-> child, each way */
+#define MSG_CONTROL_BUF (256 * 1024) /* listener -> control client */
+
+/*
+ * A child's descriptor of its channel to the parent; the same for both, set
+ * up before exec.
+ */
+#define MSG_PARENT_FD 3
+
+struct msg_setup {
+	uint32_t uid; /* to become, with gid; only if confine */
+	uint32_t gid;
+	uint32_t nofile; /* RLIMIT_NOFILE */
+	bool confine;    /* started as root: uid change, chroot and all */
+	uint8_t log_level;
+};
+
+struct msg_log {
+	uint8_t level;
+	char line[LOG_LINE_MAX];
+};
+
+struct msg_result {
+	bool ok;
+	char text[MSG_TEXT_MAX]; /* why not; or empty */
+};
+
+struct msg_client {
+	struct conf_client client;
+	uint32_t query_timeout_ms;
+};
+
+/*
+ * A listening socket.  id is given by the parent when it binds and stays the
+ * same over reloads: a child that has it already gets no descriptor again.
+ */
+struct msg_listen {
+	uint32_t id;
+	bool tcp; /* else udp */
+	struct sockaddr_storage addr;
+};
+
+struct msg_allow {
+	uint32_t n;
+	struct conf_prefix prefixes[MSG_ALLOW_MAX];
+};
+
+struct msg_pool {
+	struct conf_forward forward;
+	uint32_t max_inflight;
+};
+
+/*
+ * id is given by the parent and stays the same over reloads as long as
+ * address, names, CA and pins do: then its connections are kept.
+ */
+struct msg_upstream {
+	uint32_t id;
+	uint32_t ca; /* index of a PT_CA earlier in the run */
+	struct conf_upstream conf;
+};
+
+/* Why a query got no answer; numbers are on the wire. */
+enum msg_cause {
+	CAUSE_NONE,
+	CAUSE_TIMEOUT,        /* no answer in time */
+	CAUSE_NETWORK,        /* connect failed, or connection lost */
+	CAUSE_TLS,            /* handshake failed */
+	CAUSE_NAME,           /* certificate is for another name */
+	CAUSE_EXPIRED,        /* certificate not valid now (or clock wrong) */
+	CAUSE_UNTRUSTED,      /* certificate not signed by a CA we know */
+	CAUSE_PIN,            /* no certificate of the chain matches a pin */
+	CAUSE_PROTOCOL,       /* upstream sent what is no answer */
+	CAUSE_BUSY,           /* no room */
+	CAUSE_NOT_REPEATABLE, /* lost, and may not be sent twice */
+	CAUSE_COUNT
+};
+
+#define MSG_NO_UPSTREAM UINT32_MAX
+
+struct msg_failed {
+	uint8_t cause;     /* enum msg_cause */
+	uint32_t upstream; /* index in the configuration, or none */
+};
+
+enum info_source { SOURCE_LISTENER, SOURCE_POOL, SOURCE_COUNT };
+
+#define INFO_COUNTERS_MAX 64
+
+struct info_counters {
+	uint8_t source; /* enum info_source */
+	uint64_t uptime_ms;
+	uint32_t n; /* LSTAT_COUNT or TSTAT_COUNT if of the same version */
+	uint64_t values[INFO_COUNTERS_MAX];
+};
+
+struct info_pool {
+	uint8_t policy; /* enum conf_policy */
+	uint32_t nupstreams;
+	uint32_t inflight;
+	uint32_t parked; /* queries waiting for any upstream to come back */
+	uint32_t max_inflight;
+};
+
+enum info_state {
+	STATE_IDLE,       /* not needed yet: no connection, no failure */
+	STATE_UP,         /* a connection stands, or the last try succeeded */
+	STATE_CONNECTING, /* first connection under way */
+	STATE_BACKOFF,    /* failed; not before backoff_left_ms */
+	STATE_COUNT
+};
+
+/* What went wrong with a connection, by phase: counters of failures. */
+enum info_phase {
+	PHASE_CONNECT,   /* TCP, with time-outs */
+	PHASE_HANDSHAKE, /* TLS, with time-outs */
+	PHASE_VERIFY,    /* chain, expiry, name, pin */
+	PHASE_WRITE,
+	PHASE_READ,     /* connection lost with queries on it */
+	PHASE_TIMEOUT,  /* no answer within read timeout */
+	PHASE_PROTOCOL, /* bad frame, unknown ID, wrong question */
+	PHASE_COUNT
+};
+
+struct info_upstream {
+	uint32_t index;
+	char name[CONF_NAME_MAX];
+	char server_name[CONF_HOST_MAX];
+	struct sockaddr_storage addr;
+	uint8_t state;      /* enum info_state */
+	uint8_t last_cause; /* enum msg_cause of the last failure */
+	uint32_t backoff_left_ms;
+	uint32_t pool_size;
+	uint32_t open;       /* authenticated connections */
+	uint32_t idle;       /* of these, with nothing in flight */
+	uint32_t connecting; /* TCP or TLS under way */
+	uint32_t inflight;   /* queries on connections */
+	uint32_t waiting;    /* queries waiting for a connection */
+	uint64_t queries;    /* given to a connection */
+	uint64_t answers;
+	uint64_t opened; /* connections authenticated */
+	uint64_t resumed;
+	uint64_t closed_by_peer; /* while idle */
+	uint64_t retries;        /* queries that went elsewhere from here */
+	uint64_t failures[PHASE_COUNT];
+	uint64_t latency_mean_us; /* query written to answer read */
+	uint64_t latency_p50_us;
+	uint64_t latency_p99_us;
+	uint64_t connect_p50_us;
+	uint64_t handshake_p50_us;
+};
+
+enum info_conn_state {
+	CONN_STATE_CONNECT,
+	CONN_STATE_HANDSHAKE,
+	CONN_STATE_READY,
+	CONN_STATE_DRAINING, /* takes no more queries */
+	CONN_STATE_COUNT
+};
+
+struct info_conn {
+	uint32_t upstream; /* index */
+	uint8_t state;     /* enum info_conn_state */
+	bool resumed;
+	uint64_t age_ms;
+	uint64_t idle_ms; /* since the last query or answer */
+	uint32_t inflight;
+	uint64_t served;
+	char version[16]; /* "TLSv1.3" */
+	char cipher[64];
+};
+
+enum info_role { ROLE_PARENT, ROLE_LISTENER, ROLE_POOL, ROLE_COUNT };
+
+struct info_process {
+	uint8_t role;
+	uint32_t pid; /* 0 while it is not running */
+	uint64_t uptime_ms;
+	uint64_t restarts;
+	char last_death[128]; /* "killed by signal 9"; empty if none */
+};
+
+/* --- names for people, and their number; "?" if out of range --- */
+
+const char *msg_type_name(uint16_t type);  /* "TL_ANSWER" */
+const char *msg_cause_name(uint8_t cause); /* "no answer in time" */
+const char *msg_state_name(uint8_t state); /* "up" */
+const char *msg_phase_name(uint8_t phase); /* "handshake" */
+const char *msg_conn_state_name(uint8_t state);
+const char *msg_role_name(uint8_t role);
+
+/* --- the fast path: no struct between the buffer and the wire --- */
+
+/*
+ * Queues a query for the pool, which has left_ms to answer it.  len is within
+ * DNS_HDR_LEN..DNS_MSG_MAX.
+ */
+bool msg_send_query(struct imsg_chan *, uint64_t handle, uint32_t left_ms,
+    const uint8_t *wire, size_t len);
+
+/* Splits a LT_QUERY whose size the rule has checked. */
+void msg_read_query(
+    const struct imsg *, uint32_t *left_ms, const uint8_t **wire, size_t *len);
+
+/* Queues an answer for the listener; its ID bytes mean nothing. */
+bool msg_send_answer(
+    struct imsg_chan *, uint64_t handle, const uint8_t *wire, size_t len);
+
+/* A TL_ANSWER is m->data, m->len itself. */
+
+/* --- single numbers --- */
+
+bool msg_send_u8(struct imsg_chan *, uint16_t type, uint64_t id, uint8_t);
+int msg_read_u8(const struct imsg *, uint8_t *, uint8_t limit); /* < limit */
+bool msg_send_u32(struct imsg_chan *, uint16_t type, uint64_t id, uint32_t);
+int msg_read_u32(const struct imsg *, uint32_t *);
+
+/* --- records --- */
+
+bool msg_send_setup(struct imsg_chan *, const struct msg_setup *);
+int msg_read_setup(const struct imsg *, struct msg_setup *);
+bool msg_send_log(struct imsg_chan *, uint8_t level, const char *line);
+int msg_read_log(const struct imsg *, struct msg_log *);
+/* XP_CONF_DONE and INFO_END; text may be NULL and is cut to fit. */
+bool msg_send_result(
+    struct imsg_chan *, uint16_t type, uint64_t id, bool ok, const char *text);
+int msg_read_result(const struct imsg *, struct msg_result *);
+bool msg_send_client(struct imsg_chan *, const struct msg_client *);
+int msg_read_client(const struct imsg *, struct msg_client *);
+/* fd is consumed; -1 if the child knows the socket already. */
+bool msg_send_listen(struct imsg_chan *, const struct msg_listen *, int fd);
+int msg_read_listen(const struct imsg *, struct msg_listen *);
+bool msg_send_allow(struct imsg_chan *, const struct msg_allow *);
+int msg_read_allow(const struct imsg *, struct msg_allow *);
+bool msg_send_upstream_name(struct imsg_chan *, uint64_t index, const char *);
+int msg_read_upstream_name(const struct imsg *, char name[CONF_NAME_MAX]);
+bool msg_send_pool(struct imsg_chan *, const struct msg_pool *);
+int msg_read_pool(const struct imsg *, struct msg_pool *);
+/* Does not carry ca_file. */
+bool msg_send_upstream(struct imsg_chan *, const struct msg_upstream *);
+int msg_read_upstream(const struct imsg *, struct msg_upstream *);
+bool msg_send_failed(
+    struct imsg_chan *, uint64_t handle, const struct msg_failed *);
+int msg_read_failed(const struct imsg *, struct msg_failed *);
+
+/* --- answers to control requests; id is the control handle --- */
+
+bool msg_send_info_counters(
+    struct imsg_chan *, uint64_t id, const struct info_counters *);
+int msg_read_info_counters(const struct imsg *, struct info_counters *);
+bool msg_send_info_pool(
+    struct imsg_chan *, uint64_t id, const struct info_pool *);
+int msg_read_info_pool(const struct imsg *, struct info_pool *);
+bool msg_send_info_upstream(
+    struct imsg_chan *, uint64_t id, const struct info_upstream *);
+int msg_read_info_upstream(const struct imsg *, struct info_upstream *);
+bool msg_send_info_conn(
+    struct imsg_chan *, uint64_t id, const struct info_conn *);
+int msg_read_info_conn(const struct imsg *, struct info_conn *);
+bool msg_send_info_process(
+    struct imsg_chan *, uint64_t id, const struct info_process *);
+int msg_read_info_process(const struct imsg *, struct info_process *);
+/* At most MSG_TEXT_MAX bytes. */
+bool msg_send_info_text(
+    struct imsg_chan *, uint64_t id, const char *text, size_t len);
+
+/*
+ * Passes an INFO message on unchanged under another id: what the listener
+ * does for the control client that asked.
+ */
+bool msg_relay(struct imsg_chan *, const struct imsg *, uint64_t id);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The counters of the two children, by name.  One list each, so that the
+ * process that counts, the message that carries and the tool that prints
+ * cannot disagree.  Names are what `dotproxyctl show stats` prints.
+ */
+#ifndef COMMON_STATS_H
+#define COMMON_STATS_H
+
+#include <stdint.h>
+
+/*
+ * Every query received ends in exactly one of answered, failed (answered
+ * SERVFAIL by us), refused, dropped or abandoned:
+ *   queries_udp + queries_tcp == answered + failed + refused + dropped +
+ *       abandoned + in_flight
+ * where failed, refused and dropped are the sums of their causes.
+ */
+#define LISTENER_COUNTERS(X)                                            \
+	X(queries_udp, "queries received over UDP")                     \
+	X(queries_tcp, "queries received over TCP")                     \
+	X(in_flight, "queries waiting for an answer (gauge)")           \
+	X(answered, "answers of an upstream sent back")                 \
+	X(truncated, "of these, truncated to the client's limit")       \
+	X(failed_timeout, "SERVFAIL: no answer in time")                \
+	X(failed_network, "SERVFAIL: network error")                    \
+	X(failed_tls, "SERVFAIL: TLS or certificate error")             \
+	X(failed_busy, "SERVFAIL: table full or pool congested")        \
+	X(failed_not_ready, "SERVFAIL: pool process not there")         \
+	X(failed_other, "SERVFAIL: any other cause")                    \
+	X(refused_acl, "REFUSED: client not allowed")                   \
+	X(refused_unsupported, "NOTIMP or REFUSED: not forwarded")      \
+	X(dropped_malformed, "dropped: no query, or too short")         \
+	X(dropped_send, "dropped: the answer could not be sent")        \
+	X(abandoned, "client connection gone before the answer")        \
+	X(stale_answers, "answers for queries no longer waiting")       \
+	X(bad_answers, "answers that do not match their query")         \
+	X(resent, "queries sent again to a new pool process")           \
+	X(tcp_accepted, "TCP connections accepted")                     \
+	X(tcp_open, "TCP connections open (gauge)")                     \
+	X(tcp_refused, "TCP connections closed at once: limit reached") \
+	X(tcp_timeout, "TCP connections closed: idle or too slow")      \
+	X(tcp_error, "TCP connections closed: error or bad framing")
+
+#define POOL_COUNTERS(X)                                                    \
+	X(queries, "queries received from the listener")                    \
+	X(in_flight, "queries held (gauge)")                                \
+	X(answered, "answers passed back")                                  \
+	X(failed_timeout, "given up: deadline")                             \
+	X(failed_network, "given up: network error, retries used up")       \
+	X(failed_tls, "given up: TLS or certificate error")                 \
+	X(failed_busy, "given up: table full")                              \
+	X(failed_other, "given up: may not be sent twice, or malformed")    \
+	X(cancelled, "dropped with the link to the listener")               \
+	X(retries, "queries sent again elsewhere")                          \
+	X(late_answers, "answers that came after their query was given up") \
+	X(connect_requests, "connections asked of the parent")              \
+	X(bytes_sent, "DNS bytes sent to upstreams")                        \
+	X(bytes_received, "DNS bytes received from upstreams")
+
+#define STATS_ENUM_LISTENER(name, text) LSTAT_##name,
+enum listener_counter { LISTENER_COUNTERS(STATS_ENUM_LISTENER) LSTAT_COUNT };
+#undef STATS_ENUM_LISTENER
+
+#define STATS_ENUM_POOL(name, text) TSTAT_##name,
+enum pool_counter { POOL_COUNTERS(STATS_ENUM_POOL) TSTAT_COUNT };
+#undef STATS_ENUM_POOL
+
+#endif

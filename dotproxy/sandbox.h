@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/* Confinement: what each process may still do once it has started. */
+#ifndef DOTPROXY_SANDBOX_H
+#define DOTPROXY_SANDBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The empty, root-owned directory the children change their root to. */
+#ifndef SANDBOX_EMPTY_DIR
+#define SANDBOX_EMPTY_DIR "/run/dotproxy/empty"
+#endif
+
+enum sandbox_role { SANDBOX_PARENT, SANDBOX_LISTENER, SANDBOX_POOL };
+
+struct sandbox_opts {
+	uint32_t uid; /* to become, with gid */
+	uint32_t gid;
+	uint32_t nofile; /* RLIMIT_NOFILE */
+	bool confine;    /* we are root: change user and root directory */
+};
+
+/*
+ * Enters the confinement of a role, for good.  Everything that libraries do
+ * lazily must have been done.  Exits with the reason if a step fails.
+ */
+void sandbox_enter(enum sandbox_role, const struct sandbox_opts *);
+
+#endif
