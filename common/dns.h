@@ -16,8 +16,12 @@
 
 #define DNS_HDR_LEN 12
 #define DNS_MSG_MAX 65535
-#define DNS_UDP_MIN 512          /* RFC 1035 4.2.1 */
-#define DNS_ERROR_REPLY_MAX 4096 /* enough for any dns_error_reply() */
+#define DNS_UDP_MIN 512      /* RFC 1035 4.2.1 */
+#define DNS_OPT_LEN 11       /* an OPT record without options */
+#define DNS_EDE_TEXT_MAX 128 /* bytes of text dns_error_reply() sends */
+
+/* Buffer for dns_error_reply(): any sane question section fits. */
+#define DNS_ERROR_REPLY_MAX 4096
 
 enum dns_opcode {
 	DNS_OPCODE_QUERY = 0,
@@ -52,13 +56,16 @@ struct dns_query {
 	uint16_t id;
 	uint8_t opcode;
 	/*
-	 * Bytes of the question section, from offset DNS_HDR_LEN; 0 if there
-	 * is none or it cannot be parsed, and then nothing below is known.
+	 * Bytes of the question section, all questions together, from offset
+	 * DNS_HDR_LEN; 0 if there is none (then the two below are 0, but EDNS
+	 * is known: RFC 7873 5.4 asks for cookies that way) or if it cannot
+	 * be parsed (then nothing is known, has_edns is false).
 	 */
 	size_t question_len;
 	uint16_t qtype; /* of the first question */
 	uint16_t qclass;
-	bool has_edns;     /* there is an OPT record */
+	bool has_edns;     /* there is an OPT record; the first one counts */
+	bool edns_do;      /* its DO bit, which replies repeat: RFC 3225 3 */
 	uint16_t udp_size; /* what the client can take over UDP, >= 512 */
 };
 
@@ -97,7 +104,12 @@ dns_rcode(const uint8_t *msg)
 	return msg[3] & 0x0f;
 }
 
-/* Looks at a message from a client.  On DNS_FORWARD *q is filled in. */
+/*
+ * Looks at a message from a client, once a query and so in one pass: header,
+ * question, and as far as the OPT record.  Whatever has a header and is no
+ * response is to be forwarded; what cannot be parsed of it is left unknown in
+ * *q, which is filled in on DNS_FORWARD only.
+ */
 enum dns_verdict dns_query_parse(
     const uint8_t *msg, size_t len, struct dns_query *q);
 
@@ -122,31 +134,36 @@ dns_may_repeat(const struct dns_query *q)
 /*
  * True if the answer is a response of the same opcode and its question
  * section, if it has one, is the query's: the same number of questions with
- * the same names (in any case), types and classes (RFC 5452 4.2, RFC 7766 7).
- * A query whose question cannot be parsed is matched by any response.  The ID
- * is not compared: that is done where it was made.
+ * the same names (in any case, compressed or not), types and classes (RFC 5452
+ * 4.2, RFC 7766 7).  A query whose question cannot be parsed is matched by any
+ * response of its opcode: somebody has to be able to say FORMERR.  The ID is
+ * not compared: that is done where it was made.
  */
 bool dns_answer_matches(const uint8_t *query, size_t query_len,
     const uint8_t *answer, size_t answer_len);
 
 /*
  * Makes an error reply to a query that dns_query_parse() has passed: header
- * with QR set and opcode, RD and CD copied, the question if it can be parsed,
- * and, if the client sent an OPT record, an OPT with the Extended DNS Error
- * (unless DNS_EDE_NONE).  text may be NULL; it is cut to 128 bytes, and left
- * out, as is the question, rather than exceed cap.  Returns the length; cap
- * is at least DNS_UDP_MIN.
+ * with QR set and opcode, RD and CD copied (and RA with SERVFAIL: recursion is
+ * to be had here, only not now), the question if it can be parsed, and, if the
+ * client sent an OPT record, an OPT with the Extended DNS Error (unless
+ * DNS_EDE_NONE).  text may be NULL; it is cut to DNS_EDE_TEXT_MAX bytes, and
+ * left out, as then is the question, rather than exceed cap.  Only header and
+ * question of the query are read.  Returns the length; cap is at least
+ * DNS_UDP_MIN.
  */
 size_t dns_error_reply(const uint8_t *query, const struct dns_query *q,
     enum dns_rcode rcode, enum dns_ede ede, const char *text, uint8_t *out,
     size_t cap);
 
 /*
- * Makes the truncated form of an answer: its header with TC set, the
- * question, and, if the client sent an OPT record, the answer's own OPT (a
- * bare one if that does not fit).  limit is what the client can take,
- * >= DNS_UDP_MIN, and out has room for that much.  Returns the length, which
- * is at most limit.  The ID stays the answer's.
+ * Makes the truncated form of an answer: its header with TC set, its
+ * question, and, if the client sent an OPT record, the answer's own OPT (with
+ * its options cut off if they do not fit; none if the answer has none).  A
+ * question section that does not fit, which takes several questions, is left
+ * out.  limit is what the client can take, >= DNS_UDP_MIN, and out has room
+ * for that much.  Returns the length, which is at most limit; 0 if the answer
+ * is shorter than a header.  The ID stays the answer's.
  */
 size_t dns_truncate(const uint8_t *answer, size_t answer_len,
     const struct dns_query *q, size_t limit, uint8_t *out);
