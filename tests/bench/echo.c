@@ -11,17 +11,17 @@
 #include "../support/answer.h"
 #include "../support/net.h"
 
-#define BATCH	64
-#define SIZE	4096
+#define BATCH 64
+#define SIZE 4096
 
 struct batch {
-	uint8_t			 in[BATCH][SIZE];
-	uint8_t			 out[BATCH][SIZE];
-	struct sockaddr_storage	 from[BATCH];
-	struct iovec		 iov_in[BATCH];
-	struct iovec		 iov_out[BATCH];
-	struct mmsghdr		 query[BATCH];
-	struct mmsghdr		 answer[BATCH];
+	uint8_t in[BATCH][SIZE];
+	uint8_t out[BATCH][SIZE];
+	struct sockaddr_storage from[BATCH];
+	struct iovec iov_in[BATCH];
+	struct iovec iov_out[BATCH];
+	struct mmsghdr query[BATCH];
+	struct mmsghdr answer[BATCH];
 };
 
 static void

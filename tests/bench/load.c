@@ -13,79 +13,77 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "../support/answer.h"
 #include "../support/net.h"
 #include "measure.h"
 
-#define BATCH		64
-#define QUERY_MAX	300
-#define TIMEOUT_NS	5000000000ULL
-#define SEQ_DIGITS	8
-#define SEQ_AT		(DNS_HEADER + 1)	/* of the number in the name */
-#define CLIENTS_MAX	256
+#define BATCH 64
+#define QUERY_MAX 300
+#define TIMEOUT_NS 5000000000ULL
+#define SEQ_DIGITS 8
+#define SEQ_AT (DNS_HEADER + 1) /* of the number in the name */
+#define CLIENTS_MAX 256
 
 /* One query at a time; its index in the client's slots gives the DNS ID. */
 struct slot {
-	TAILQ_ENTRY(slot)	 entry;		/* in free or in busy */
-	uint64_t		 due_ns;
-	uint32_t		 seq;
-	uint32_t		 lost_seq;	/* the last it gave up */
-	uint16_t		 index;
-	bool			 busy;
+	TAILQ_ENTRY(slot) entry; /* in free or in busy */
+	uint64_t due_ns;
+	uint32_t seq;
+	uint32_t lost_seq; /* the last it gave up */
+	uint16_t index;
+	bool busy;
 };
 
 TAILQ_HEAD(slots, slot);
 
 struct client {
-	int			 fd;
-	uint16_t		 id_mask;
-	struct slot		*slot;
-	struct slots		 free;
-	struct slots		 busy;		/* oldest first */
-	size_t			 nout;		/* messages to send */
-	struct iovec		 iov[BATCH];
-	uint8_t			 msg[BATCH][QUERY_MAX];
-	uint8_t			*out;		/* TCP: bytes to send */
-	size_t			 outlen;
-	uint8_t			 in[2 * (DNS_MESSAGE_MAX + 2)];
-	size_t			 inlen;
+	int fd;
+	uint16_t id_mask;
+	struct slot *slot;
+	struct slots free;
+	struct slots busy; /* oldest first */
+	size_t nout;       /* messages to send */
+	struct iovec iov[BATCH];
+	uint8_t msg[BATCH][QUERY_MAX];
+	uint8_t *out; /* TCP: bytes to send */
+	size_t outlen;
+	uint8_t in[2 * (DNS_MESSAGE_MAX + 2)];
+	size_t inlen;
 };
 
 struct counts {
-	unsigned long	sent;
-	unsigned long	answered;	/* right, and no error */
-	unsigned long	errors;		/* right, but an RCODE */
-	unsigned long	wrong;
-	unsigned long	duplicate;
-	unsigned long	lost;		/* no answer in time */
-	unsigned long	late;		/* answers to those */
-	unsigned long	refused;	/* ICMP, RST and other errors */
-	unsigned long	closed;		/* TCP connections */
+	unsigned long sent;
+	unsigned long answered; /* right, and no error */
+	unsigned long errors;   /* right, but an RCODE */
+	unsigned long wrong;
+	unsigned long duplicate;
+	unsigned long lost;    /* no answer in time */
+	unsigned long late;    /* answers to those */
+	unsigned long refused; /* ICMP, RST and other errors */
+	unsigned long closed;  /* TCP connections */
 };
 
 struct load {
-	struct sockaddr_storage	 addr;
-	socklen_t		 addrlen;
-	bool			 tcp;
-	unsigned long		 total;
-	unsigned long		 outstanding;
-	double			 rate;		/* 0: closed loop */
-	uint64_t		 start_ns;
-	uint64_t		 stop_ns;	/* no query after it */
-	size_t			 nclients;
-	size_t			 per_client;
-	struct client		*client;
-	struct pollfd		 pfd[CLIENTS_MAX];
-	uint16_t		 id[65536];	/* slot to ID: a permutation */
-	uint16_t		 index[65536];	/* and back */
-	uint8_t			 query[QUERY_MAX];
-	size_t			 querylen;
-	struct counts		 n;
-	struct histogram	 latency;
+	struct sockaddr_storage addr;
+	socklen_t addrlen;
+	bool tcp;
+	unsigned long total;
+	unsigned long outstanding;
+	double rate; /* 0: closed loop */
+	uint64_t start_ns;
+	uint64_t stop_ns; /* no query after it */
+	size_t nclients;
+	size_t per_client;
+	struct client *client;
+	struct pollfd pfd[CLIENTS_MAX];
+	uint16_t id[65536];    /* slot to ID: a permutation */
+	uint16_t index[65536]; /* and back */
+	uint8_t query[QUERY_MAX];
+	size_t querylen;
+	struct counts n;
+	struct histogram latency;
 };
 
 /* All queries are this one: a number, a word for this run, a domain. */
@@ -128,13 +126,13 @@ query_write(const struct load *l, const struct client *c, const struct slot *s,
 	memcpy(p, l->query, l->querylen);
 	put16(p, l->id[s->index] ^ c->id_mask);
 	for (i = SEQ_DIGITS - 1; i >= 0; i--, seq >>= 4)
-		p[SEQ_AT + i] = (uint8_t)"0123456789abcdef"[seq & 15];
+		p[SEQ_AT + i] = (uint8_t) "0123456789abcdef"[seq & 15];
 }
 
 /* Returns false if the question is not one of this run's. */
 static bool
-answer_sequence(const struct load *l, const uint8_t *p, size_t len,
-    uint32_t *seq)
+answer_sequence(
+    const struct load *l, const uint8_t *p, size_t len, uint32_t *seq)
 {
 	size_t after = SEQ_AT + SEQ_DIGITS;
 	int i;
@@ -147,8 +145,8 @@ answer_sequence(const struct load *l, const uint8_t *p, size_t len,
 	for (i = 0; i < SEQ_DIGITS; i++) {
 		uint8_t ch = p[SEQ_AT + i];
 
-		*seq = *seq << 4 | (uint32_t)(ch <= '9' ? ch - '0' :
-		    ch - 'a' + 10);
+		*seq = *seq << 4 |
+		       (uint32_t)(ch <= '9' ? ch - '0' : ch - 'a' + 10);
 	}
 	return true;
 }
@@ -217,8 +215,8 @@ client_connect(struct load *l, struct client *c)
 		err(1, "socket");
 	net_receive_buffer(c->fd);
 	if (l->tcp)
-		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on,
-		    sizeof(on));
+		(void)setsockopt(
+		    c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(c->fd, (struct sockaddr *)&l->addr, l->addrlen) == -1) {
 		if (errno != ECONNREFUSED)
 			err(1, "connect");
@@ -281,7 +279,7 @@ client_flush_udp(struct load *l, struct client *c)
 		m[i].msg_hdr.msg_iov = &c->iov[i];
 		m[i].msg_hdr.msg_iovlen = 1;
 	}
-	for (done = 0; done < c->nout; ) {
+	for (done = 0; done < c->nout;) {
 		n = sendmmsg(c->fd, m + done, (unsigned)(c->nout - done), 0);
 		if (n >= 0)
 			done += (size_t)n;
@@ -379,7 +377,7 @@ client_read_tcp(struct load *l, struct client *c)
 	c->inlen += (size_t)n;
 	now = clock_ns();
 	while (c->inlen - at >= 2 &&
-	    (len = get16(c->in + at)) <= c->inlen - at - 2) {
+	       (len = get16(c->in + at)) <= c->inlen - at - 2) {
 		answer_handle(l, c, c->in + at + 2, len, now);
 		at += 2 + len;
 	}
@@ -397,7 +395,7 @@ load_expire(struct load *l, uint64_t now)
 
 	for (i = 0; i < l->nclients; i++) {
 		while ((s = TAILQ_FIRST(&l->client[i].busy)) != NULL &&
-		    now > s->due_ns + TIMEOUT_NS) {
+		       now > s->due_ns + TIMEOUT_NS) {
 			l->n.lost++;
 			s->lost_seq = s->seq;
 			slot_release(&l->client[i], s);
@@ -456,10 +454,7 @@ load_wait(struct load *l, uint64_t now)
 	for (i = 0; i < l->nclients; i++) {
 		if ((l->pfd[i].revents & ~POLLOUT) == 0)
 			continue;
-		if (l->tcp)
-			client_read_tcp(l, &l->client[i]);
-		else
-			client_read_udp(l, &l->client[i]);
+		(l->tcp ? client_read_tcp : client_read_udp)(l, &l->client[i]);
 	}
 }
 
@@ -520,24 +515,30 @@ report(const struct load *l, double seconds, uint64_t cpu_ns, bool json)
 	double done = (double)h->total;
 	double per_query = done > 0 ? (double)cpu_ns / done : 0;
 
-	printf(json ? "{\"sent\":%lu,\"answered\":%lu,\"errors\":%lu,"
-	    "\"wrong\":%lu,\"duplicate\":%lu,\"lost\":%lu,\"late\":%lu,"
-	    "\"refused\":%lu,\"closed\":%lu,\"seconds\":%.3f,\"qps\":%.0f,"
-	    "\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,"
-	    "\"p999_us\":%.1f,\"cpu_ns_per_query\":%.0f}\n" :
-	    "sent %lu answered %lu errors %lu wrong %lu duplicate %lu lost %lu "
-	    "late %lu refused %lu closed %lu\nseconds %.3f queries/s %.0f\n"
-	    "latency us: p50 %.1f p90 %.1f p99 %.1f p99.9 %.1f\n"
-	    "CPU ns/query %.0f\n", n->sent, n->answered, n->errors, n->wrong,
-	    n->duplicate, n->lost, n->late, n->refused, n->closed, seconds,
-	    done / seconds, histogram_us(h, 0.5), histogram_us(h, 0.9),
-	    histogram_us(h, 0.99), histogram_us(h, 0.999), per_query);
+	printf(
+	    json ? "{\"sent\":%lu,\"answered\":%lu,\"errors\":%lu,"
+		   "\"wrong\":%lu,\"duplicate\":%lu,\"lost\":%lu,\"late\":%lu,"
+		   "\"refused\":%lu,\"closed\":%lu,\"seconds\":%.3f,\"qps\":%."
+		   "0f,"
+		   "\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,"
+		   "\"p999_us\":%.1f,\"cpu_ns_per_query\":%.0f}\n"
+		 : "sent %lu answered %lu errors %lu wrong %lu duplicate %lu "
+		   "lost %lu "
+		   "late %lu refused %lu closed %lu\nseconds %.3f queries/s "
+		   "%.0f\n"
+		   "latency us: p50 %.1f p90 %.1f p99 %.1f p99.9 %.1f\n"
+		   "CPU ns/query %.0f\n",
+	    n->sent, n->answered, n->errors, n->wrong, n->duplicate, n->lost,
+	    n->late, n->refused, n->closed, seconds, done / seconds,
+	    histogram_us(h, 0.5), histogram_us(h, 0.9), histogram_us(h, 0.99),
+	    histogram_us(h, 0.999), per_query);
 }
 
 static void
 usage(void)
 {
-	errx(2, "usage: load [-jt] [-c clients] [-d domain] [-n queries] "
+	errx(2,
+	    "usage: load [-jt] [-c clients] [-d domain] [-n queries] "
 	    "[-P pid,...]\n[-p port] [-q outstanding] [-r rate] [-s address] "
 	    "[-T seconds]");
 }
@@ -591,5 +592,7 @@ main(int argc, char **argv)
 	report(&l, (double)(clock_ns() - l.start_ns) / NS,
 	    processes_cpu_ns(pids) - cpu_ns, json);
 	return l.n.answered == l.n.sent && l.n.wrong == 0 &&
-	    l.n.duplicate == 0 && l.n.refused == 0 ? 0 : 1;
+		       l.n.duplicate == 0 && l.n.refused == 0
+		   ? 0
+		   : 1;
 }

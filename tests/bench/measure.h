@@ -10,13 +10,13 @@
 #include <string.h>
 #include <time.h>
 
-#define NS		1000000000ULL
-#define HISTOGRAM_BITS	6
+#define NS 1000000000ULL
+#define HISTOGRAM_BITS 6
 
 /* Buckets are a 64th of a power of two wide. */
 struct histogram {
-	unsigned long	total;
-	unsigned long	bucket[64 << HISTOGRAM_BITS];
+	unsigned long total;
+	unsigned long bucket[64 << HISTOGRAM_BITS];
 };
 
 static inline uint64_t

@@ -12,23 +12,18 @@
 #include <stdint.h>
 #include <string.h>
 
-#define DNS_HEADER	12
-#define DNS_OPT_SIZE	11	/* an OPT record without options */
-#define DNS_RR_SIZE	12	/* a record's head, its name a pointer */
-#define DNS_MESSAGE_MAX	65535
+#define DNS_HEADER 12
+#define DNS_OPT_SIZE 11 /* an OPT record without options */
+#define DNS_RR_SIZE 12  /* a record's head, its name a pointer */
+#define DNS_MESSAGE_MAX 65535
 
-enum dns_type {
-	TYPE_A = 1,
-	TYPE_TXT = 16,
-	TYPE_AAAA = 28,
-	TYPE_OPT = 41
-};
+enum dns_type { TYPE_A = 1, TYPE_TXT = 16, TYPE_AAAA = 28, TYPE_OPT = 41 };
 
 struct question {
-	const uint8_t	*name;
-	size_t		 namelen;	/* with the root label */
-	uint16_t	 type;
-	uint16_t	 class;
+	const uint8_t *name;
+	size_t namelen; /* with the root label */
+	uint16_t type;
+	uint16_t class;
 };
 
 static inline uint16_t
@@ -55,12 +50,10 @@ put32(uint8_t *p, uint32_t v)
 static inline uint32_t
 name_crc(const uint8_t *name, size_t len)
 {
-	static const uint32_t nibble[16] = {
-		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
-		0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-		0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c
-	};
+	static const uint32_t nibble[16] = { 0x00000000, 0x1db71064, 0x3b6e20c8,
+		0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0,
+		0x86d3d2d4, 0xa00ae278, 0xbdbdf21c };
 	uint32_t crc = 0xffffffff;
 	size_t i;
 	uint8_t ch;
@@ -169,7 +162,8 @@ record_put_name_text(uint8_t *p, const struct question *q)
 	text = p;
 	if (n > 0)
 		memcpy(text, q->name + 1, n);
-	for (at = q->name[0]; n > 0 && at < n; at += (size_t)q->name[at + 1] + 1)
+	for (at = q->name[0]; n > 0 && at < n;
+	     at += (size_t)q->name[at + 1] + 1)
 		text[at] = '.';
 	return text + n;
 }

@@ -14,50 +14,66 @@
 
 enum knob {
 	/* These may also stand as a label in the name of a query. */
-	K_CLOSE,	/* close instead of answering */
-	K_DELAY,	/* answer after N ms */
-	K_DROP,		/* never answer */
-	K_DUP,		/* answer twice */
-	K_ECHO,		/* the query itself with QR set */
-	K_GARBAGE,	/* a frame of noise */
-	K_HALF,		/* half of the answer, then close */
-	K_JITTER,	/* answer after a random time below N ms */
-	K_NOQ,		/* an answer without question */
-	K_RAW,		/* noise which is no TLS record */
-	K_RCODE,	/* answer with RCODE N */
-	K_RST,		/* reset the connection instead of answering */
-	K_SIZE,		/* an answer of N bytes */
-	K_TRUNC,	/* TC set, no records */
+	K_CLOSE,   /* close instead of answering */
+	K_DELAY,   /* answer after N ms */
+	K_DROP,    /* never answer */
+	K_DUP,     /* answer twice */
+	K_ECHO,    /* the query itself with QR set */
+	K_GARBAGE, /* a frame of noise */
+	K_HALF,    /* half of the answer, then close */
+	K_JITTER,  /* answer after a random time below N ms */
+	K_NOQ,     /* an answer without question */
+	K_RAW,     /* noise which is no TLS record */
+	K_RCODE,   /* answer with RCODE N */
+	K_RST,     /* reset the connection instead of answering */
+	K_SIZE,    /* an answer of N bytes */
+	K_TRUNC,   /* TC set, no records */
 	K_WRONGID,
 	K_WRONGQ,
-	K_ZERO,		/* a frame of length zero */
+	K_ZERO, /* a frame of length zero */
 	K_LABELS,
 
 	K_ACCEPT_DELAY = K_LABELS, /* accept after N ms */
-	K_BYTE,		/* one record and one send for each byte */
-	K_CLOSE_AFTER,	/* close after N answers */
-	K_FREEZE,	/* after N queries neither read nor write */
-	K_IDLE,		/* close N ms after the last read */
-	K_NO_NOTIFY,	/* close without close_notify */
-	K_RESET,	/* whatever closes, closes with RST */
-	K_SINGLE,	/* one answer a record */
-	K_STALL,	/* accept, then no handshake */
-	K_TLS12,	/* no TLS 1.3 */
+	K_BYTE,                    /* one record and one send for each byte */
+	K_CLOSE_AFTER,             /* close after N answers */
+	K_FREEZE,                  /* after N queries neither read nor write */
+	K_IDLE,                    /* close N ms after the last read */
+	K_NO_NOTIFY,               /* close without close_notify */
+	K_RESET,                   /* whatever closes, closes with RST */
+	K_SINGLE,                  /* one answer a record */
+	K_STALL,                   /* accept, then no handshake */
+	K_TLS12,                   /* no TLS 1.3 */
 	K_MAX
 };
 
 static const char *const knob_name[K_MAX] = {
-	[K_CLOSE] = "close", [K_DELAY] = "delay", [K_DROP] = "drop",
-	[K_DUP] = "dup", [K_ECHO] = "echo", [K_GARBAGE] = "garbage",
-	[K_HALF] = "half", [K_JITTER] = "jitter", [K_NOQ] = "noq",
-	[K_RAW] = "raw", [K_RCODE] = "rcode", [K_RST] = "rst",
+	[K_CLOSE] = "close",
+	[K_DELAY] = "delay",
+	[K_DROP] = "drop",
+	[K_DUP] = "dup",
+	[K_ECHO] = "echo",
+	[K_GARBAGE] = "garbage",
+	[K_HALF] = "half",
+	[K_JITTER] = "jitter",
+	[K_NOQ] = "noq",
+	[K_RAW] = "raw",
+	[K_RCODE] = "rcode",
+	[K_RST] = "rst",
 	[K_SIZE] = "size",
-	[K_TRUNC] = "trunc", [K_WRONGID] = "wrongid", [K_WRONGQ] = "wrongq",
-	[K_ZERO] = "zero", [K_ACCEPT_DELAY] = "accept-delay",
-	[K_BYTE] = "byte", [K_CLOSE_AFTER] = "close-after",
-	[K_FREEZE] = "freeze-after", [K_IDLE] = "idle",
-	[K_NO_NOTIFY] = "no-notify", [K_RESET] = "reset",
-	[K_SINGLE] = "single", [K_STALL] = "stall", [K_TLS12] = "tls12"
+	[K_TRUNC] = "trunc",
+	[K_WRONGID] = "wrongid",
+	[K_WRONGQ] = "wrongq",
+	[K_ZERO] = "zero",
+	[K_ACCEPT_DELAY] = "accept-delay",
+	[K_BYTE] = "byte",
+	[K_CLOSE_AFTER] = "close-after",
+	[K_FREEZE] = "freeze-after",
+	[K_IDLE] = "idle",
+	[K_NO_NOTIFY] = "no-notify",
+	[K_RESET] = "reset",
+	[K_SINGLE] = "single",
+	[K_STALL] = "stall",
+	[K_TLS12] = "tls12",
 };
 
 /* Takes NAME or NAME=N; returns -1 if there is no such knob. */
@@ -87,13 +103,13 @@ knob_from_label(int *knob, const uint8_t *label, size_t len)
 		if ((label[0] | 0x20) != knob_name[i][0])
 			continue;
 		n = strlen(knob_name[i]);
-		if (len < n || strncasecmp((const char *)label, knob_name[i],
-		    n) != 0)
+		if (len < n ||
+		    strncasecmp((const char *)label, knob_name[i], n) != 0)
 			continue;
 		if (len == n) {
 			knob[i] = 1;
 		} else if (label[n] == '-') {
-			for (value = 0; ++n < len && value < 100000; )
+			for (value = 0; ++n < len && value < 100000;)
 				value = value * 10 + (label[n] & 15);
 			knob[i] = value;
 		}

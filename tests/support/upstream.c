@@ -16,7 +16,6 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -26,62 +25,62 @@
 #include "knob.h"
 #include "net.h"
 
-#define RECORD_MAX	16384
-#define READ_MAX	65536
+#define RECORD_MAX 16384
+#define READ_MAX 65536
 
 struct stats {
-	unsigned long	connections;
-	unsigned long	open;
-	unsigned long	handshakes;
-	unsigned long	resumed;
-	unsigned long	handshake_failures;
-	unsigned long	queries;
-	unsigned long	answered;
-	unsigned long	max_inflight;	/* on one connection */
+	unsigned long connections;
+	unsigned long open;
+	unsigned long handshakes;
+	unsigned long resumed;
+	unsigned long handshake_failures;
+	unsigned long queries;
+	unsigned long answered;
+	unsigned long max_inflight; /* on one connection */
 };
 
 struct server {
-	struct event_base	*base;
-	SSL_CTX			*tls;
-	struct event		*ev_accept;
-	struct event		*ev_control;
-	TAILQ_HEAD(, conn)	 conns;
-	struct sockaddr_storage	 addr;
-	socklen_t		 addrlen;
-	int			 fd;		/* -1 while not accepting */
-	int			 knob[K_MAX];
-	struct stats		 stats;
-	uint8_t			 in[READ_MAX];
-	uint8_t			 out[RECORD_MAX]; /* answers of this turn */
-	size_t			 outlen;
-	uint8_t			 frame[2 * (DNS_MESSAGE_MAX + 2)];
+	struct event_base *base;
+	SSL_CTX *tls;
+	struct event *ev_accept;
+	struct event *ev_control;
+	TAILQ_HEAD(, conn) conns;
+	struct sockaddr_storage addr;
+	socklen_t addrlen;
+	int fd; /* -1 while not accepting */
+	int knob[K_MAX];
+	struct stats stats;
+	uint8_t in[READ_MAX];
+	uint8_t out[RECORD_MAX]; /* answers of this turn */
+	size_t outlen;
+	uint8_t frame[2 * (DNS_MESSAGE_MAX + 2)];
 };
 
 /* An answer which waits, owned by its connection. */
 struct answer {
-	TAILQ_ENTRY(answer)	 entry;
-	struct conn		*conn;
-	struct event		*timer;
-	bool			 last;
-	size_t			 len;
-	uint8_t			 frame[];
+	TAILQ_ENTRY(answer) entry;
+	struct conn *conn;
+	struct event *timer;
+	bool last;
+	size_t len;
+	uint8_t frame[];
 };
 
 struct conn {
-	TAILQ_ENTRY(conn)	 entry;
-	struct server		*srv;
-	SSL			*ssl;
-	struct event		*ev_read;
-	struct event		*ev_write;
-	TAILQ_HEAD(, answer)	 waiting;
-	int			 fd;
-	unsigned long		 received;
-	unsigned long		 answered;
-	bool			 frozen;
-	bool			 closing;	/* after what is queued */
-	bool			 reset;		/* close with RST */
-	size_t			 inlen;
-	uint8_t			 in[DNS_MESSAGE_MAX + 2 + RECORD_MAX];
+	TAILQ_ENTRY(conn) entry;
+	struct server *srv;
+	SSL *ssl;
+	struct event *ev_read;
+	struct event *ev_write;
+	TAILQ_HEAD(, answer) waiting;
+	int fd;
+	unsigned long received;
+	unsigned long answered;
+	bool frozen;
+	bool closing; /* after what is queued */
+	bool reset;   /* close with RST */
+	size_t inlen;
+	uint8_t in[DNS_MESSAGE_MAX + 2 + RECORD_MAX];
 };
 
 static struct timeval
@@ -111,8 +110,8 @@ conn_free(struct conn *c)
 	event_free(c->ev_read);
 	event_free(c->ev_write);
 	if (c->reset)
-		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &rst,
-		    sizeof(rst));
+		(void)setsockopt(
+		    c->fd, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
 	close(c->fd);
 	SSL_free(c->ssl);
 	TAILQ_REMOVE(&c->srv->conns, c, entry);
@@ -142,8 +141,8 @@ conn_send(struct conn *c)
 			return 0;
 		}
 		for (; n > 0; n -= left)
-			left = BIO_read(wbio, c->srv->in,
-			    n < READ_MAX ? (int)n : READ_MAX);
+			left = BIO_read(
+			    wbio, c->srv->in, n < READ_MAX ? (int)n : READ_MAX);
 	}
 	return 0;
 }
@@ -211,7 +210,7 @@ answer_send(struct conn *c, const uint8_t *frame, size_t len, bool last)
 	if (conn_put(c, frame, len) == -1)
 		conn_close_later(c, true);
 	if (last || (s->knob[K_CLOSE_AFTER] > 0 &&
-	    c->answered >= (unsigned long)s->knob[K_CLOSE_AFTER]))
+			c->answered >= (unsigned long)s->knob[K_CLOSE_AFTER]))
 		conn_close_later(c, false);
 }
 
@@ -335,8 +334,8 @@ conn_decrypt(struct conn *c)
 	int n;
 
 	while (!c->closing && !c->frozen) {
-		n = SSL_read(c->ssl, c->in + c->inlen,
-		    (int)(sizeof(c->in) - c->inlen));
+		n = SSL_read(
+		    c->ssl, c->in + c->inlen, (int)(sizeof(c->in) - c->inlen));
 		if (n <= 0) {
 			if (SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_READ)
 				conn_close_later(c, false);
@@ -411,8 +410,8 @@ conn_new(struct server *s, int fd)
 	SSL_set_accept_state(c->ssl);
 	if (s->knob[K_TLS12])
 		SSL_set_max_proto_version(c->ssl, TLS1_2_VERSION);
-	c->ev_read = event_new(s->base, fd, EV_READ | EV_PERSIST,
-	    conn_readable, c);
+	c->ev_read =
+	    event_new(s->base, fd, EV_READ | EV_PERSIST, conn_readable, c);
 	c->ev_write = event_new(s->base, fd, EV_WRITE, conn_writable, c);
 	event_add(c->ev_read, s->knob[K_IDLE] > 0 ? &idle : NULL);
 	TAILQ_INSERT_TAIL(&s->conns, c, entry);
@@ -434,7 +433,7 @@ server_accept(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	while (s->fd != -1 && (cfd = accept4(s->fd, NULL, NULL,
-	    SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1)
+				   SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1)
 		conn_new(s, cfd);
 	if (s->fd != -1)
 		event_add(s->ev_accept, NULL);
@@ -448,14 +447,16 @@ server_listen(struct server *s)
 	if (s->fd != -1)
 		return;
 	s->fd = socket(s->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	if (s->fd == -1 || setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &on,
-	    sizeof(on)) == -1 || bind(s->fd, (struct sockaddr *)&s->addr,
-	    s->addrlen) == -1 || listen(s->fd, 1024) == -1)
+	if (s->fd == -1 ||
+	    setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ==
+		-1 ||
+	    bind(s->fd, (struct sockaddr *)&s->addr, s->addrlen) == -1 ||
+	    listen(s->fd, 1024) == -1)
 		err(1, "listen");
 	if (getsockname(s->fd, (struct sockaddr *)&s->addr, &s->addrlen) == -1)
 		err(1, "getsockname");
-	s->ev_accept = event_new(s->base, s->fd, EV_READ | EV_PERSIST,
-	    server_accept, s);
+	s->ev_accept =
+	    event_new(s->base, s->fd, EV_READ | EV_PERSIST, server_accept, s);
 	event_add(s->ev_accept, NULL);
 }
 
@@ -489,7 +490,8 @@ control_line(struct server *s, const char *line)
 	const struct stats *st = &s->stats;
 
 	if (strcmp(line, "stats") == 0) {
-		printf("{\"connections\":%lu,\"open\":%lu,\"handshakes\":%lu,"
+		printf(
+		    "{\"connections\":%lu,\"open\":%lu,\"handshakes\":%lu,"
 		    "\"resumed\":%lu,\"handshake_failures\":%lu,"
 		    "\"queries\":%lu,\"answered\":%lu,\"max_inflight\":%lu}\n",
 		    st->connections, st->open, st->handshakes, st->resumed,
@@ -504,7 +506,7 @@ control_line(struct server *s, const char *line)
 	else if (strcmp(line, "close") == 0)
 		server_close_all(s);
 	else if (strncmp(line, "set ", 4) != 0 ||
-	    knob_set(s->knob, line + 4) == -1) {
+		 knob_set(s->knob, line + 4) == -1) {
 		printf("error\n");
 		return;
 	}
@@ -524,7 +526,7 @@ control_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	buf[n] = '\0';
-	for (rest = buf; (line = strtok_r(rest, "\n", &rest)) != NULL; )
+	for (rest = buf; (line = strtok_r(rest, "\n", &rest)) != NULL;)
 		control_line(arg, line);
 }
 
@@ -535,8 +537,8 @@ control_start(struct server *s)
 
 	if (fstat(STDIN_FILENO, &st) == -1 || !S_ISFIFO(st.st_mode))
 		return;
-	s->ev_control = event_new(s->base, STDIN_FILENO, EV_READ | EV_PERSIST,
-	    control_readable, s);
+	s->ev_control = event_new(
+	    s->base, STDIN_FILENO, EV_READ | EV_PERSIST, control_readable, s);
 	event_add(s->ev_control, NULL);
 }
 
@@ -547,10 +549,10 @@ server_tls(struct server *s, const char *cert, const char *key)
 	if (s->tls == NULL ||
 	    SSL_CTX_use_certificate_chain_file(s->tls, cert) != 1 ||
 	    SSL_CTX_use_PrivateKey_file(s->tls, key, SSL_FILETYPE_PEM) != 1 ||
-	    SSL_CTX_set_session_id_context(s->tls,
-	    (const unsigned char *)"dot", 3) != 1)
-		errx(1, "%s: %s", cert, ERR_reason_error_string(
-		    ERR_peek_error()));
+	    SSL_CTX_set_session_id_context(
+		s->tls, (const unsigned char *)"dot", 3) != 1)
+		errx(1, "%s: %s", cert,
+		    ERR_reason_error_string(ERR_peek_error()));
 	SSL_CTX_set_min_proto_version(s->tls, TLS1_2_VERSION);
 }
 
@@ -558,7 +560,7 @@ static void
 usage(void)
 {
 	errx(2, "usage: upstream [-l address] [-p port] -c cert.pem "
-	    "-k key.pem [-o knob[=number]]...");
+		"-k key.pem [-o knob[=number]]...");
 }
 
 int
