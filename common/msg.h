@@ -34,13 +34,13 @@ enum msg_type {
 	MSG_PX_SETUP,      /* struct msg_setup; first, before the sandbox */
 	MSG_PX_CONF_BEGIN, /* id = generation: a run of items begins */
 	MSG_PX_CONF_END,   /* id = generation: swap it in */
-	MSG_PX_LINK,       /* + fd: the channel to the sibling */
+	MSG_PX_LINK,       /* id = link, + fd: the channel to the sibling */
 	MSG_PX_LOG_LEVEL,  /* u8 */
 	/* Either child to parent. */
 	MSG_XP_READY,     /* confined, in the loop */
 	MSG_XP_LOG,       /* struct msg_log */
 	MSG_XP_CONF_DONE, /* id = generation; struct msg_result */
-	MSG_XP_LINK_DOWN, /* the sibling broke the link; make a new one */
+	MSG_XP_LINK_DOWN, /* id = link (of PX_LINK): broken, make a new one */
 	/* Parent to listener. */
 	MSG_PL_CLIENT,   /* struct msg_client */
 	MSG_PL_LISTEN,   /* struct msg_listen + fd unless it is known */
