@@ -21,6 +21,12 @@ struct sandbox_opts {
 };
 
 /*
+ * Makes SANDBOX_EMPTY_DIR if it is missing; exits if it is not an empty
+ * directory that only root can change.  For the parent, as root.
+ */
+void sandbox_make_empty_dir(void);
+
+/*
  * Enters the confinement of a role, for good.  Everything that libraries do
  * lazily must have been done.  Exits with the reason if a step fails.
  */

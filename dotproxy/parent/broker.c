@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Everything a child may ask of the parent: the two rule tables at the end of
+ * this file are the whole surface.  Handlers decide from the parent's own
+ * configuration; what a child says is an index, a level, or a line for the
+ * log.
+ */
+#include "dotproxy/parent/parent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "dotproxy/parent/conf_print.h"
+
+#define LOG_LINES_PER_SECOND 50
+
+static int
+on_ready(void *arg, struct imsg *m)
+{
+	struct child *c = arg;
+
+	(void)m;
+	c->state = CHILD_READY;
+	c->chan.phase = BROKER_READY;
+	log_debug("%s process ready (pid %ld)", proc_name(c), (long)c->pid);
+	reload_send(c, &c->parent->active);
+	proc_link(c->parent);
+	return 0;
+}
+
+/* True if the child has said enough for this second. */
+static bool
+log_flooded(struct child *c)
+{
+	uint64_t now_ms = util_now_ms();
+
+	if (now_ms - c->log_window_ms >= 1000) {
+		if (c->log_dropped > 0)
+			log_warnx("%s: %u log lines suppressed", proc_name(c),
+			    c->log_dropped);
+		c->log_window_ms = now_ms;
+		c->log_lines = c->log_dropped = 0;
+	}
+	if (c->log_lines >= LOG_LINES_PER_SECOND) {
+		c->log_dropped++;
+		return true;
+	}
+	c->log_lines++;
+	return false;
+}
+
+static int
+on_log(void *arg, struct imsg *m)
+{
+	struct child *c = arg;
+	struct msg_log log;
+	char text[LOG_LINE_MAX], line[LOG_LINE_MAX + 32];
+
+	if (msg_read_log(m, &log) == -1)
+		return -1;
+	if (log.level > log_get_level() || log_flooded(c))
+		return 0;
+	(void)snprintf(line, sizeof(line), "%s: %s", proc_name(c),
+	    log_escape(text, sizeof(text), log.line, strlen(log.line)));
+	log_line(log.level, line);
+	return 0;
+}
+
+static int
+on_conf_done(void *arg, struct imsg *m)
+{
+	struct msg_result res;
+
+	if (msg_read_result(m, &res) == -1)
+		return -1;
+	reload_on_done(arg, m->id, res.ok, res.text);
+	return 0;
+}
+
+static int
+on_link_down(void *arg, struct imsg *m)
+{
+	struct child *c = arg;
+
+	/* News of a link that was replaced long since is no news. */
+	if (m->id == c->parent->link)
+		proc_link(c->parent);
+	return 0;
+}
+
+static int
+on_reload(void *arg, struct imsg *m)
+{
+	struct child *c = arg;
+
+	reload_start(c->parent, m->id);
+	return 0;
+}
+
+static int
+on_log_level(void *arg, struct imsg *m)
+{
+	struct child *c = arg;
+	uint8_t level;
+
+	if (msg_read_u8(m, &level, LOG_LEVEL_COUNT) == -1)
+		return -1;
+	log_set_level(level);
+	log_info("log level is %s", log_level_name(level));
+	(void)msg_send_u8(&c->chan, MSG_PX_LOG_LEVEL, 0, level);
+	if (c->parent->pool.state == CHILD_READY)
+		(void)msg_send_u8(
+		    &c->parent->pool.chan, MSG_PX_LOG_LEVEL, 0, level);
+	(void)msg_send_result(&c->chan, MSG_INFO_END, m->id, true, NULL);
+	return 0;
+}
+
+static void
+send_process(struct child *to, uint64_t id, const struct child *c)
+{
+	struct info_process p = { .role = (uint8_t)c->role,
+		.pid = (uint32_t)c->pid };
+
+	if (c->pid != 0)
+		p.uptime_ms = util_now_ms() - c->started_ms;
+	p.restarts = c->starts > 0 ? c->starts - 1 : 0;
+	(void)snprintf(p.last_death, sizeof(p.last_death), "%s", c->last_death);
+	(void)msg_send_info_process(&to->chan, id, &p);
+}
+
+static int
+on_processes(void *arg, struct imsg *m)
+{
+	struct child *c = arg;
+	struct parent *parent = c->parent;
+	struct info_process self = {
+		.role = ROLE_PARENT,
+		.pid = (uint32_t)getpid(),
+		.uptime_ms = util_now_ms() - parent->started_ms,
+	};
+
+	(void)msg_send_info_process(&c->chan, m->id, &self);
+	send_process(c, m->id, &parent->listener);
+	send_process(c, m->id, &parent->pool);
+	(void)msg_send_result(&c->chan, MSG_INFO_END, m->id, true, NULL);
+	return 0;
+}
+
+static int
+on_config(void *arg, struct imsg *m)
+{
+	struct child *c = arg;
+	char *text = NULL;
+	size_t len = 0, off, n;
+	FILE *f;
+	bool ok;
+
+	f = open_memstream(&text, &len);
+	if (f == NULL)
+		goto fail;
+	ok = conf_print(c->parent->active.conf, f) == 0;
+	if (fclose(f) != 0 || !ok)
+		goto fail;
+	for (off = 0; off < len; off += n) {
+		n = len - off < MSG_TEXT_MAX ? len - off : MSG_TEXT_MAX;
+		if (!msg_send_info_text(&c->chan, m->id, text + off, n))
+			goto fail;
+	}
+	free(text);
+	(void)msg_send_result(&c->chan, MSG_INFO_END, m->id, true, NULL);
+	return 0;
+fail:
+	free(text);
+	(void)msg_send_result(&c->chan, MSG_INFO_END, m->id, false,
+	    "cannot print the configuration");
+	return 0;
+}
+
+static int
+on_ignored(void *arg, struct imsg *m)
+{
+	(void)arg;
+	(void)m;
+	return 0;
+}
+
+#define IGNORED                                             \
+	{                                                   \
+		.handler = on_ignored, .max = MSG_TEXT_MAX, \
+		.phases = BROKER_STARTING | BROKER_READY    \
+	}
+
+/* What either child may say, in each phase. */
+#define RULES_OF_BOTH                                                        \
+	[MSG_XP_READY] = { .handler = on_ready, .phases = BROKER_STARTING }, \
+	[MSG_XP_LOG] = { .handler = on_log,                                  \
+		.max = 3 + LOG_LINE_MAX,                                     \
+		.phases = BROKER_STARTING | BROKER_READY },                  \
+	[MSG_XP_CONF_DONE] = { .handler = on_conf_done,                      \
+		.max = 3 + MSG_TEXT_MAX,                                     \
+		.phases = BROKER_READY },                                    \
+	[MSG_XP_LINK_DOWN] = { .handler = on_link_down,                      \
+		.phases = BROKER_READY }
+
+/* Of a child that is dead or as good as, only the log is still heard. */
+const struct imsg_rule broker_last_words_rules[IMSG_TYPES_MAX] = {
+	[MSG_XP_LOG] = { .handler = on_log,
+	    .max = 3 + LOG_LINE_MAX,
+	    .phases = BROKER_STARTING | BROKER_READY },
+	[MSG_XP_READY] = IGNORED,
+	[MSG_XP_CONF_DONE] = IGNORED,
+	[MSG_XP_LINK_DOWN] = IGNORED,
+	[MSG_LP_RELOAD] = IGNORED,
+	[MSG_LP_LOG_LEVEL] = IGNORED,
+	[MSG_LP_PROCESSES] = IGNORED,
+	[MSG_LP_CONFIG] = IGNORED,
+	[MSG_TP_CONNECT] = IGNORED,
+};
+
+const struct imsg_rule broker_listener_rules[IMSG_TYPES_MAX] = {
+	RULES_OF_BOTH,
+	[MSG_LP_RELOAD] = { .handler = on_reload, .phases = BROKER_READY },
+	[MSG_LP_LOG_LEVEL] = { .handler = on_log_level,
+	    .min = 1,
+	    .max = 1,
+	    .phases = BROKER_READY },
+	[MSG_LP_PROCESSES] = { .handler = on_processes,
+	    .phases = BROKER_READY },
+	[MSG_LP_CONFIG] = { .handler = on_config, .phases = BROKER_READY },
+};
+
+const struct imsg_rule broker_pool_rules[IMSG_TYPES_MAX] = {
+	RULES_OF_BOTH,
+	[MSG_TP_CONNECT] = { .handler = connect_on_request,
+	    .min = 4,
+	    .max = 4,
+	    .phases = BROKER_READY },
+};

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The parent: reads the configuration, binds the sockets, starts the two
+ * children and serves what broker.c lists until it is told to stop.  It never
+ * reads a byte from the network.
+ */
+#include "dotproxy/parent/parent.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "dotproxy/parent/conf_print.h"
+#include "dotproxy/sandbox.h"
+
+/* Reads the configuration, or prints what is wrong with it and exits. */
+static struct conf *
+load_config(const struct parent_options *o)
+{
+	struct conf_errors *errs = malloc(sizeof(*errs));
+	struct conf *conf;
+
+	if (errs == NULL)
+		fatal("malloc");
+	conf_errors_clear(errs);
+	conf = conf_parse(o->conf_path, o->macros, o->nmacros, errs);
+	if (conf == NULL) {
+		(void)fputs(errs->text, stderr);
+		exit(1);
+	}
+	free(errs);
+	return conf;
+}
+
+static void
+check_config(const struct parent_options *o, const struct conf *conf)
+{
+	if (o->verbose) {
+		if (conf_print(conf, stdout) == -1 || fflush(stdout) == EOF)
+			fatal("standard output");
+	} else
+		(void)fprintf(stderr, "configuration OK\n");
+	exit(0);
+}
+
+/* The children's executables are beside ours: ../libexec/dotproxy. */
+static void
+find_libexec(struct parent *parent)
+{
+	char path[CONF_PATH_MAX - 32];
+	char *slash;
+	ssize_t n;
+	int up;
+
+	n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	if (n == -1)
+		fatal("/proc/self/exe");
+	path[n] = '\0';
+	for (up = 0; up < 2; up++) { /* the file, and sbin */
+		slash = strrchr(path, '/');
+		if (slash == NULL)
+			fatalx("%s: unexpected path of executable", path);
+		*slash = '\0';
+	}
+	(void)snprintf(parent->libexec, sizeof(parent->libexec),
+	    "%s/libexec/dotproxy", path);
+}
+
+static void
+find_user(struct parent *parent)
+{
+	const char *name = parent->active.conf->user;
+	struct passwd *pw;
+
+	parent->root = geteuid() == 0;
+	if (!parent->root) {
+		log_warnx("not started as root: user and root directory of "
+			  "the processes stay as they are");
+		return;
+	}
+	errno = 0;
+	pw = getpwnam(name);
+	if (pw == NULL)
+		fatalx("user \"%s\" does not exist: create it, or name another "
+		       "with: user \"name\"",
+		    name);
+	if (pw->pw_uid == 0)
+		fatalx("user \"%s\" is root", name);
+	parent->uid = pw->pw_uid;
+	parent->gid = pw->pw_gid;
+	sandbox_make_empty_dir();
+}
+
+static void
+on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct parent *parent = arg;
+
+	(void)what;
+	switch (sig) {
+	case SIGHUP:
+		log_info("reload requested by signal");
+		reload_start(parent, 0);
+		break;
+	case SIGCHLD:
+		proc_reap(parent);
+		break;
+	default:
+		log_info("stopping");
+		parent->stopping = true;
+	}
+}
+
+static struct event *
+watch_signal(struct parent *parent, int sig)
+{
+	struct event *ev = evsignal_new(parent->base, sig, on_signal, parent);
+
+	if (ev == NULL || event_add(ev, NULL) == -1)
+		fatalx("cannot watch signals");
+	return ev;
+}
+
+static void
+start_events(struct parent *parent)
+{
+	parent->base = event_base_new();
+	if (parent->base == NULL)
+		fatalx("cannot make an event loop");
+	(void)signal(SIGPIPE, SIG_IGN);
+	parent->sig_hup = watch_signal(parent, SIGHUP);
+	parent->sig_term = watch_signal(parent, SIGTERM);
+	parent->sig_int = watch_signal(parent, SIGINT);
+	parent->sig_chld = watch_signal(parent, SIGCHLD);
+	proc_init(parent, &parent->listener, ROLE_LISTENER);
+	proc_init(parent, &parent->pool, ROLE_POOL);
+}
+
+static void
+run(struct parent *parent)
+{
+	proc_spawn(&parent->listener);
+	proc_spawn(&parent->pool);
+	while (!parent->stopping && !parent->failed) {
+		(void)imsg_flush(&parent->listener.chan);
+		(void)imsg_flush(&parent->pool.chan);
+		if (event_base_loop(parent->base, EVLOOP_ONCE) == -1)
+			fatalx("event loop failed");
+	}
+	proc_stop(parent);
+	sockets_close(&parent->active.sockets, NULL);
+	if (parent->next.conf != NULL)
+		sockets_close(&parent->next.sockets, &parent->active.sockets);
+}
+
+static void
+release(struct parent *parent)
+{
+	event_free(parent->sig_hup);
+	event_free(parent->sig_term);
+	event_free(parent->sig_int);
+	event_free(parent->sig_chld);
+	if (parent->relink != NULL)
+		event_free(parent->relink);
+	event_base_free(parent->base);
+	free(parent->active.conf);
+	free(parent->next.conf);
+	free(parent);
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct parent *parent;
+	char what[256];
+	bool failed;
+
+	log_init_stderr();
+	parent = calloc(1, sizeof(*parent));
+	if (parent == NULL)
+		fatal("calloc");
+	options_parse(&parent->options, argc, argv);
+	log_set_level((enum log_level)parent->options.log_level);
+	parent->active.conf = load_config(&parent->options);
+	if (parent->options.check_only)
+		check_config(&parent->options, parent->active.conf);
+	find_libexec(parent);
+	find_user(parent);
+	parent->next_socket_id = 1;
+	reload_assign_ids(parent, &parent->active, &parent->next);
+	if (sockets_open(parent, parent->active.conf, NULL,
+		&parent->active.sockets, what, sizeof(what)) == -1)
+		fatalx("%s", what);
+	if (!parent->options.foreground) {
+		/* A reload finds it after the change of directory, too. */
+		parent->options.conf_path =
+		    realpath(parent->options.conf_path, NULL);
+		if (parent->options.conf_path == NULL || daemon(0, 0) == -1)
+			fatal("daemon");
+		log_init_syslog("dotproxy");
+	}
+	parent->started_ms = util_now_ms();
+	start_events(parent);
+	sandbox_enter(
+	    SANDBOX_PARENT, &(struct sandbox_opts){ .confine = parent->root });
+	log_info("started, version %s", DOTPROXY_VERSION);
+	run(parent);
+	failed = parent->failed;
+	release(parent);
+	return failed ? 1 : 0;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The parent's state, and what its files offer one another.  The parent is
+ * the only process with privileges: it knows the configuration and sockets,
+ * and neither DNS nor TLS.
+ */
+#ifndef PARENT_PARENT_H
+#define PARENT_PARENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/backoff.h"
+#include "common/conf.h"
+#include "common/imsg.h"
+#include "common/msg.h"
+#include "dotproxy/parent/conf_parse.h"
+
+struct event;
+struct event_base;
+struct parent;
+
+#define PARENT_SOCKETS_MAX (CONF_LISTENS_MAX * 2)
+#define PARENT_MACROS_MAX 32
+
+/* A socket that clients speak to.  Owned by the parent for all its life. */
+struct parent_socket {
+	uint32_t id; /* the listener's name for it; never used again */
+	int fd;
+	bool tcp;
+	struct sockaddr_storage addr;
+};
+
+/* The sockets of one configuration. */
+struct parent_sockets {
+	struct parent_socket socks[PARENT_SOCKETS_MAX];
+	uint32_t n;
+	int control; /* listening unix socket; -1 if none */
+	char control_path[CONF_CONTROL_MAX];
+};
+
+enum child_state {
+	CHILD_DOWN,     /* not running; the respawn timer is */
+	CHILD_STARTING, /* running, not confined yet */
+	CHILD_READY,    /* confined; has been sent the configuration */
+	CHILD_DYING     /* killed; waiting for it to be reaped */
+};
+
+struct child {
+	struct parent *parent;
+	enum info_role role;
+	enum child_state state;
+	pid_t pid; /* 0 when down */
+	struct imsg_chan chan;
+	struct event *respawn;
+	struct backoff backoff;
+	uint64_t started_ms;
+	uint64_t starts;
+	char last_death[128];
+	uint64_t log_window_ms; /* start of the second now counted */
+	uint32_t log_lines;     /* in that second */
+	uint32_t log_dropped;
+};
+
+/* How many sockets an upstream may still be given: a token bucket. */
+struct connect_quota {
+	uint64_t refilled_ms;
+	uint32_t tokens;
+};
+
+/* A configuration in force, or about to be. */
+struct parent_conf {
+	struct conf *conf; /* owned */
+	struct parent_sockets sockets;
+	uint32_t upstream_ids[CONF_UPSTREAMS_MAX];
+};
+
+enum reload_step {
+	RELOAD_NONE,
+	RELOAD_POOL,    /* waiting for the pool to accept it */
+	RELOAD_LISTENER /* accepted, in force; the listener is changing over */
+};
+
+struct parent_options {
+	const char *conf_path;
+	struct conf_macro macros[PARENT_MACROS_MAX];
+	size_t nmacros;
+	int log_level;   /* enum log_level */
+	bool foreground; /* -d */
+	bool check_only; /* -n */
+	bool verbose;    /* -v: with -n, print the configuration */
+};
+
+struct parent {
+	struct event_base *base;
+	struct parent_options options;
+	char libexec[CONF_PATH_MAX]; /* directory of the children */
+	bool root;
+	uid_t uid; /* of the children, if root */
+	gid_t gid;
+	struct parent_conf active;
+	struct parent_conf next; /* conf != NULL during a reload */
+	enum reload_step reload;
+	uint64_t reload_asker; /* control handle; 0 for a signal */
+	uint64_t generation;   /* of the last configuration sent */
+	uint32_t next_socket_id;
+	uint32_t next_upstream_id;
+	struct connect_quota quotas[CONF_UPSTREAMS_MAX];
+	struct child listener;
+	struct child pool;
+	uint64_t link; /* number of the last link made */
+	uint64_t link_made_ms;
+	struct event *relink;
+	struct event *sig_hup;
+	struct event *sig_term;
+	struct event *sig_int;
+	struct event *sig_chld;
+	uint64_t started_ms;
+	bool stopping;
+	bool failed; /* cannot start: end with status 1 */
+};
+
+/* --- options.c --- */
+
+/* Reads the command line and environment.  Exits on --help and mistakes. */
+void options_parse(struct parent_options *, int argc, char *argv[]);
+
+/* --- sockets.c: the only bind(2) and listen(2) --- */
+
+/*
+ * Opens the sockets of a configuration.  Those which old (may be NULL) has
+ * already are taken over: same descriptor, same id.  On failure nothing is
+ * open that was not before, what says why, and -1 is returned.
+ */
+int sockets_open(struct parent *, const struct conf *,
+    const struct parent_sockets *old, struct parent_sockets *out, char *what,
+    size_t whatsize);
+
+/* Closes those of set that keep (may be NULL) does not have. */
+void sockets_close(
+    struct parent_sockets *set, const struct parent_sockets *keep);
+
+/* Removes the control socket's name from the file system. */
+void sockets_unlink(const struct parent_sockets *);
+
+/* --- connect.c: the only connect(2) to another machine --- */
+
+/* Serves TP_CONNECT: a socket to an upstream of the active configuration. */
+int connect_on_request(void *arg, struct imsg *);
+
+/* --- proc.c: the children's lives --- */
+
+void proc_init(struct parent *, struct child *, enum info_role);
+
+/* Starts a child that is down; on failure it will be tried again. */
+void proc_spawn(struct child *);
+
+/* Kills a child that broke the protocol, with the reason for the log. */
+void proc_kill(struct child *, const char *why);
+
+/* Collects dead children; the SIGCHLD handler. */
+void proc_reap(struct parent *);
+
+/* Ends both children and waits for them a moment. */
+void proc_stop(struct parent *);
+
+/* Joins listener and pool by a fresh socketpair, if both are ready. */
+void proc_link(struct parent *);
+
+const char *proc_name(const struct child *);
+
+/* --- broker.c: everything the children may ask --- */
+
+extern const struct imsg_rule broker_listener_rules[IMSG_TYPES_MAX];
+extern const struct imsg_rule broker_pool_rules[IMSG_TYPES_MAX];
+extern const struct imsg_rule broker_last_words_rules[IMSG_TYPES_MAX];
+
+enum broker_phase {
+	BROKER_STARTING = 1, /* until XP_READY */
+	BROKER_READY = 2
+};
+
+/* --- reload.c: sending and changing the configuration --- */
+
+/* Gives upstreams their ids: those of old where identity is the same. */
+void reload_assign_ids(
+    struct parent *, struct parent_conf *fresh, const struct parent_conf *old);
+
+/* Sends the whole configuration to a child that has become ready. */
+void reload_send(struct child *, const struct parent_conf *);
+
+/* Reads the file again; asker is a control handle, or 0. */
+void reload_start(struct parent *, uint64_t asker);
+
+/* A child's verdict on the configuration of a generation. */
+void reload_on_done(
+    struct child *, uint64_t generation, bool ok, const char *text);
+
+/* A child has died: a reload that waits for it fails or ends. */
+void reload_on_death(struct child *);
+
+#endif

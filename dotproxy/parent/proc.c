@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The lives of the two children: start, death, respawn with back-off, and the
+ * link between them.  Runs in the parent.  A child must never be able to end
+ * the parent: whatever it does, it is killed, logged and started again.
+ */
+#include "dotproxy/parent/parent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "dotproxy/sandbox.h"
+
+#define RESPAWN_MIN_MS 50
+#define RESPAWN_MAX_MS 10000
+/* A child that lived this long is started again at once. */
+#define RESPAWN_STABLE_MS 1000
+/* Links broken by the children themselves are not renewed faster. */
+#define RELINK_MIN_MS 200
+#define STOP_WAIT_MS 2000
+/* Descriptors of a child beside clients and upstream connections. */
+#define NOFILE_RESERVE 64
+
+const char *
+proc_name(const struct child *c)
+{
+	return msg_role_name((uint8_t)c->role);
+}
+
+static const char *
+program_name(const struct child *c)
+{
+	return c->role == ROLE_LISTENER ? "dotproxy-listener" : "dotproxy-pool";
+}
+
+static void
+respawn_due(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	proc_spawn(arg);
+}
+
+void
+proc_init(struct parent *parent, struct child *c, enum info_role role)
+{
+	memset(c, 0, sizeof(*c));
+	c->parent = parent;
+	c->role = role;
+	c->chan.fd = -1;
+	backoff_init(&c->backoff, RESPAWN_MIN_MS, RESPAWN_MAX_MS);
+	c->respawn = event_new(parent->base, -1, 0, respawn_due, c);
+	if (c->respawn == NULL)
+		fatalx("out of memory");
+}
+
+/*
+ * In the new process: descriptor 3 is the channel, 0 to 2 are /dev/null, and
+ * nothing else is open.  The environment is empty: no library takes advice.
+ */
+static void
+exec_child(const struct child *c, int sock)
+{
+	char path[CONF_PATH_MAX + 32];
+	char *const argv[] = { path, NULL };
+	char *envp[] = { NULL };
+	int null;
+
+	(void)snprintf(
+	    path, sizeof(path), "%s/%s", c->parent->libexec, program_name(c));
+	null = open("/dev/null", O_RDWR);
+	if (null == -1)
+		_exit(126);
+	if (dup2(sock, MSG_PARENT_FD) == -1)
+		_exit(126);
+#ifdef SANITIZER /* whose reports go to standard error */
+	if (dup2(null, 0) == -1 || dup2(null, 1) == -1)
+		_exit(126);
+#else
+	if (dup2(null, 0) == -1 || dup2(null, 1) == -1 || dup2(null, 2) == -1)
+		_exit(126);
+#endif
+	if (close_range(MSG_PARENT_FD + 1, ~0U, 0) == -1)
+		_exit(126);
+	if (sock == MSG_PARENT_FD && fcntl(sock, F_SETFD, 0) == -1)
+		_exit(126);
+	execve(path, argv, envp);
+	_exit(127);
+}
+
+static void
+child_down(void *arg, enum imsg_status status, const char *why)
+{
+	struct child *c = arg;
+
+	if (status == IMSG_VIOLATION)
+		proc_kill(c, why);
+	else
+		proc_kill(c, NULL); /* it is dead already, or as good as */
+}
+
+static uint32_t
+child_nofile(const struct child *c)
+{
+	const struct conf *conf = c->parent->active.conf;
+	uint32_t n = NOFILE_RESERVE + 2 * PARENT_SOCKETS_MAX, i;
+
+	/* Twice, so that a reload can overlap and raise a limit or two. */
+	if (c->role == ROLE_LISTENER)
+		n += 2 * conf->client.max_tcp;
+	else
+		for (i = 0; i < conf->nupstreams; i++)
+			n += 4 * conf->upstreams[i].pool_size;
+	return n;
+}
+
+/* Gives the new child its channel and the set-up message. */
+static int
+open_channel(struct child *c, int sock)
+{
+	struct imsg_chan_opts opts = {
+		.rules = c->role == ROLE_LISTENER ? broker_listener_rules
+						  : broker_pool_rules,
+		.in_cap = MSG_PARENT_BUF,
+		.out_cap = MSG_PARENT_BUF,
+		.phase = BROKER_STARTING,
+		.fdpass = true,
+		.arg = c,
+		.on_down = child_down,
+	};
+	struct msg_setup setup = {
+		.uid = (uint32_t)c->parent->uid,
+		.gid = (uint32_t)c->parent->gid,
+		.nofile = child_nofile(c),
+		.confine = c->parent->root,
+		.log_level = (uint8_t)log_get_level(),
+	};
+
+	if (imsg_open(&c->chan, sock, &opts) == -1)
+		return -1;
+	if (imsg_attach(&c->chan, c->parent->base) == -1 ||
+	    !msg_send_setup(&c->chan, &setup)) {
+		imsg_close(&c->chan);
+		return -1;
+	}
+	return 0;
+}
+
+static void
+schedule_respawn(struct child *c)
+{
+	uint64_t now_ms = util_now_ms();
+	struct timeval tv = { 0, 0 };
+	uint32_t delay = 0;
+
+	c->state = CHILD_DOWN;
+	if (c->parent->stopping)
+		return;
+	if (c->starts > 0 && now_ms - c->started_ms >= RESPAWN_STABLE_MS)
+		backoff_clear(&c->backoff);
+	else
+		delay = backoff_fail(&c->backoff, now_ms);
+	tv.tv_sec = delay / 1000;
+	tv.tv_usec = (delay % 1000) * 1000;
+	event_add(c->respawn, &tv);
+}
+
+void
+proc_spawn(struct child *c)
+{
+	int fds[2];
+	pid_t pid;
+
+	if (c->state != CHILD_DOWN || c->parent->stopping)
+		return;
+	if (imsg_socketpair(fds) == -1) {
+		log_warn("%s: socketpair", proc_name(c));
+		schedule_respawn(c);
+		return;
+	}
+	c->started_ms = util_now_ms();
+	pid = fork();
+	if (pid == 0)
+		exec_child(c, fds[1]);
+	close(fds[1]);
+	if (pid == -1) {
+		log_warn("%s: fork", proc_name(c));
+		close(fds[0]);
+		schedule_respawn(c);
+		return;
+	}
+	c->pid = pid;
+	c->starts++;
+	c->state = CHILD_STARTING;
+	if (open_channel(c, fds[0]) == -1)
+		proc_kill(c, "out of memory");
+}
+
+void
+proc_kill(struct child *c, const char *why)
+{
+	if (c->state != CHILD_STARTING && c->state != CHILD_READY)
+		return;
+	if (why != NULL)
+		log_warnx("%s: killed: %s", proc_name(c), why);
+	c->state = CHILD_DYING;
+	if (kill(c->pid, SIGKILL) == -1 && errno != ESRCH)
+		log_warn("%s: kill", proc_name(c));
+	/* The channel is closed when it is reaped, not inside its handler. */
+}
+
+static void
+describe_death(struct child *c, int status)
+{
+	if (WIFSIGNALED(status))
+		(void)snprintf(c->last_death, sizeof(c->last_death),
+		    "signal %d (%s)%s", WTERMSIG(status),
+		    strsignal(WTERMSIG(status)),
+		    WTERMSIG(status) == SIGSYS ? ": forbidden system call"
+					       : "");
+	else if (WEXITSTATUS(status) == 127)
+		(void)snprintf(c->last_death, sizeof(c->last_death),
+		    "cannot execute %s", program_name(c));
+	else
+		(void)snprintf(c->last_death, sizeof(c->last_death),
+		    "exit status %d", WEXITSTATUS(status));
+}
+
+/* Reads what the child said before it died, so that the reason is not lost. */
+static void
+hear_last_words(struct child *c)
+{
+	uint64_t before;
+
+	c->state = CHILD_DYING;
+	c->chan.rules = broker_last_words_rules;
+	do {
+		before = c->chan.msgs_in;
+	} while (imsg_read(&c->chan) == IMSG_OK && c->chan.msgs_in > before);
+}
+
+static void
+child_died(struct child *c, int status)
+{
+	bool never_ready = c->state == CHILD_STARTING;
+
+	describe_death(c, status);
+	hear_last_words(c);
+	if (!c->parent->stopping)
+		log_warnx("%s process (pid %ld) died: %s", proc_name(c),
+		    (long)c->pid, c->last_death);
+	imsg_close(&c->chan);
+	c->pid = 0;
+	c->state = CHILD_DOWN;
+	/* What cannot start at all will not by trying again. */
+	if (never_ready && c->starts == 1)
+		c->parent->failed = true;
+	reload_on_death(c);
+	schedule_respawn(c);
+}
+
+void
+proc_reap(struct parent *parent)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == parent->listener.pid)
+			child_died(&parent->listener, status);
+		else if (pid == parent->pool.pid)
+			child_died(&parent->pool, status);
+	}
+}
+
+void
+proc_stop(struct parent *parent)
+{
+	struct child *children[] = { &parent->listener, &parent->pool };
+	uint64_t deadline = util_now_ms() + STOP_WAIT_MS;
+	struct timespec pause = { 0, 2 * 1000 * 1000 };
+	size_t i;
+
+	parent->stopping = true;
+	for (i = 0; i < 2; i++) {
+		event_del(children[i]->respawn);
+		imsg_close(&children[i]->chan); /* they exit on that */
+	}
+	while ((parent->listener.pid != 0 || parent->pool.pid != 0) &&
+	       util_now_ms() < deadline) {
+		proc_reap(parent);
+		(void)nanosleep(&pause, NULL);
+	}
+	for (i = 0; i < 2; i++) {
+		if (children[i]->pid != 0)
+			(void)kill(children[i]->pid, SIGKILL);
+		event_free(children[i]->respawn);
+	}
+}
+
+static void
+relink_due(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	proc_link(arg);
+}
+
+void
+proc_link(struct parent *parent)
+{
+	uint64_t now_ms = util_now_ms();
+	struct timeval tv = { 0, RELINK_MIN_MS * 1000 };
+	int fds[2];
+
+	if (parent->listener.state != CHILD_READY ||
+	    parent->pool.state != CHILD_READY)
+		return;
+	if (parent->relink == NULL) {
+		parent->relink =
+		    event_new(parent->base, -1, 0, relink_due, parent);
+		if (parent->relink == NULL)
+			fatalx("out of memory");
+	}
+	if (parent->link > 0 && now_ms - parent->link_made_ms < RELINK_MIN_MS) {
+		event_add(parent->relink, &tv);
+		return;
+	}
+	if (imsg_socketpair(fds) == -1) {
+		log_warn("socketpair");
+		event_add(parent->relink, &tv);
+		return;
+	}
+	parent->link++;
+	parent->link_made_ms = now_ms;
+	if (!imsg_send_empty(
+		&parent->pool.chan, MSG_PX_LINK, parent->link, fds[0]))
+		proc_kill(&parent->pool, "does not read its channel");
+	if (!imsg_send_empty(
+		&parent->listener.chan, MSG_PX_LINK, parent->link, fds[1]))
+		proc_kill(&parent->listener, "does not read its channel");
+}

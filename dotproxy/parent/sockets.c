@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The sockets that clients speak to, and the control socket: made here, in
+ * the parent, kept over reloads and the deaths of children, and handed to the
+ * listener.  The parent never reads from one of them.
+ */
+#include "dotproxy/parent/parent.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/util.h"
+
+/* Room for a burst of queries while the listener is busy or respawned. */
+#define UDP_BUFFER_BYTES (4 * 1024 * 1024)
+#define TCP_BACKLOG 1024
+#define CONTROL_BACKLOG 16
+
+static int
+set_int(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* Options every listening socket needs before bind.  Returns 0 or -1. */
+static int
+set_options(int fd, bool tcp, int family)
+{
+	if (family == AF_INET6 &&
+	    set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) == -1)
+		return -1;
+	if (tcp) {
+		/* An accepted connection inherits TCP_NODELAY. */
+		if (set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
+			return -1;
+		return set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	}
+	/* So that the answer can leave from the address that was asked. */
+	if (family == AF_INET) {
+		if (set_int(fd, IPPROTO_IP, IP_PKTINFO, 1) == -1)
+			return -1;
+		/* Do not believe forged "fragmentation needed". */
+		(void)set_int(
+		    fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
+	} else {
+		if (set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) == -1)
+			return -1;
+		(void)set_int(
+		    fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT);
+	}
+	/* Beyond the sysctl's limit as root, up to it otherwise. */
+	if (set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, UDP_BUFFER_BYTES) == -1)
+		(void)set_int(fd, SOL_SOCKET, SO_RCVBUF, UDP_BUFFER_BYTES);
+	if (set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, UDP_BUFFER_BYTES) == -1)
+		(void)set_int(fd, SOL_SOCKET, SO_SNDBUF, UDP_BUFFER_BYTES);
+	return 0;
+}
+
+/* Makes one listening socket.  Returns it, or -1 with errno. */
+static int
+open_one(const struct sockaddr_storage *addr, bool tcp)
+{
+	int fd, saved;
+
+	fd = socket(addr->ss_family,
+	    (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return -1;
+	if (set_options(fd, tcp, addr->ss_family) == -1 ||
+	    bind(fd, (const struct sockaddr *)addr, sockaddr_len(addr)) == -1 ||
+	    (tcp && listen(fd, TCP_BACKLOG) == -1)) {
+		saved = errno;
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	return fd;
+}
+
+static const struct parent_socket *
+find_socket(const struct parent_sockets *set,
+    const struct sockaddr_storage *addr, bool tcp)
+{
+	uint32_t i;
+
+	for (i = 0; set != NULL && i < set->n; i++)
+		if (set->socks[i].tcp == tcp &&
+		    sockaddr_equal(&set->socks[i].addr, addr))
+			return &set->socks[i];
+	return NULL;
+}
+
+/* True if a daemon answers on a control socket's name. */
+static bool
+control_in_use(int fd, const struct sockaddr_un *sun)
+{
+	return connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0;
+}
+
+/*
+ * Binds the control socket, mode 0600.  A name left behind by a daemon that
+ * is gone is replaced; a living one's is not.
+ */
+static int
+open_control(const char *path)
+{
+	struct sockaddr_un sun;
+	mode_t old_umask;
+	int fd, saved;
+
+	memset(&sun, 0, sizeof(sun));
+	sun.sun_family = AF_UNIX;
+	memcpy(sun.sun_path, path, strnlen(path, sizeof(sun.sun_path) - 1));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return -1;
+	if (control_in_use(fd, &sun)) {
+		close(fd);
+		errno = EADDRINUSE;
+		return -1;
+	}
+	if (unlink(path) == -1 && errno != ENOENT)
+		goto fail;
+	old_umask = umask(0177);
+	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {
+		umask(old_umask);
+		goto fail;
+	}
+	umask(old_umask);
+	if (listen(fd, CONTROL_BACKLOG) == -1)
+		goto fail;
+	return fd;
+fail:
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+/*
+ * Makes the directory of the default control socket: on most systems /run is
+ * empty after a boot.  Any other directory is the administrator's to make.
+ */
+static void
+make_run_dir(const char *control_path)
+{
+	if (strcmp(control_path, CONF_CONTROL_DEFAULT) == 0)
+		(void)mkdir("/run/dotproxy", 0755); /* bind(2) will tell */
+}
+
+static int
+add_socket(struct parent *parent, const struct parent_sockets *old,
+    struct parent_sockets *out, const struct conf_listen *line, bool tcp)
+{
+	struct parent_socket *s = &out->socks[out->n];
+	const struct parent_socket *known;
+
+	known = find_socket(old, &line->addr, tcp);
+	if (known != NULL) {
+		*s = *known;
+		out->n++;
+		return 0;
+	}
+	s->fd = open_one(&line->addr, tcp);
+	if (s->fd == -1)
+		return -1;
+	s->id = parent->next_socket_id++;
+	s->tcp = tcp;
+	s->addr = line->addr;
+	out->n++;
+	return 0;
+}
+
+int
+sockets_open(struct parent *parent, const struct conf *conf,
+    const struct parent_sockets *old, struct parent_sockets *out, char *what,
+    size_t whatsize)
+{
+	char addr[SOCKADDR_TEXT_MAX];
+	uint32_t i;
+	bool tcp;
+	int pass;
+
+	memset(out, 0, sizeof(*out));
+	out->control = -1;
+	for (i = 0; i < conf->nlistens; i++) {
+		for (pass = 0; pass < 2; pass++) {
+			tcp = pass == 1;
+			if (!(tcp ? conf->listens[i].tcp
+				  : conf->listens[i].udp))
+				continue;
+			if (add_socket(
+				parent, old, out, &conf->listens[i], tcp) == 0)
+				continue;
+			(void)snprintf(what, whatsize,
+			    "cannot listen on %s/%s: %s",
+			    sockaddr_text(&conf->listens[i].addr, addr),
+			    tcp ? "tcp" : "udp", strerror(errno));
+			sockets_close(out, old);
+			return -1;
+		}
+	}
+	memcpy(
+	    out->control_path, conf->control_socket, sizeof(out->control_path));
+	if (old != NULL && old->control != -1 &&
+	    strcmp(old->control_path, out->control_path) == 0) {
+		out->control = old->control;
+		return 0;
+	}
+	make_run_dir(out->control_path);
+	out->control = open_control(out->control_path);
+	if (out->control == -1) {
+		(void)snprintf(what, whatsize, "control socket %s: %s",
+		    out->control_path, strerror(errno));
+		sockets_close(out, old);
+		return -1;
+	}
+	return 0;
+}
+
+void
+sockets_close(struct parent_sockets *set, const struct parent_sockets *keep)
+{
+	uint32_t i;
+
+	for (i = 0; i < set->n; i++)
+		if (find_socket(keep, &set->socks[i].addr, set->socks[i].tcp) ==
+		    NULL)
+			close(set->socks[i].fd);
+	if (set->control != -1 &&
+	    (keep == NULL || keep->control != set->control)) {
+		close(set->control);
+		sockets_unlink(set);
+	}
+	set->n = 0;
+	set->control = -1;
+}
+
+void
+sockets_unlink(const struct parent_sockets *set)
+{
+	if (set->control_path[0] != '\0' && unlink(set->control_path) == -1 &&
+	    errno != ENOENT)
+		log_warn("cannot remove %s", set->control_path);
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What each process may still do once it has started.  The policies stand side
+ * by side below, each system call with its reason.  All of it is in place
+ * before the first byte from outside is read, and a step that fails ends the
+ * process: there is no running without.
+ */
+#include "dotproxy/sandbox.h"
+
+#include <cap-ng.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+#define NR(name) SCMP_SYS(name)
+#define ARGS_MAX 2
+
+/* A system call a process may make, if the conditions on arguments hold. */
+struct allowance {
+	int nr;
+	unsigned int nargs;
+	struct scmp_arg_cmp args[ARGS_MAX];
+};
+
+/* Memory may be mapped, but never executable. */
+#define NO_EXEC                                             \
+	1,                                                  \
+	{                                                   \
+		{                                           \
+			2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 \
+		}                                           \
+	}
+
+/* What both children need to live: memory, time, the loop, their channels. */
+static const struct allowance policy_common[] = {
+	{ .nr = NR(epoll_wait) },  /* the event loop */
+	{ .nr = NR(epoll_pwait) }, /* the same, on other machines */
+	{ .nr = NR(epoll_ctl) },   /* events come and go */
+	{ .nr = NR(recvmsg) },     /* messages with descriptors */
+	{ .nr = NR(sendmsg) },     /* the same; log lines */
+	{ .nr = NR(recvfrom) },    /* recv(): the link, TCP */
+	{ .nr = NR(sendto),        /* send(): never to an address */
+	    1,
+	    { { 4, SCMP_CMP_EQ, 0, 0 } } },
+	{ .nr = NR(close) },           /* connections end */
+	{ .nr = NR(brk) },             /* malloc */
+	{ .nr = NR(mmap), NO_EXEC },   /* malloc of large blocks */
+	{ .nr = NR(mremap) },          /* realloc of large blocks */
+	{ .nr = NR(munmap) },          /* free of large blocks */
+	{ .nr = NR(madvise) },         /* free gives memory back */
+	{ .nr = NR(clock_gettime) },   /* where the vDSO has no clock */
+	{ .nr = NR(gettimeofday) },    /* the same */
+	{ .nr = NR(getrandom) },       /* IDs; OpenSSL reseeds hourly */
+	{ .nr = NR(rt_sigreturn) },    /* return from a signal handler */
+	{ .nr = NR(rt_sigprocmask) },  /* abort() */
+	{ .nr = NR(restart_syscall) }, /* after SIGSTOP and SIGCONT */
+	{ .nr = NR(getpid) },          /* abort(); OpenSSL's fork check */
+	{ .nr = NR(gettid) },          /* abort() */
+	{ .nr = NR(tgkill) },          /* abort() */
+	{ .nr = NR(exit_group) },      /* the end */
+#ifdef SANITIZER /* test builds only: what the run-time library does */
+	{ .nr = NR(write) },
+	{ .nr = NR(sigaltstack) },
+	{ .nr = NR(futex) },
+	{ .nr = NR(sched_yield) },
+	{ .nr = NR(readlink) },
+	{ .nr = NR(openat) },
+	{ .nr = NR(newfstatat) },
+	{ .nr = NR(rt_sigaction) },
+	{ .nr = NR(getrusage) },
+	{ .nr = NR(mprotect) },
+#endif
+};
+
+static const struct allowance policy_listener[] = {
+	{ .nr = NR(recvmmsg) }, /* queries over UDP */
+	{ .nr = NR(sendmmsg) }, /* their answers */
+	{ .nr = NR(accept4) },  /* TCP and control clients */
+	{ .nr = NR(shutdown) }, /* the end of a TCP connection */
+};
+
+static const struct allowance policy_pool[] = {
+	{ .nr = NR(read) },       /* a CA file that was handed over */
+	{ .nr = NR(newfstatat) }, /* its size */
+	{ .nr = NR(fstat) },      /* the same, on other machines */
+	{ .nr = NR(futex) },      /* OpenSSL's locks */
+	{ .nr = NR(shutdown) },   /* the end of a connection */
+	/* Has the connection been made, and how fast is it? */
+	{ .nr = NR(getsockopt),
+	    2,
+	    { { 1, SCMP_CMP_EQ, SOL_SOCKET, 0 },
+		{ 2, SCMP_CMP_EQ, SO_ERROR, 0 } } },
+};
+
+/* Capabilities the parent keeps: what respawn and reload need. */
+static const unsigned int parent_caps[] = {
+	CAP_NET_BIND_SERVICE, /* port 53, also for a line that is new */
+	CAP_SETUID,           /* the children's change of user */
+	CAP_SETGID,           /* and group */
+	CAP_SETPCAP,          /* their emptying of the bounding set */
+	CAP_SYS_CHROOT,       /* their change of root */
+	CAP_KILL,             /* ending one that misbehaves */
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* True if a directory exists that is empty, root's, and only root's. */
+static bool
+is_safe_empty_dir(const char *path)
+{
+	struct dirent *entry;
+	struct stat st;
+	bool empty = true;
+	DIR *dir;
+
+	if (lstat(path, &st) == -1 || !S_ISDIR(st.st_mode) || st.st_uid != 0 ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		return false;
+	dir = opendir(path);
+	if (dir == NULL)
+		return false;
+	while ((entry = readdir(dir)) != NULL)
+		if (strcmp(entry->d_name, ".") != 0 &&
+		    strcmp(entry->d_name, "..") != 0)
+			empty = false;
+	closedir(dir);
+	return empty;
+}
+
+void
+sandbox_make_empty_dir(void)
+{
+	char path[] = SANDBOX_EMPTY_DIR;
+	char *slash = strrchr(path, '/');
+
+	*slash = '\0';
+	if (mkdir(path, 0755) == -1 && errno != EEXIST)
+		fatal("%s", path);
+	*slash = '/';
+	if (mkdir(path, 0755) == -1 && errno != EEXIST)
+		fatal("%s", path);
+	if (!is_safe_empty_dir(path))
+		fatalx("%s: must be an empty directory that only root can "
+		       "write to",
+		    path);
+}
+
+static void
+limit(int resource, rlim_t value)
+{
+	struct rlimit r = { value, value };
+
+	if (setrlimit((__rlimit_resource_t)resource, &r) == -1)
+		fatal("setrlimit");
+}
+
+/* No privileges: another user, another root, no capabilities at all. */
+static void
+drop_privileges(const struct sandbox_opts *o)
+{
+	uid_t ruid, euid, suid;
+
+	if (chroot(SANDBOX_EMPTY_DIR) == -1 || chdir("/") == -1)
+		fatal("chroot %s", SANDBOX_EMPTY_DIR);
+	capng_clear(CAPNG_SELECT_ALL);
+	/*
+	 * All in one go: afterwards there is no capability left to empty the
+	 * bounding set with.
+	 */
+	if (capng_change_id((int)o->uid, (int)o->gid,
+		CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING |
+		    CAPNG_CLEAR_AMBIENT) != 0)
+		fatalx("cannot give up privileges");
+	if (getresuid(&ruid, &euid, &suid) == -1 || ruid != o->uid ||
+	    euid != o->uid || suid != o->uid || setuid(0) == 0)
+		fatalx("privileges were not given up");
+}
+
+static void
+add_rules(scmp_filter_ctx ctx, const struct allowance *rules, size_t n)
+{
+	size_t i;
+	int rc;
+
+	for (i = 0; i < n; i++) {
+		rc = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rules[i].nr,
+		    rules[i].nargs, rules[i].args);
+		if (rc != 0)
+			fatalx("seccomp: rule %zu: %s", i, strerror(-rc));
+	}
+}
+
+static void
+filter_system_calls(enum sandbox_role role)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int rc;
+
+	if (ctx == NULL)
+		fatalx("seccomp: out of memory");
+	add_rules(ctx, policy_common, COUNT(policy_common));
+	if (role == SANDBOX_LISTENER)
+		add_rules(ctx, policy_listener, COUNT(policy_listener));
+	else
+		add_rules(ctx, policy_pool, COUNT(policy_pool));
+	rc = seccomp_load(ctx);
+	if (rc != 0)
+		fatalx("seccomp: %s", strerror(-rc));
+	seccomp_release(ctx);
+}
+
+static void
+enter_child(enum sandbox_role role, const struct sandbox_opts *o)
+{
+	limit(RLIMIT_NOFILE, o->nofile);
+	limit(RLIMIT_CORE, 0);
+#ifndef SANITIZER /* whose reports may go to a file */
+	limit(RLIMIT_FSIZE, 0);
+#endif
+	if (o->confine) {
+		drop_privileges(o);
+		limit(RLIMIT_NPROC, 0);
+	}
+	/* The change of user has cleared it. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 ||
+	    prctl(PR_SET_DUMPABLE, 0) == -1 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		fatal("prctl");
+	filter_system_calls(role);
+}
+
+static void
+enter_parent(const struct sandbox_opts *o)
+{
+	size_t i;
+
+	if (!o->confine)
+		return;
+	capng_clear(CAPNG_SELECT_ALL);
+	for (i = 0; i < COUNT(parent_caps); i++)
+		if (capng_update(CAPNG_ADD,
+			CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+			parent_caps[i]) != 0)
+			fatalx("capability %u", parent_caps[i]);
+	if (capng_apply(CAPNG_SELECT_ALL) != 0)
+		fatalx("cannot give up capabilities");
+}
+
+void
+sandbox_enter(enum sandbox_role role, const struct sandbox_opts *o)
+{
+	if (role == SANDBOX_PARENT)
+		enter_parent(o);
+	else
+		enter_child(role, o);
+}

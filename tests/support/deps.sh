@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# Installs what building and testing need, on Debian 12 and its relatives; and
+# makes the service user.  Starts no service.  Not root: says what is missing.
+set -eu
+
+packages="gcc make bison pkgconf libc6-dev
+	libevent-dev libtls-dev libssl-dev libseccomp-dev libcap-ng-dev
+	libcmocka-dev ca-certificates openssl
+	knot-dnsutils bind9-dnsutils unbound nsd
+	python3-pytest python3-dnspython python3-cryptography
+	iproute2 procps perl"
+if [ "${LINT:-}" ]; then
+	packages="$packages clang clang-format clang-tidy cppcheck mandoc
+		libclang-rt-14-dev"
+fi
+user=_dotproxy
+
+missing=
+for p in $packages; do
+	dpkg-query -W -f '${Status}' "$p" 2>/dev/null |
+	    grep -q ' installed$' || missing="$missing $p"
+done
+
+if [ "$missing" ] && [ "$(id -u)" -ne 0 ]; then
+	echo "These packages are missing; as root:" >&2
+	echo "	apt-get install$missing" >&2
+	exit 1
+fi
+
+if [ "$missing" ]; then
+	# Servers that come as test peers must not start as services.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $policy ]; then
+		trap 'rm -f $policy' EXIT
+		printf '#!/bin/sh\nexit 101\n' >$policy
+		chmod 755 $policy
+	fi
+	apt-get -qq update
+	# shellcheck disable=SC2086
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+	    --no-install-recommends install $missing </dev/null
+fi
+
+if [ "$(id -u)" -eq 0 ] && ! id $user >/dev/null 2>&1; then
+	useradd --system --user-group --no-create-home \
+	    --home-dir /run/dotproxy/empty --shell /usr/sbin/nologin $user
+fi
