@@ -214,6 +214,22 @@ match_any_bytes(void **state)
 	guard_close(&g);
 }
 
+/* Type and class 0 are not what a cut answer reads as. */
+static void
+match_cut_zeroes(void **state)
+{
+	struct pkt query, answer;
+
+	(void)state;
+	pkt_start(&query, QUERY_FLAGS, 1, 0, 0, 0);
+	wire_put_bytes(&query.w, "\1a\0\0\0\0\0", 7);
+	pkt_start(&answer, ANSWER_FLAGS, 1, 0, 0, 0);
+	wire_put_bytes(&answer.w, "\1A\0\0\0\0\0", 7);
+	assert_true(matches(&query, &answer));
+	answer.w.pos--;
+	assert_false(matches(&query, &answer));
+}
+
 int
 main(void)
 {
@@ -226,6 +242,7 @@ main(void)
 		cmocka_unit_test(match_unparsable_query),
 		cmocka_unit_test(match_cut_anywhere),
 		cmocka_unit_test(match_any_bytes),
+		cmocka_unit_test(match_cut_zeroes),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
