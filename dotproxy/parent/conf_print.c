@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Prints the configuration in its own language, for dotproxy -nv and
+ * dotproxyctl show config.  Runs in the parent.  Makes no system calls but
+ * those of the stream: it is used after the parent has locked itself up.
+ */
+#include "dotproxy/parent/conf_print.h"
+
+#include "common/util.h"
+#include "dotproxy/parent/conf_value.h"
+
+/* A string in quotes, as the lexer reads it. */
+static void
+print_string(const char *name, const char *value, FILE *f)
+{
+	(void)fprintf(f, "%s \"", name);
+	for (; *value != '\0'; value++) {
+		if (*value == '"' || *value == '\\')
+			(void)fputc('\\', f);
+		(void)fputc(*value, f);
+	}
+	(void)fputs("\"\n", f);
+}
+
+static void
+print_duration(const char *name, uint32_t ms, FILE *f)
+{
+	char buf[VALUE_DURATION_TEXT_MAX];
+
+	(void)fprintf(f, "%s %s\n", name, value_duration_text(ms, buf));
+}
+
+/* The address and the port, with no newline after them. */
+static void
+print_sockaddr(const char *name, const struct sockaddr_storage *ss, FILE *f)
+{
+	char buf[SOCKADDR_TEXT_MAX];
+
+	(void)fprintf(f, "%s %s port %u", name, sockaddr_host_text(ss, buf),
+	    (unsigned int)sockaddr_port(ss));
+}
+
+static void
+print_listens(const struct conf *c, FILE *f)
+{
+	const struct conf_listen *l;
+	uint32_t i;
+
+	for (i = 0; i < c->nlistens; i++) {
+		l = &c->listens[i];
+		print_sockaddr("listen on", &l->addr, f);
+		if (!l->udp || !l->tcp)
+			(void)fputs(l->udp ? " udp" : " tcp", f);
+		(void)fputc('\n', f);
+	}
+}
+
+static void
+print_allow(const struct conf *c, FILE *f)
+{
+	char buf[VALUE_PREFIX_TEXT_MAX];
+	uint32_t i;
+
+	(void)fputs("allow {\n", f);
+	for (i = 0; i < c->nallow; i++)
+		(void)fprintf(
+		    f, "\t%s\n", value_prefix_text(&c->allow[i], buf));
+	(void)fputs("}\n", f);
+}
+
+static void
+print_upstream(const struct conf_upstream *up, FILE *f)
+{
+	char buf[VALUE_PIN_TEXT_MAX];
+	uint32_t i;
+
+	(void)fprintf(f, "\nupstream \"%s\" {\n", up->name);
+	print_sockaddr("\taddress", &up->addr, f);
+	(void)fputc('\n', f);
+	print_string("\tserver name", up->server_name, f);
+	(void)fprintf(f, "\tpool size %u\n", up->pool_size);
+	print_duration("\tconnect timeout", up->connect_timeout_ms, f);
+	print_duration("\thandshake timeout", up->handshake_timeout_ms, f);
+	print_duration("\tread timeout", up->read_timeout_ms, f);
+	print_duration("\twrite timeout", up->write_timeout_ms, f);
+	print_duration("\tstale timeout", up->stale_timeout_ms, f);
+	print_string("\tca file", up->ca_file, f);
+	for (i = 0; i < up->npins; i++)
+		(void)fprintf(
+		    f, "\tpin \"%s\"\n", value_pin_text(up->pins[i], buf));
+	(void)fputs("}\n", f);
+}
+
+/* Errors of the stream stick to it, so they are looked at once, at the end. */
+int
+conf_print(const struct conf *c, FILE *f)
+{
+	char buf[VALUE_RATE_TEXT_MAX];
+	uint32_t i;
+
+	print_string("user", c->user, f);
+	print_string("control socket", c->control_socket, f);
+	(void)fputc('\n', f);
+	print_listens(c, f);
+	print_allow(c, f);
+	(void)fprintf(f, "\npolicy %s\nretries %u\n",
+	    conf_policy_name(c->forward.policy), c->forward.retries);
+	print_duration("query timeout", c->forward.query_timeout_ms, f);
+	(void)fputs("\nclient {\n", f);
+	print_duration("\ttcp read timeout", c->client.tcp_read_timeout_ms, f);
+	print_duration(
+	    "\ttcp write timeout", c->client.tcp_write_timeout_ms, f);
+	(void)fprintf(f, "\tmax inflight %u\n\tmax tcp connections %u\n}\n",
+	    c->client.max_inflight, c->client.max_tcp);
+	for (i = 0; i < c->nupstreams; i++)
+		print_upstream(&c->upstreams[i], f);
+	if (c->statsd.enabled) {
+		print_sockaddr("\nmetrics statsd", &c->statsd.addr, f);
+		(void)fprintf(f, " sample rate %s\n",
+		    value_rate_text(c->statsd.sample_ppm, buf));
+	}
+	return ferror(f) ? -1 : 0;
+}

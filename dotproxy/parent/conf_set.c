@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Fills in the configuration, line by line.  Runs in the parent.  Knows
+ * defaults, limits and what may stand twice; knows no syntax.
+ */
+#include "dotproxy/parent/conf_set.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/util.h"
+#include "dotproxy/parent/conf_file.h"
+#include "dotproxy/parent/conf_value.h"
+
+#define STATSD_PORT 8125
+#define SAMPLE_PPM_MAX 1000000u
+
+/* As the file has them. */
+static const char *const key_names[KEY_COUNT] = {
+	[KEY_USER] = "user",
+	[KEY_CONTROL_SOCKET] = "control socket",
+	[KEY_ALLOW] = "allow",
+	[KEY_POLICY] = "policy",
+	[KEY_RETRIES] = "retries",
+	[KEY_QUERY_TIMEOUT] = "query timeout",
+	[KEY_METRICS] = "metrics",
+	[KEY_CLIENT] = "client",
+	[KEY_TCP_READ_TIMEOUT] = "tcp read timeout",
+	[KEY_TCP_WRITE_TIMEOUT] = "tcp write timeout",
+	[KEY_MAX_INFLIGHT] = "max inflight",
+	[KEY_MAX_TCP] = "max tcp connections",
+	[KEY_ADDRESS] = "address",
+	[KEY_SERVER_NAME] = "server name",
+	[KEY_POOL_SIZE] = "pool size",
+	[KEY_CONNECT_TIMEOUT] = "connect timeout",
+	[KEY_HANDSHAKE_TIMEOUT] = "handshake timeout",
+	[KEY_READ_TIMEOUT] = "read timeout",
+	[KEY_WRITE_TIMEOUT] = "write timeout",
+	[KEY_STALE_TIMEOUT] = "stale timeout",
+	[KEY_CA_FILE] = "ca file",
+};
+
+/* Where a number or duration goes, and what it may be. */
+struct range {
+	uint32_t *slot;
+	uint32_t min;
+	uint32_t max;
+	bool duration;
+};
+
+void
+conf_set_init(struct conf_set *s, struct conf *conf, struct conf_errors *errs)
+{
+	memset(s, 0, sizeof(*s));
+	s->conf = conf;
+	s->errs = errs;
+	memcpy(conf->user, CONF_USER_DEFAULT, sizeof(CONF_USER_DEFAULT));
+	memcpy(conf->control_socket, CONF_CONTROL_DEFAULT,
+	    sizeof(CONF_CONTROL_DEFAULT));
+	conf->forward = (struct conf_forward)CONF_FORWARD_DEFAULT;
+	conf->client = (struct conf_client)CONF_CLIENT_DEFAULT;
+}
+
+/* Reports that what was already set at first: in this file or another. */
+static void
+error_again(struct conf_set *s, const char *what, struct conf_origin first,
+    struct conf_origin at)
+{
+	if (strcmp(first.file, at.file) == 0)
+		conf_errors_add(s->errs, at, "%s was already set on line %u",
+		    what, first.line);
+	else
+		conf_errors_add(s->errs, at, "%s was already set at %s:%u",
+		    what, first.file, first.line);
+}
+
+bool
+conf_set_once(struct conf_set *s, enum conf_key key, struct conf_origin at)
+{
+	if (s->seen[key].line != 0) {
+		error_again(s, key_names[key], s->seen[key], at);
+		return false;
+	}
+	s->seen[key] = at;
+	return true;
+}
+
+static struct range
+timeout_range(uint32_t *slot, uint32_t max)
+{
+	struct range r = { slot, CONF_TIMEOUT_MIN_MS, max, true };
+
+	return r;
+}
+
+static struct range
+number_range(uint32_t *slot, uint32_t min, uint32_t max)
+{
+	struct range r = { slot, min, max, false };
+
+	return r;
+}
+
+/* The range of a key; slot is NULL if its value is not a number. */
+static struct range
+key_range(struct conf_set *s, enum conf_key key)
+{
+	struct conf *c = s->conf;
+	struct conf_upstream *up = &s->up;
+
+	switch (key) {
+	case KEY_RETRIES:
+		return number_range(&c->forward.retries, 0, CONF_RETRIES_MAX);
+	case KEY_QUERY_TIMEOUT:
+		return timeout_range(
+		    &c->forward.query_timeout_ms, CONF_QUERY_TIMEOUT_MAX_MS);
+	case KEY_TCP_READ_TIMEOUT:
+		return timeout_range(
+		    &c->client.tcp_read_timeout_ms, CONF_TIMEOUT_MAX_MS);
+	case KEY_TCP_WRITE_TIMEOUT:
+		return timeout_range(
+		    &c->client.tcp_write_timeout_ms, CONF_TIMEOUT_MAX_MS);
+	case KEY_MAX_INFLIGHT:
+		return number_range(
+		    &c->client.max_inflight, 1, CONF_INFLIGHT_MAX);
+	case KEY_MAX_TCP:
+		return number_range(&c->client.max_tcp, 1, CONF_TCP_MAX);
+	case KEY_POOL_SIZE:
+		return number_range(&up->pool_size, 1, CONF_POOL_SIZE_MAX);
+	case KEY_CONNECT_TIMEOUT:
+		return timeout_range(
+		    &up->connect_timeout_ms, CONF_TIMEOUT_MAX_MS);
+	case KEY_HANDSHAKE_TIMEOUT:
+		return timeout_range(
+		    &up->handshake_timeout_ms, CONF_TIMEOUT_MAX_MS);
+	case KEY_READ_TIMEOUT:
+		return timeout_range(&up->read_timeout_ms, CONF_TIMEOUT_MAX_MS);
+	case KEY_WRITE_TIMEOUT:
+		return timeout_range(
+		    &up->write_timeout_ms, CONF_TIMEOUT_MAX_MS);
+	case KEY_STALE_TIMEOUT:
+		return timeout_range(
+		    &up->stale_timeout_ms, CONF_TIMEOUT_MAX_MS);
+	default:
+		return number_range(NULL, 0, 0);
+	}
+}
+
+/* Stores what text says, if it is within the range. */
+static void
+set_number(struct conf_set *s, const char *name, struct range r,
+    const char *text, struct conf_origin at)
+{
+	char min[VALUE_DURATION_TEXT_MAX], max[VALUE_DURATION_TEXT_MAX];
+	uint32_t value = 0;
+	const char *why;
+
+	why = r.duration ? value_duration(text, &value)
+			 : value_number(text, &value);
+	if (why != NULL)
+		conf_errors_add(s->errs, at, "%s \"%s\" %s", name, text, why);
+	else if (value >= r.min && value <= r.max)
+		*r.slot = value;
+	else if (r.duration)
+		conf_errors_add(s->errs, at, "%s %s is out of range (%s-%s)",
+		    name, text, value_duration_text(r.min, min),
+		    value_duration_text(r.max, max));
+	else
+		conf_errors_add(s->errs, at, "%s %s is out of range (%u-%u)",
+		    name, text, r.min, r.max);
+}
+
+/* Copies text, which fits or is reported.  Returns whether it did. */
+static bool
+set_text(struct conf_set *s, const char *name, const char *text, char *dst,
+    size_t size, struct conf_origin at)
+{
+	if (strlen(text) >= size) {
+		conf_errors_add(s->errs, at,
+		    "%s \"%s\" is too long (%zu characters at most)", name,
+		    text, size - 1);
+		return false;
+	}
+	memcpy(dst, text, strlen(text) + 1);
+	return true;
+}
+
+static void
+set_policy(struct conf_set *s, const char *text, struct conf_origin at)
+{
+	int i;
+
+	for (i = 0; i < POLICY_COUNT; i++)
+		if (strcmp(text, conf_policy_name((enum conf_policy)i)) == 0) {
+			s->conf->forward.policy = (enum conf_policy)i;
+			return;
+		}
+	conf_errors_add(s->errs, at, "unknown policy \"%s\"", text);
+}
+
+static const char *
+check_path(const char *text)
+{
+	return text[0] != '/' ? "is not an absolute path" : NULL;
+}
+
+void
+conf_set_value(struct conf_set *s, enum conf_key key, const char *text,
+    struct conf_origin at)
+{
+	struct range r = key_range(s, key);
+	const char *name = key_names[key], *why = NULL;
+	struct conf *c = s->conf;
+	char *dst = NULL;
+	size_t size = 0;
+
+	if (!conf_set_once(s, key, at))
+		return;
+	if (r.slot != NULL) {
+		set_number(s, name, r, text, at);
+		return;
+	}
+	switch (key) {
+	case KEY_POLICY:
+		set_policy(s, text, at);
+		return;
+	case KEY_USER:
+		why = value_name(text);
+		dst = c->user;
+		size = sizeof(c->user);
+		break;
+	case KEY_CONTROL_SOCKET:
+		why = check_path(text);
+		dst = c->control_socket;
+		size = sizeof(c->control_socket);
+		break;
+	case KEY_SERVER_NAME:
+		why = value_host(text);
+		dst = s->up.server_name;
+		size = sizeof(s->up.server_name);
+		break;
+	case KEY_CA_FILE:
+		why = check_path(text);
+		dst = s->up.ca_file;
+		size = sizeof(s->up.ca_file);
+		break;
+	default:
+		return;
+	}
+	if (why != NULL)
+		conf_errors_add(s->errs, at, "%s \"%s\" %s", name, text, why);
+	else
+		(void)set_text(s, name, text, dst, size, at); /* reported */
+}
+
+/* Reads address and port; port may be NULL.  Returns false after an error. */
+static bool
+set_sockaddr(struct conf_set *s, const char *address, bool any,
+    const char *port, uint16_t def, struct sockaddr_storage *ss,
+    struct conf_origin at)
+{
+	uint32_t number = def;
+	size_t before = s->errs->count;
+	const char *why = value_address(address, any, ss);
+
+	if (why != NULL)
+		conf_errors_add(s->errs, at, "address \"%s\" %s", address, why);
+	if (port != NULL)
+		set_number(
+		    s, "port", number_range(&number, 1, UINT16_MAX), port, at);
+	if (s->errs->count != before)
+		return false;
+	value_set_port(ss, (uint16_t)number);
+	return true;
+}
+
+void
+conf_set_listen(struct conf_set *s, const char *address, const char *port,
+    bool udp, bool tcp, struct conf_origin at)
+{
+	struct conf *c = s->conf;
+	struct conf_listen l, *o;
+	uint32_t i;
+
+	memset(&l, 0, sizeof(l));
+	l.udp = udp;
+	l.tcp = tcp;
+	if (!set_sockaddr(s, address, true, port, CONF_DNS_PORT, &l.addr, at))
+		return;
+	for (i = 0; i < c->nlistens; i++) {
+		o = &c->listens[i];
+		if (!sockaddr_equal(&o->addr, &l.addr) ||
+		    (!(o->udp && udp) && !(o->tcp && tcp)))
+			continue;
+		error_again(
+		    s, "listen on this address and port", s->listen_at[i], at);
+		return;
+	}
+	if (c->nlistens == CONF_LISTENS_MAX) {
+		conf_errors_add(s->errs, at,
+		    "too many addresses to listen on (%d at most)",
+		    CONF_LISTENS_MAX);
+		return;
+	}
+	s->listen_at[c->nlistens] = at;
+	c->listens[c->nlistens++] = l;
+}
+
+void
+conf_set_allow(struct conf_set *s, const char *prefix, struct conf_origin at)
+{
+	struct conf *c = s->conf;
+	struct conf_prefix p;
+	const char *why = value_prefix(prefix, &p);
+
+	if (why != NULL)
+		conf_errors_add(s->errs, at, "prefix \"%s\" %s", prefix, why);
+	else if (c->nallow == CONF_ALLOW_MAX)
+		conf_errors_add(s->errs, at,
+		    "too many prefixes to allow (%d at most)", CONF_ALLOW_MAX);
+	else
+		c->allow[c->nallow++] = p;
+}
+
+void
+conf_set_allow_end(struct conf_set *s, struct conf_origin at)
+{
+	/* It would lock everybody out: not what anybody runs this for. */
+	if (conf_set_once(s, KEY_ALLOW, at) && s->conf->nallow == 0 &&
+	    s->errs->count == 0)
+		conf_errors_add(s->errs, at, "allow list is empty");
+}
+
+void
+conf_set_upstream_open(
+    struct conf_set *s, const char *name, struct conf_origin at)
+{
+	static const struct conf_upstream none = CONF_UPSTREAM_DEFAULT;
+	struct conf *c = s->conf;
+	const char *why = value_name(name);
+	char what[CONF_NAME_MAX + 16];
+	uint32_t i;
+
+	s->up_errors = s->errs->count;
+	memcpy(&s->up, &none, sizeof(s->up));
+	memset(&s->seen[KEY_ADDRESS], 0,
+	    (KEY_COUNT - KEY_ADDRESS) * sizeof(s->seen[0]));
+	s->up_at = at;
+	if (why != NULL) {
+		conf_errors_add(
+		    s->errs, at, "upstream name \"%s\" %s", name, why);
+		return;
+	}
+	if (!set_text(
+		s, "upstream name", name, s->up.name, sizeof(s->up.name), at))
+		return;
+	for (i = 0; i < c->nupstreams; i++)
+		if (strcmp(c->upstreams[i].name, name) == 0) {
+			(void)snprintf(
+			    what, sizeof(what), "upstream \"%s\"", name);
+			error_again(s, what, s->upstream_at[i], at);
+			return;
+		}
+	if (c->nupstreams == CONF_UPSTREAMS_MAX)
+		conf_errors_add(s->errs, at, "too many upstreams (%d at most)",
+		    CONF_UPSTREAMS_MAX);
+}
+
+void
+conf_set_address(struct conf_set *s, const char *address, const char *port,
+    struct conf_origin at)
+{
+	if (!conf_set_once(s, KEY_ADDRESS, at))
+		return;
+	/* A failure is counted, and then nobody uses what is there. */
+	(void)set_sockaddr(
+	    s, address, false, port, CONF_DOT_PORT, &s->up.addr, at);
+}
+
+void
+conf_set_pin(struct conf_set *s, const char *text, struct conf_origin at)
+{
+	struct conf_upstream *up = &s->up;
+	uint8_t pin[CONF_PIN_LEN];
+	const char *why = value_pin(text, pin);
+	uint32_t i;
+
+	if (why != NULL) {
+		conf_errors_add(s->errs, at, "pin \"%s\" %s", text, why);
+		return;
+	}
+	for (i = 0; i < up->npins; i++)
+		if (memcmp(up->pins[i], pin, sizeof(pin)) == 0) {
+			error_again(s, "this pin", s->pin_at[i], at);
+			return;
+		}
+	if (up->npins == CONF_PINS_MAX) {
+		conf_errors_add(
+		    s->errs, at, "too many pins (%d at most)", CONF_PINS_MAX);
+		return;
+	}
+	s->pin_at[up->npins] = at;
+	memcpy(up->pins[up->npins++], pin, sizeof(pin));
+}
+
+void
+conf_set_upstream_close(struct conf_set *s)
+{
+	struct conf *c = s->conf;
+	uint32_t i = c->nupstreams;
+
+	/* What is missing may only be misspelt: one error is enough. */
+	if (s->errs->count == s->up_errors) {
+		if (s->seen[KEY_ADDRESS].line == 0)
+			conf_errors_add(s->errs, s->up_at,
+			    "upstream \"%s\" has no address", s->up.name);
+		if (s->seen[KEY_SERVER_NAME].line == 0)
+			conf_errors_add(s->errs, s->up_at,
+			    "upstream \"%s\" has no server name", s->up.name);
+	}
+	/* Goes on the list even if it is bad, so that its name is taken. */
+	if (i == CONF_UPSTREAMS_MAX)
+		return;
+	c->upstreams[i] = s->up;
+	s->upstream_at[i] = s->up_at;
+	s->ca_at[i] =
+	    s->seen[KEY_CA_FILE].line != 0 ? s->seen[KEY_CA_FILE] : s->up_at;
+	c->nupstreams++;
+}
+
+void
+conf_set_statsd(struct conf_set *s, const char *address, const char *port,
+    const char *rate, struct conf_origin at)
+{
+	struct conf_statsd *sd = &s->conf->statsd;
+	uint32_t ppm = SAMPLE_PPM_MAX;
+	const char *why = NULL;
+
+	if (!conf_set_once(s, KEY_METRICS, at) ||
+	    !set_sockaddr(s, address, false, port, STATSD_PORT, &sd->addr, at))
+		return;
+	if (rate != NULL && (why = value_rate(rate, &ppm)) != NULL)
+		conf_errors_add(
+		    s->errs, at, "sample rate \"%s\" %s", rate, why);
+	else if (ppm < 1 || ppm > SAMPLE_PPM_MAX)
+		conf_errors_add(s->errs, at,
+		    "sample rate %s is out of range (0.000001-1)", rate);
+	sd->sample_ppm = ppm;
+	sd->enabled = true;
+}
+
+void
+conf_set_finish(struct conf_set *s, const char *file)
+{
+	static const char *const local[] = { "127.0.0.0/8", "10.0.0.0/8",
+		"172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128",
+		"fe80::/10", "fc00::/7" };
+	struct conf_origin at = { .file = file };
+	size_t i;
+
+	if (s->seen[KEY_ALLOW].line == 0)
+		for (i = 0; i < sizeof(local) / sizeof(local[0]); i++)
+			conf_set_allow(s, local[i], at);
+	/* After other errors these may be consequences. */
+	if (s->errs->count > 0)
+		return;
+	if (s->conf->nlistens == 0)
+		conf_errors_add(s->errs, at, "no listen");
+	if (s->conf->nupstreams == 0)
+		conf_errors_add(s->errs, at, "no upstream");
+}
+
+void
+conf_set_check_files(struct conf_set *s)
+{
+	const struct conf *c = s->conf;
+	const char *why;
+	uint32_t i;
+
+	for (i = 0; i < c->nupstreams; i++) {
+		why = conf_file_check_ca(c->upstreams[i].ca_file);
+		if (why != NULL)
+			conf_errors_add(s->errs, s->ca_at[i], "ca file %s: %s",
+			    c->upstreams[i].ca_file, why);
+	}
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the lines of the configuration file mean: the grammar calls one of
+ * these for each, with the text of its values.  Everything that is wrong goes
+ * to the errors, and parsing goes on.
+ */
+#ifndef PARENT_CONF_SET_H
+#define PARENT_CONF_SET_H
+
+#include <stdbool.h>
+
+#include "common/conf.h"
+#include "dotproxy/parent/conf_errors.h"
+
+/* Settings which stand once in their scope; their names are in conf_set.c. */
+enum conf_key {
+	KEY_USER,
+	KEY_CONTROL_SOCKET,
+	KEY_ALLOW,
+	KEY_POLICY,
+	KEY_RETRIES,
+	KEY_QUERY_TIMEOUT,
+	KEY_METRICS,
+	KEY_CLIENT,
+	KEY_TCP_READ_TIMEOUT,
+	KEY_TCP_WRITE_TIMEOUT,
+	KEY_MAX_INFLIGHT,
+	KEY_MAX_TCP,
+	KEY_ADDRESS, /* the first one of an upstream */
+	KEY_SERVER_NAME,
+	KEY_POOL_SIZE,
+	KEY_CONNECT_TIMEOUT,
+	KEY_HANDSHAKE_TIMEOUT,
+	KEY_READ_TIMEOUT,
+	KEY_WRITE_TIMEOUT,
+	KEY_STALE_TIMEOUT,
+	KEY_CA_FILE,
+	KEY_COUNT
+};
+
+/* A configuration being built.  Origins are valid as long as the lexer. */
+struct conf_set {
+	struct conf *conf; /* borrowed */
+	struct conf_errors *errs;
+	struct conf_upstream up; /* the one whose block is open */
+	struct conf_origin up_at;
+	size_t up_errors; /* how many there were when it was opened */
+	struct conf_origin seen[KEY_COUNT]; /* line 0: not set */
+	struct conf_origin listen_at[CONF_LISTENS_MAX];
+	struct conf_origin upstream_at[CONF_UPSTREAMS_MAX];
+	struct conf_origin ca_at[CONF_UPSTREAMS_MAX]; /* or its upstream's */
+	struct conf_origin pin_at[CONF_PINS_MAX];     /* of the open one */
+};
+
+/* Gives conf, which is all zero, its defaults.  Both must outlive the set. */
+void conf_set_init(struct conf_set *, struct conf *conf, struct conf_errors *);
+
+/* Any setting with a single value: number, duration, text or policy. */
+void conf_set_value(
+    struct conf_set *, enum conf_key, const char *text, struct conf_origin);
+
+/* The beginning of a block that stands once.  False if it is the second. */
+bool conf_set_once(struct conf_set *, enum conf_key, struct conf_origin);
+
+/* One listen line; port may be NULL. */
+void conf_set_listen(struct conf_set *, const char *address, const char *port,
+    bool udp, bool tcp, struct conf_origin);
+
+/* One prefix of the allow list, and the end of that list. */
+void conf_set_allow(struct conf_set *, const char *prefix, struct conf_origin);
+void conf_set_allow_end(struct conf_set *, struct conf_origin);
+
+/* The upstream block: between open and close its settings.  port: or NULL. */
+void conf_set_upstream_open(
+    struct conf_set *, const char *name, struct conf_origin);
+void conf_set_address(struct conf_set *, const char *address, const char *port,
+    struct conf_origin);
+void conf_set_pin(struct conf_set *, const char *pin, struct conf_origin);
+void conf_set_upstream_close(struct conf_set *);
+
+/* The metrics line; port and rate may be NULL. */
+void conf_set_statsd(struct conf_set *, const char *address, const char *port,
+    const char *rate, struct conf_origin);
+
+/* The end of file: fills in or asks for what is missing. */
+void conf_set_finish(struct conf_set *, const char *file);
+
+/* Checks that the files of certificates can be used. */
+void conf_set_check_files(struct conf_set *);
+
+#endif
