@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: ISC
+"""Fixtures: certificates, upstreams and daemons, ended after each test."""
+
+import contextlib
+
+import pytest
+
+import certs
+import programs
+import servers
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory):
+    return certs.Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def make_upstream(pki):
+    with contextlib.ExitStack() as stack:
+        def make(*knobs, **kw):
+            upstream = programs.Upstream(pki, *knobs, **kw)
+            stack.callback(upstream.stop)
+            return upstream
+        yield make
+
+
+@pytest.fixture
+def upstream(make_upstream):
+    return make_upstream()
+
+
+@pytest.fixture
+def make_proxy(tmp_path):
+    """Makes a running daemon; the arguments are Daemon.configure's."""
+    with contextlib.ExitStack() as stack:
+        def make(*upstreams, args=(), **kw):
+            folder = tmp_path / ("d%d" % len(list(tmp_path.iterdir())))
+            folder.mkdir()
+            daemon = programs.Daemon(folder)
+            daemon.configure(*upstreams, **kw)
+            stack.callback(daemon.stop)
+            daemon.start(*args)
+            return daemon
+        yield make
+
+
+@pytest.fixture
+def proxy(make_proxy, upstream):
+    """A daemon in front of one upstream that behaves."""
+    return make_proxy(upstream)
+
+
+@pytest.fixture
+def background_load():
+    with contextlib.ExitStack() as stack:
+        def make(address, *args):
+            load = programs.BackgroundLoad(address, *args)
+            stack.callback(load.stop)
+            return load
+        yield make
+
+
+@pytest.fixture
+def unbound(pki, tmp_path):
+    with servers.unbound(pki, tmp_path) as port:
+        yield port
+
+
+@pytest.fixture
+def nsd(pki, tmp_path):
+    with servers.nsd(pki, tmp_path) as port:
+        yield port

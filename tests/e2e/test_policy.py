@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: ISC
+"""The five ways to choose an upstream, observed at the upstreams."""
+
+import pytest
+
+from dnsclient import eventually, is_right, is_servfail, make_query, udp
+
+POLICIES = [
+    "round-robin", "random", "historical-connections", "availability",
+    "failover"]
+
+
+def ask(proxy, count):
+    for i in range(count):
+        query = make_query("n%d.test" % i)
+        assert is_right(query, udp(proxy.address, query))
+
+
+def queries(upstreams):
+    return [upstream.stats()["queries"] for upstream in upstreams]
+
+
+@pytest.fixture
+def trio(make_upstream):
+    return [make_upstream() for _ in range(3)]
+
+
+def with_policy(make_proxy, upstreams, policy, **kw):
+    return make_proxy(*upstreams, settings="policy " + policy, **kw)
+
+
+def test_round_robin_takes_turns(make_proxy, trio):
+    ask(with_policy(make_proxy, trio, "round-robin"), 60)
+    assert min(queries(trio)) >= 15
+
+
+def test_random_uses_all(make_proxy, trio):
+    ask(with_policy(make_proxy, trio, "random"), 300)
+    assert min(queries(trio)) >= 50
+
+
+def test_historical_connections_uses_all(make_proxy, trio):
+    ask(with_policy(make_proxy, trio, "historical-connections"), 60)
+    connections = [upstream.stats()["connections"] for upstream in trio]
+    assert min(connections) >= 1
+    assert max(connections) - min(connections) <= 2
+
+
+def test_availability_uses_those_that_are_up(make_proxy, trio):
+    trio[0].go_down()
+    ask(with_policy(make_proxy, trio, "availability"), 100)
+    down, *up = queries(trio)
+    assert down == 0
+    assert min(up) >= 10
+
+
+def test_availability_forgives(make_proxy, trio):
+    trio[0].go_down()
+    proxy = with_policy(make_proxy, trio, "availability")
+    ask(proxy, 20)
+    trio[0].come_up()
+
+    def used_again():
+        ask(proxy, 5)
+        return trio[0].stats()["queries"]
+
+    eventually(used_again, seconds=40)
+
+
+def test_failover_keeps_to_the_first(make_proxy, trio):
+    ask(with_policy(make_proxy, trio, "failover"), 50)
+    assert queries(trio) == [50, 0, 0]
+
+
+def test_failover_takes_the_next_in_order_and_returns(make_proxy, trio):
+    proxy = with_policy(make_proxy, trio, "failover")
+    ask(proxy, 10)
+    trio[0].go_down()
+    ask(proxy, 10)
+    assert queries(trio) == [10, 10, 0]
+    trio[1].go_down()
+    ask(proxy, 10)
+    assert queries(trio) == [10, 10, 10]
+    trio[0].come_up()
+
+    def used_again():
+        ask(proxy, 1)
+        return trio[0].stats()["queries"] > 10
+
+    eventually(used_again, seconds=40)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_answers_while_one_upstream_is_left(
+        make_proxy, trio, policy):
+    proxy = with_policy(make_proxy, trio, policy)
+    ask(proxy, 10)
+    trio[0].go_down()
+    ask(proxy, 10)
+    trio[1].go_down()
+    ask(proxy, 10)
+    assert trio[2].stats()["queries"] >= 10
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_recovers_when_one_of_all_comes_up(
+        make_proxy, trio, policy):
+    proxy = with_policy(make_proxy, trio, policy, timeout="1s")
+    for upstream in trio:
+        upstream.go_down()
+    assert is_servfail(udp(proxy.address, make_query("www.test")))
+    trio[1].come_up()
+    ask(proxy, 5)
+    assert queries(trio) == [0, 5, 0]

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: ISC
+"""A new configuration without a lost query; a broken one without effect."""
+
+import os
+import signal
+import socket
+import time
+
+import dns.rcode
+import pytest
+
+from dnsclient import eventually, is_right, make_query, tcp, udp
+from programs import free_port, is_flawless, open_files
+
+
+def serves(address, **kw):
+    query = make_query("www.test")
+    return is_right(query, udp(address, query, **kw))
+
+
+def refuses(address):
+    try:
+        serves(address)
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def by_control(proxy):
+    proxy.reload()
+
+
+def by_signal(proxy):
+    os.kill(proxy.process.pid, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("reload", [by_control, by_signal])
+def test_upstream_is_exchanged(make_proxy, make_upstream, reload):
+    old, new = make_upstream(), make_upstream()
+    proxy = make_proxy(old.block("old"))
+    assert serves(proxy.address)
+    proxy.configure(new.block("new"))
+    reload(proxy)
+
+    def asked():
+        assert serves(proxy.address)
+        return new.stats()["queries"]
+
+    eventually(asked, what="query at the new upstream")
+    count = old.stats()["queries"]
+    for _ in range(5):
+        assert serves(proxy.address)
+    assert old.stats()["queries"] == count
+    eventually(lambda: old.stats()["open"] == 0, what="end of the old pool")
+
+
+@pytest.mark.parametrize("reload", [by_control, by_signal])
+def test_listen_lines_come_and_go(make_proxy, upstream, reload):
+    ports = [free_port() for _ in range(3)]
+    lines = ["127.0.0.1 port %d" % port for port in ports]
+    first, second, third = [("127.0.0.1", port) for port in ports]
+    proxy = make_proxy(upstream, listen=lines[:2])
+    assert serves(first) and serves(second)
+    proxy.configure(upstream, listen=lines[1:])
+    reload(proxy)
+    eventually(lambda: not refuses(third), what="new listen line")
+    eventually(lambda: refuses(first), what="end of the old listen line")
+    with pytest.raises(ConnectionRefusedError):
+        tcp(first, make_query("www.test"))
+    assert serves(second)
+
+
+def test_allow_is_exchanged(make_proxy, upstream):
+    proxy = make_proxy(upstream)
+    assert serves(proxy.address)
+    proxy.configure(upstream, settings="allow { 127.0.0.2 }")
+    proxy.reload()
+    answer = udp(proxy.address, make_query("www.test"))
+    assert answer.rcode() == dns.rcode.REFUSED
+    assert serves(proxy.address, source="127.0.0.2")
+
+
+def test_policy_is_exchanged(make_proxy, make_upstream):
+    first, second = make_upstream(), make_upstream()
+    proxy = make_proxy(first, second, settings="policy failover")
+    for _ in range(10):
+        assert serves(proxy.address)
+    assert second.stats()["queries"] == 0
+    proxy.configure(first, second, settings="policy round-robin")
+    proxy.reload()
+    for _ in range(10):
+        assert serves(proxy.address)
+    assert second.stats()["queries"] >= 3
+
+
+def test_broken_file_is_refused_and_changes_nothing(make_proxy, upstream):
+    proxy = make_proxy(upstream)
+    good = proxy.file.read_text()
+    proxy.file.write_text("# one\nlisten on nonsense\n")
+    done = proxy.ctl("reload")
+    assert done.returncode == 1
+    assert "%s:2" % proxy.file in done.stderr
+    assert serves(proxy.address)
+    os.kill(proxy.process.pid, signal.SIGHUP)
+    eventually(lambda: "%s:2" % proxy.file in proxy.log(), what="log line")
+    assert serves(proxy.address)
+    proxy.file.write_text(good)
+    proxy.reload()
+    assert serves(proxy.address)
+
+
+def test_listen_line_that_cannot_be_bound_changes_nothing(
+        make_proxy, upstream):
+    proxy = make_proxy(upstream)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        proxy.configure(upstream, listen=["127.0.0.1 port %d" % port])
+        done = proxy.ctl("reload")
+    assert done.returncode == 1
+    assert done.stderr.strip()
+    assert serves(proxy.address)
+
+
+def test_missing_file_changes_nothing(make_proxy, upstream):
+    proxy = make_proxy(upstream)
+    proxy.file.unlink()
+    done = proxy.ctl("reload")
+    assert done.returncode == 1
+    assert str(proxy.file) in done.stderr
+    assert serves(proxy.address)
+
+
+@pytest.mark.parametrize("transport", [(), ("-t", "-c", "4")])
+def test_reload_under_load_loses_nothing(
+        make_proxy, make_upstream, background_load, transport):
+    upstreams = [make_upstream("jitter=10") for _ in range(3)]
+    lines = ["127.0.0.1 port %d" % free_port() for _ in range(2)]
+    proxy = make_proxy(upstreams[0])
+    lines.insert(0, "127.0.0.1 port %d" % proxy.port)
+    variants = [
+        {"settings": "policy round-robin"},
+        {"listen": lines},
+        {"settings": "allow { 127.0.0.0/8 }"},
+        {"listen": lines[:2], "settings": "policy failover"},
+        {},
+    ]
+    running = background_load(
+        proxy.address, *transport, "-r", "500", "-T", "4")
+    for i, variant in enumerate(variants):
+        time.sleep(0.5)
+        some = upstreams[i % 3:] + upstreams[:i % 2]
+        proxy.configure(*some, **variant)
+        (by_signal if i % 2 else by_control)(proxy)
+    result = running.result()
+    assert is_flawless(result), result
+
+
+def test_nothing_grows_over_twenty_reloads(make_proxy, upstream):
+    proxy = make_proxy(upstream)
+
+    def files():
+        return [open_files(pid) for pid in proxy.pids()]
+
+    for _ in range(2):
+        proxy.reload()
+        assert serves(proxy.address)
+    before = files()
+    for _ in range(20):
+        proxy.reload()
+    assert serves(proxy.address)
+    eventually(lambda: all(b <= a + 1 for a, b in zip(before, files())),
+               what="as few open files as before")
+
+
+def test_killed_child_comes_back_with_the_new_configuration(
+        make_proxy, make_upstream):
+    old, new = make_upstream(), make_upstream()
+    proxy = make_proxy(old)
+    proxy.configure(new, settings="allow { 127.0.0.2 }")
+    proxy.reload()
+    for role in "listener", "pool":
+        proxy.kill_child(role)
+    query = make_query("www.test")
+    answer = udp(proxy.address, query)
+    assert answer.rcode() == dns.rcode.REFUSED
+    assert serves(proxy.address, source="127.0.0.2")
+    assert old.stats()["queries"] == 0

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: ISC
+"""Clients over TCP (RFC 7766)."""
+
+import socket
+import struct
+import time
+
+import dns.message
+import pytest
+
+from dnsclient import (
+    Stream, eventually, frame, is_right, make_query, tcp, udp)
+from programs import is_flawless, load
+
+
+def receive(stream):
+    return dns.message.from_wire(stream.receive())
+
+
+def test_answers_over_ipv4_and_ipv6(proxy):
+    for address in proxy.address, proxy.address6:
+        query = make_query("www.test")
+        assert is_right(query, tcp(address, query))
+
+
+def test_a_connection_serves_many_queries_one_after_the_other(proxy):
+    with Stream(proxy.address) as stream:
+        for i in range(200):
+            query = make_query("n%d.test" % i)
+            stream.send(query.to_wire())
+            assert is_right(query, receive(stream))
+
+
+def test_pipelined_queries_are_all_answered(proxy):
+    queries = {i: make_query("n%d.test" % i, id=i) for i in range(200)}
+    with Stream(proxy.address) as stream:
+        stream.send(*(query.to_wire() for query in queries.values()))
+        for _ in range(200):
+            answer = receive(stream)
+            assert is_right(queries.pop(answer.id), answer)
+
+
+def test_a_slow_answer_does_not_hold_up_the_next(proxy):
+    slow = make_query("delay-500.test")
+    fast = make_query("fast.test")
+    with Stream(proxy.address) as stream:
+        stream.send(slow.to_wire(), fast.to_wire())
+        assert is_right(fast, receive(stream))
+        assert is_right(slow, receive(stream))
+
+
+def test_one_id_many_times_on_one_connection(proxy):
+    queries = [make_query("delay-100.n%d.test" % i, id=7) for i in range(20)]
+    with Stream(proxy.address) as stream:
+        stream.send(*(query.to_wire() for query in queries))
+        answers = [receive(stream) for _ in queries]
+    for query in queries:
+        assert sum(is_right(query, answer) for answer in answers) == 1
+
+
+def test_query_may_come_byte_by_byte(proxy):
+    first, second = make_query("first.test"), make_query("second.test")
+    data = frame(first.to_wire()) + frame(second.to_wire())
+    with Stream(proxy.address) as stream:
+        for i in range(len(data)):
+            stream.sock.send(data[i:i + 1])
+            time.sleep(0.002)
+        answers = [receive(stream), receive(stream)]
+    assert any(is_right(first, answer) for answer in answers)
+    assert any(is_right(second, answer) for answer in answers)
+
+
+def test_messages_of_64_kib_pass_both_ways(proxy):
+    head = make_query("echo.test").to_wire()
+    wire = head + b"x" * (65535 - len(head))
+    with Stream(proxy.address) as stream:
+        assert stream.ask(wire)[3:] == wire[3:]
+        query = make_query("size-65535.test", "TXT")
+        assert len(stream.ask(query.to_wire())) == 65535
+
+
+def test_many_long_answers_to_a_client_that_reads_late(proxy):
+    with Stream(proxy.address) as stream:
+        for i in range(40):
+            stream.send(make_query("size-65535.n%d.test" % i, "TXT").to_wire())
+        time.sleep(0.5)
+        query = make_query("meanwhile.test")
+        assert is_right(query, udp(proxy.address, query))
+        for _ in range(40):
+            assert len(stream.receive()) == 65535
+
+
+def test_half_closed_connection_gets_its_answers_then_the_end(proxy):
+    queries = {i: make_query("delay-200.n%d.test" % i, id=i) for i in range(5)}
+    with Stream(proxy.address) as stream:
+        stream.send(*(query.to_wire() for query in queries.values()))
+        stream.sock.shutdown(socket.SHUT_WR)
+        for _ in range(5):
+            answer = receive(stream)
+            assert is_right(queries.pop(answer.id), answer)
+        assert stream.at_end()
+
+
+def test_idle_connection_is_closed(make_proxy, upstream):
+    proxy = make_proxy(upstream, settings="client { tcp read timeout 300ms }")
+    with Stream(proxy.address) as idle, Stream(proxy.address) as used:
+        query = make_query("www.test")
+        used.send(query.to_wire())
+        assert is_right(query, receive(used))
+        assert idle.at_end()
+        assert used.at_end()
+
+
+def test_client_that_never_completes_a_query_is_closed(make_proxy, upstream):
+    """Octets alone do not keep a connection (RFC 7766 section 6.2.3)."""
+    proxy = make_proxy(upstream, settings="client { tcp read timeout 300ms }")
+    deadline = time.monotonic() + 20
+    with Stream(proxy.address) as stream:
+        stream.sock.sendall(struct.pack("!H", 1000))
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            while time.monotonic() < deadline:
+                stream.sock.send(b"x")
+                time.sleep(0.05)
+
+
+def test_client_that_waits_for_its_answer_is_not_idle(make_proxy, upstream):
+    proxy = make_proxy(upstream, settings="client { tcp read timeout 300ms }")
+    query = make_query("delay-1200.test")
+    assert is_right(query, tcp(proxy.address, query))
+
+
+def test_connections_above_the_limit_wait_or_end(make_proxy, upstream):
+    proxy = make_proxy(upstream, settings="client { max tcp connections 4 }")
+    query = make_query("www.test")
+
+    def served():
+        try:
+            return is_right(query, tcp(proxy.address, query))
+        except (EOFError, OSError):
+            return False
+
+    streams = [Stream(proxy.address) for _ in range(4)]
+    for stream in streams:
+        stream.send(query.to_wire())
+        assert is_right(query, receive(stream))
+    with Stream(proxy.address) as more:
+        more.sock.settimeout(0.5)
+        with pytest.raises((EOFError, OSError)):
+            more.ask(query.to_wire())
+    assert is_right(query, udp(proxy.address, query))
+    for stream in streams:
+        stream.sock.close()
+    eventually(served, what="free connection")
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_client_that_leaves_harms_nobody(proxy, reset):
+    for i in range(20):
+        stream = Stream(proxy.address)
+        stream.send(*(make_query("delay-50.n%d-%d.test" % (i, k)).to_wire()
+                      for k in range(20)))
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            stream.sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        stream.sock.close()
+    query = make_query("www.test")
+    assert is_right(query, tcp(proxy.address, query))
+    assert is_right(query, udp(proxy.address, query))
+
+
+@pytest.mark.parametrize("length", [0, 1, 11])
+def test_frame_too_short_for_a_query_harms_nobody(proxy, length):
+    with Stream(proxy.address) as stream:
+        stream.send(b"x" * length)
+        query = make_query("www.test")
+        assert is_right(query, tcp(proxy.address, query))
+
+
+def test_many_connections_at_once(proxy):
+    result = load(proxy.address, "-t", "-c", "100", "-q", "400", "-n", "8000")
+    assert is_flawless(result), result
