@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The control socket: serves dotproxyctl.  Runs in the listener, which has
+ * the least to lose: a request is answered from our own counters, and by the
+ * pool and the parent, whose INFO messages are passed on.  A client is known
+ * to them by a handle made here, never by what it wrote.  Nothing that a
+ * client sends reaches the parent but the kind of its request, and what
+ * changes something is let through one at a time, and not often.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "common/log.h"
+
+#include "listener.h"
+
+#define CONTROL_CLIENTS 16
+#define CONTROL_IN_CAP 4096
+/* To send a request, or to take the last reply. */
+#define CONTROL_IDLE_MS 5000
+/* For the others to answer; a reload takes its time. */
+#define CONTROL_SHOW_MS 2000
+#define CONTROL_CHANGE_MS 15000
+/* Requests that change something: so many within such a time. */
+#define CONTROL_CHANGES 5
+#define CONTROL_CHANGES_MS 10000
+
+struct control_client {
+	struct listener *listener;
+	struct imsg_chan chan;
+	uint32_t generation; /* never 0; a new one for each client */
+	bool open;
+	bool dead;           /* to be closed at the end of the turn */
+	bool busy;           /* a request is being answered */
+	uint64_t request_id; /* what the client calls it */
+	uint32_t waiting;    /* bits of enum info_role: who has to answer */
+	bool ok;
+	const char *text; /* why not ok; NULL if it is */
+	uint64_t deadline_ms;
+};
+
+struct control {
+	struct event *ev; /* NULL while there is no socket */
+	int fd;
+	struct control_client clients[CONTROL_CLIENTS];
+	size_t nclients;
+	struct lazy_timer timer; /* of the first deadline */
+	uint64_t change_handle;  /* of the change under way; 0 if none */
+	uint64_t change_until_ms;
+	uint64_t changes_since_ms;
+	uint32_t nchanges; /* since then */
+};
+
+/* What is asked of whom. */
+static const struct {
+	bool counters; /* ours */
+	bool pool;
+	uint16_t parent; /* message type; MSG_NONE: nothing */
+} shows[SHOW_COUNT] = {
+	[SHOW_SUMMARY] = { true, true, MSG_LP_PROCESSES },
+	[SHOW_POOL] = { false, true, MSG_NONE },
+	[SHOW_STATS] = { true, true, MSG_NONE },
+	[SHOW_PROCESSES] = { false, false, MSG_LP_PROCESSES },
+	[SHOW_CONFIG] = { false, false, MSG_LP_CONFIG },
+};
+
+static uint64_t
+client_handle(const struct control_client *c)
+{
+	size_t index = (size_t)(c - c->listener->control->clients);
+
+	return (uint64_t)c->generation << 32 | index;
+}
+
+/* Returns the client whose request this is about; NULL if it has gone. */
+static struct control_client *
+client_find(struct listener *l, uint64_t handle)
+{
+	uint32_t index = (uint32_t)handle;
+	struct control_client *c;
+
+	if (index >= CONTROL_CLIENTS)
+		return NULL;
+	c = &l->control->clients[index];
+	if (!c->open || c->dead || !c->busy ||
+	    c->generation != (uint32_t)(handle >> 32))
+		return NULL;
+	return c;
+}
+
+static void
+set_deadline(struct control_client *c, uint32_t timeout_ms)
+{
+	struct listener *l = c->listener;
+	uint64_t now_ms = listener_now(l);
+
+	c->deadline_ms = now_ms + timeout_ms;
+	lazy_timer_arm(&l->control->timer, now_ms, c->deadline_ms);
+}
+
+static void
+client_begin(struct control_client *c, uint64_t request_id, uint32_t timeout_ms)
+{
+	c->busy = true;
+	c->request_id = request_id;
+	c->waiting = 0;
+	c->ok = true;
+	c->text = NULL;
+	set_deadline(c, timeout_ms);
+}
+
+/* Notes the first reason why the reply is not complete. */
+static void
+client_fail(struct control_client *c, const char *text)
+{
+	if (c->ok)
+		c->text = text;
+	c->ok = false;
+}
+
+/* Ends the reply if nobody has to answer any more. */
+static void
+client_end(struct control_client *c, const char *text)
+{
+	if (c->waiting != 0)
+		return;
+	c->busy = false;
+	set_deadline(c, CONTROL_IDLE_MS);
+	if (!msg_send_result(
+		&c->chan, MSG_INFO_END, c->request_id, c->ok, text))
+		c->dead = true; /* it does not read */
+}
+
+static void
+send_counters(struct control_client *c)
+{
+	struct listener *l = c->listener;
+	struct info_counters info;
+
+	memset(&info, 0, sizeof(info));
+	info.source = SOURCE_LISTENER;
+	info.uptime_ms = listener_now(l) - l->started_ms;
+	info.n = LSTAT_COUNT;
+	memcpy(info.values, l->counters, sizeof(l->counters));
+	if (!msg_send_info_counters(&c->chan, c->request_id, &info))
+		c->dead = true;
+}
+
+_Static_assert(LSTAT_COUNT <= INFO_COUNTERS_MAX, "too many counters");
+
+static int
+on_show(void *arg, struct imsg *m)
+{
+	struct control_client *c = arg;
+	struct listener *l = c->listener;
+	uint64_t handle = client_handle(c);
+	uint8_t what;
+
+	if (c->busy || msg_read_u8(m, &what, SHOW_COUNT) == -1)
+		return -1;
+	client_begin(c, m->id, CONTROL_SHOW_MS);
+	if (shows[what].counters)
+		send_counters(c);
+	if (shows[what].pool) {
+		if (msg_send_u8(&l->link, MSG_LT_SHOW, handle, what))
+			c->waiting |= 1u << ROLE_POOL;
+		else
+			client_fail(c, "pool process is not ready");
+	}
+	if (shows[what].parent != MSG_NONE) {
+		if (imsg_send_empty(&l->parent, shows[what].parent, handle, -1))
+			c->waiting |= 1u << ROLE_PARENT;
+		else
+			client_fail(c, "parent process is busy");
+	}
+	client_end(c, c->text);
+	return 0;
+}
+
+/* Whether a change may be asked for now; NULL, or why not. */
+static const char *
+change_begin(struct control_client *c)
+{
+	struct control *ctl = c->listener->control;
+	uint64_t now_ms = listener_now(c->listener);
+
+	if (ctl->change_handle != 0 && now_ms < ctl->change_until_ms)
+		return "another change is under way, try again later";
+	if (now_ms >= ctl->changes_since_ms + CONTROL_CHANGES_MS) {
+		ctl->changes_since_ms = now_ms;
+		ctl->nchanges = 0;
+	}
+	if (ctl->nchanges >= CONTROL_CHANGES)
+		return "too many changes, try again later";
+	ctl->nchanges++;
+	ctl->change_handle = client_handle(c);
+	ctl->change_until_ms = now_ms + CONTROL_CHANGE_MS;
+	return NULL;
+}
+
+/* The rest of a request for a change, once it has been asked of the parent. */
+static int
+change_asked(struct control_client *c, bool sent)
+{
+	if (sent)
+		c->waiting |= 1u << ROLE_PARENT;
+	else {
+		c->listener->control->change_handle = 0;
+		client_fail(c, "parent process is busy");
+	}
+	client_end(c, c->text);
+	return 0;
+}
+
+static int
+change_refused(struct control_client *c, const char *text)
+{
+	client_fail(c, text);
+	client_end(c, text);
+	return 0;
+}
+
+static int
+on_reload(void *arg, struct imsg *m)
+{
+	struct control_client *c = arg;
+	const char *text;
+
+	if (c->busy)
+		return -1;
+	client_begin(c, m->id, CONTROL_CHANGE_MS);
+	text = change_begin(c);
+	if (text != NULL)
+		return change_refused(c, text);
+	return change_asked(c, imsg_send_empty(&c->listener->parent,
+				   MSG_LP_RELOAD, client_handle(c), -1));
+}
+
+static int
+on_log_level(void *arg, struct imsg *m)
+{
+	struct control_client *c = arg;
+	const char *text;
+	uint8_t level;
+
+	if (c->busy || msg_read_u8(m, &level, LOG_LEVEL_COUNT) == -1)
+		return -1;
+	client_begin(c, m->id, CONTROL_CHANGE_MS);
+	text = change_begin(c);
+	if (text != NULL)
+		return change_refused(c, text);
+	return change_asked(c, msg_send_u8(&c->listener->parent,
+				   MSG_LP_LOG_LEVEL, client_handle(c), level));
+}
+
+/* What is accepted from a control client. */
+static const struct imsg_rule control_rules[IMSG_TYPES_MAX] = {
+	[MSG_CL_SHOW] = { on_show, 1, 1, 1, IMSG_FD_NONE },
+	[MSG_CL_RELOAD] = { on_reload, 0, 0, 1, IMSG_FD_NONE },
+	[MSG_CL_LOG_LEVEL] = { on_log_level, 1, 1, 1, IMSG_FD_NONE },
+};
+
+/* May be called in the middle of anything; so it only takes note. */
+static void
+on_down(void *arg, enum imsg_status status, const char *why)
+{
+	struct control_client *c = arg;
+
+	c->dead = true;
+	if (status == IMSG_VIOLATION)
+		log_debug("control client: %s", why);
+}
+
+static struct control_client *
+client_free_slot(struct control *ctl)
+{
+	size_t i;
+
+	for (i = 0; i < CONTROL_CLIENTS; i++)
+		if (!ctl->clients[i].open)
+			return &ctl->clients[i];
+	return NULL;
+}
+
+/* Takes on a client; fd is consumed. */
+static void
+client_new(struct listener *l, int fd)
+{
+	struct control *ctl = l->control;
+	struct control_client *c = client_free_slot(ctl);
+	const struct imsg_chan_opts opts = {
+		.rules = control_rules,
+		.in_cap = CONTROL_IN_CAP,
+		.out_cap = MSG_CONTROL_BUF,
+		.phase = 1,
+		.arg = c,
+		.on_down = on_down,
+	};
+
+	if (c == NULL) {
+		close(fd);
+		return;
+	}
+	if (imsg_open(&c->chan, fd, &opts) == -1)
+		return;
+	if (imsg_attach(&c->chan, l->base) == -1) {
+		imsg_close(&c->chan);
+		return;
+	}
+	c->listener = l;
+	if (++c->generation == 0)
+		c->generation = 1;
+	c->open = true;
+	c->dead = false;
+	c->busy = false;
+	ctl->nclients++;
+	set_deadline(c, CONTROL_IDLE_MS);
+}
+
+static void
+client_close(struct control_client *c)
+{
+	imsg_close(&c->chan);
+	c->open = false;
+	c->listener->control->nclients--;
+}
+
+static void
+control_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+	int client, i;
+
+	(void)what;
+	for (i = 0; i < CONTROL_CLIENTS; i++) {
+		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (client != -1)
+			client_new(l, client);
+		else if (errno == EMFILE || errno == ENFILE ||
+			 errno == ENOBUFS || errno == ENOMEM) {
+			listener_pause_accept(l);
+			return;
+		} else if (errno == EAGAIN)
+			return;
+	}
+}
+
+/* The deadline of a client has passed, or of one that is not there now. */
+static void
+control_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+	struct control_client *c;
+	uint64_t now_ms = listener_now(l);
+	size_t i;
+
+	(void)fd;
+	(void)what;
+	l->control->timer.due_ms = 0;
+	for (i = 0; i < CONTROL_CLIENTS; i++) {
+		c = &l->control->clients[i];
+		if (!c->open || c->dead)
+			continue;
+		if (c->deadline_ms > now_ms)
+			lazy_timer_arm(
+			    &l->control->timer, now_ms, c->deadline_ms);
+		else if (!c->busy)
+			c->dead = true;
+		else {
+			client_fail(c, c->waiting & 1u << ROLE_POOL
+					   ? "pool process does not answer"
+					   : "parent process does not answer");
+			c->waiting = 0;
+			client_end(c, c->text);
+		}
+	}
+}
+
+void
+control_init(struct listener *l)
+{
+	l->control = calloc(1, sizeof(*l->control));
+	if (l->control == NULL)
+		fatalx("out of memory");
+	l->control->fd = -1;
+	lazy_timer_init(&l->control->timer, l->base, control_timeout, l);
+}
+
+static void
+close_socket(struct control *ctl)
+{
+	if (ctl->ev != NULL)
+		event_free(ctl->ev);
+	ctl->ev = NULL;
+	if (ctl->fd != -1)
+		close(ctl->fd);
+	ctl->fd = -1;
+}
+
+void
+control_free(struct listener *l)
+{
+	size_t i;
+
+	for (i = 0; i < CONTROL_CLIENTS; i++)
+		if (l->control->clients[i].open)
+			client_close(&l->control->clients[i]);
+	close_socket(l->control);
+	lazy_timer_free(&l->control->timer);
+	free(l->control);
+	l->control = NULL;
+}
+
+int
+control_open(struct listener *l, int fd)
+{
+	struct control *ctl = l->control;
+
+	close_socket(ctl);
+	ctl->fd = fd;
+	ctl->ev =
+	    event_new(l->base, fd, EV_READ | EV_PERSIST, control_acceptable, l);
+	if (ctl->ev == NULL || event_add(ctl->ev, NULL) == -1) {
+		close_socket(ctl);
+		return -1;
+	}
+	return 0;
+}
+
+void
+control_accept_enable(struct listener *l, bool enable)
+{
+	if (l->control->ev == NULL)
+		return;
+	if (enable)
+		(void)event_add(l->control->ev, NULL);
+	else
+		(void)event_del(l->control->ev);
+}
+
+void
+control_relay(struct listener *l, enum info_role from, struct imsg *m)
+{
+	struct control_client *c = client_find(l, m->id);
+
+	if (c == NULL || (c->waiting & 1u << from) == 0)
+		return;
+	if (msg_relay(&c->chan, m, c->request_id))
+		return;
+	(void)imsg_flush(&c->chan);
+	if (!msg_relay(&c->chan, m, c->request_id))
+		c->dead = true; /* it does not read */
+}
+
+void
+control_end(struct listener *l, enum info_role from, uint64_t handle, bool ok,
+    const char *text)
+{
+	struct control_client *c;
+
+	if (from == ROLE_PARENT && handle == l->control->change_handle)
+		l->control->change_handle = 0;
+	c = client_find(l, handle);
+	if (c == NULL || (c->waiting & 1u << from) == 0)
+		return;
+	c->waiting &= ~(1u << from);
+	if (!ok && c->waiting != 0) /* its text does not outlive this call */
+		client_fail(c, from == ROLE_POOL ? "pool process failed"
+						 : "parent process failed");
+	else if (!ok)
+		c->ok = false;
+	client_end(c, c->text != NULL ? c->text : text);
+}
+
+void
+control_pool_gone(struct listener *l)
+{
+	struct control_client *c;
+	size_t i;
+
+	for (i = 0; i < CONTROL_CLIENTS; i++) {
+		c = &l->control->clients[i];
+		if (!c->open || c->dead || !c->busy ||
+		    (c->waiting & 1u << ROLE_POOL) == 0)
+			continue;
+		c->waiting &= ~(1u << ROLE_POOL);
+		client_fail(c, "pool process is not ready");
+		client_end(c, c->text);
+	}
+}
+
+void
+control_turn_end(struct listener *l)
+{
+	struct control_client *c;
+	size_t i;
+
+	if (l->control->nclients == 0)
+		return;
+	for (i = 0; i < CONTROL_CLIENTS; i++) {
+		c = &l->control->clients[i];
+		if (!c->open)
+			continue;
+		if (!c->dead)
+			(void)imsg_flush(&c->chan);
+		if (c->dead)
+			client_close(c);
+	}
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The table of queries in flight; see inflight.h.  Runs in the listener.  A
+ * handle is generation << 32 | index: a slot's generation changes with each
+ * use, so that an answer that comes late, or that a broken pool makes up, can
+ * not reach another client's query.  Must never move a slot in use.
+ */
+#include "inflight.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(sizeof(struct inflight_slot) <= 768, "slot too large");
+
+int
+inflight_init(struct inflight *t, uint32_t limit)
+{
+	memset(t, 0, sizeof(*t));
+	/* So large that it comes as untouched zero pages. */
+	t->slots = calloc(CONF_INFLIGHT_MAX, sizeof(t->slots[0]));
+	if (t->slots == NULL)
+		return -1;
+	TAILQ_INIT(&t->free);
+	TAILQ_INIT(&t->order);
+	TAILQ_INIT(&t->wait);
+	inflight_set_limit(t, limit);
+	return 0;
+}
+
+void
+inflight_clear(struct inflight *t)
+{
+	struct inflight_slot *s;
+
+	if (t->slots == NULL)
+		return;
+	while ((s = TAILQ_FIRST(&t->order)) != NULL)
+		inflight_remove(t, s);
+	free(t->slots);
+	memset(t, 0, sizeof(*t));
+}
+
+void
+inflight_set_limit(struct inflight *t, uint32_t limit)
+{
+	t->limit = limit < CONF_INFLIGHT_MAX ? limit : CONF_INFLIGHT_MAX;
+}
+
+/* Takes a free slot, the one that is warmest in the cache. */
+static struct inflight_slot *
+slot_take(struct inflight *t)
+{
+	struct inflight_slot *s = TAILQ_FIRST(&t->free);
+
+	if (s != NULL)
+		TAILQ_REMOVE(&t->free, s, order);
+	else
+		s = &t->slots[t->touched++];
+	if (++s->generation == 0)
+		s->generation = 1;
+	return s;
+}
+
+/*
+ * Puts a slot in its place by deadline.  All queries have the same timeout,
+ * so that is the end, but for a while after a reload has shortened it.
+ */
+static void
+order_insert(struct inflight *t, struct inflight_slot *s)
+{
+	struct inflight_slot *at = TAILQ_LAST(&t->order, inflight_queue);
+
+	while (at != NULL && at->deadline_ms > s->deadline_ms)
+		at = TAILQ_PREV(at, inflight_queue, order);
+	if (at != NULL)
+		TAILQ_INSERT_AFTER(&t->order, at, s, order);
+	else
+		TAILQ_INSERT_HEAD(&t->order, s, order);
+}
+
+struct inflight_slot *
+inflight_add(struct inflight *t, const struct client *client,
+    struct inflight_list *list, const struct dns_query *query,
+    const uint8_t *wire, size_t len, uint64_t deadline_ms)
+{
+	struct inflight_slot *s;
+	uint8_t *wire_long = NULL;
+
+	if (inflight_is_full(t) || len > DNS_MSG_MAX)
+		return NULL;
+	if (len > INFLIGHT_WIRE_INLINE) {
+		if (len > INFLIGHT_LONG_MAX - t->long_bytes ||
+		    (wire_long = malloc(len)) == NULL)
+			return NULL;
+		t->long_bytes += len;
+	}
+	s = slot_take(t);
+	s->used = true;
+	s->waiting = false;
+	s->sent = false;
+	s->query = *query;
+	s->client = *client;
+	s->deadline_ms = deadline_ms;
+	s->wire_len = (uint16_t)len;
+	s->wire_long = wire_long;
+	memcpy(wire_long != NULL ? wire_long : s->wire, wire, len);
+	order_insert(t, s);
+	if (list != NULL)
+		LIST_INSERT_HEAD(list, s, conn);
+	t->count++;
+	return s;
+}
+
+void
+inflight_remove(struct inflight *t, struct inflight_slot *s)
+{
+	inflight_unwait(t, s);
+	TAILQ_REMOVE(&t->order, s, order);
+	if (s->client.conn != NULL)
+		LIST_REMOVE(s, conn);
+	if (s->wire_long != NULL)
+		t->long_bytes -= s->wire_len;
+	free(s->wire_long);
+	s->wire_long = NULL;
+	s->used = false;
+	TAILQ_INSERT_HEAD(&t->free, s, order);
+	t->count--;
+}
+
+struct inflight_slot *
+inflight_find(struct inflight *t, uint64_t handle)
+{
+	uint32_t index = (uint32_t)handle;
+	struct inflight_slot *s;
+
+	if (index >= t->touched)
+		return NULL;
+	s = &t->slots[index];
+	if (!s->used || s->generation != (uint32_t)(handle >> 32))
+		return NULL;
+	return s;
+}
+
+uint64_t
+inflight_handle(const struct inflight *t, const struct inflight_slot *s)
+{
+	return (uint64_t)s->generation << 32 | (uint32_t)(s - t->slots);
+}
+
+const uint8_t *
+inflight_wire(const struct inflight_slot *s)
+{
+	return s->wire_long != NULL ? s->wire_long : s->wire;
+}
+
+void
+inflight_wait(struct inflight *t, struct inflight_slot *s)
+{
+	if (s->waiting)
+		return;
+	TAILQ_INSERT_TAIL(&t->wait, s, wait);
+	s->waiting = true;
+}
+
+void
+inflight_unwait(struct inflight *t, struct inflight_slot *s)
+{
+	if (!s->waiting)
+		return;
+	TAILQ_REMOVE(&t->wait, s, wait);
+	s->waiting = false;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The queries that wait for an answer: a table of slots, found by handle,
+ * ordered by deadline, and grouped by the TCP connection they came over.
+ * Pure: no event loop, no clock.  The only allocations are those for queries
+ * too long for their slot, and these have a budget.
+ */
+#ifndef LISTENER_INFLIGHT_H
+#define LISTENER_INFLIGHT_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "common/conf.h"
+#include "common/dns.h"
+
+struct tcp_conn;
+struct udp_sock;
+
+/* A longer query is kept in memory of its own. */
+#define INFLIGHT_WIRE_INLINE 512
+/* Bytes of long queries in all; beyond that the table counts as full. */
+#define INFLIGHT_LONG_MAX ((size_t)16 * 1024 * 1024)
+
+/* An IP socket address in 28 bytes instead of sockaddr_storage's 128. */
+union client_addr {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+/* The address a datagram was sent to: where the answer has to come from. */
+struct udp_local {
+	union {
+		struct in_addr v4;
+		struct in6_addr v6;
+	} addr;
+	uint32_t ifindex; /* 0: any will do */
+	uint8_t family;   /* AF_UNSPEC: leave it to the kernel */
+};
+
+/* Who asked.  Exactly one of conn and sock is not NULL; both are borrowed. */
+struct client {
+	struct tcp_conn *conn;
+	struct udp_sock *sock;
+	union client_addr peer;
+	struct udp_local local; /* UDP only */
+};
+
+/*
+ * A query in the table.  Its members are read by anybody and written only
+ * here, but for sent.
+ */
+struct inflight_slot {
+	TAILQ_ENTRY(inflight_slot) order; /* by deadline; or the free list */
+	TAILQ_ENTRY(inflight_slot) wait;  /* valid if waiting */
+	LIST_ENTRY(inflight_slot) conn;   /* valid if client.conn */
+	uint64_t deadline_ms;
+	uint32_t generation; /* never 0; a new one for each use */
+	uint16_t wire_len;
+	bool used;
+	bool waiting; /* in the list of those to be sent to the pool */
+	bool sent;    /* has been, at least once */
+	struct dns_query query;
+	struct client client;
+	uint8_t *wire_long; /* owned; NULL if the query fits in wire */
+	uint8_t wire[INFLIGHT_WIRE_INLINE];
+};
+
+TAILQ_HEAD(inflight_queue, inflight_slot);
+LIST_HEAD(inflight_list, inflight_slot);
+
+/* The table.  Slots stay where they are for its whole life. */
+struct inflight {
+	struct inflight_slot *slots; /* CONF_INFLIGHT_MAX of them */
+	uint32_t touched;            /* slots below this have been used */
+	uint32_t count;
+	uint32_t limit;              /* more than this are not added */
+	size_t long_bytes;           /* <= INFLIGHT_LONG_MAX */
+	struct inflight_queue free;  /* used before; the last freed first */
+	struct inflight_queue order; /* by deadline, soonest first */
+	struct inflight_queue wait;  /* not with the pool, oldest first */
+};
+
+/*
+ * Makes an unused struct an empty table.  Memory is only reserved: pages
+ * become real as slots are used.  Returns 0 or -1 out of memory.
+ */
+int inflight_init(struct inflight *, uint32_t limit);
+
+/* Frees the table and all that is in it. */
+void inflight_clear(struct inflight *);
+
+/* Changes the limit; queries above a lower one stay. */
+void inflight_set_limit(struct inflight *, uint32_t limit);
+
+/*
+ * Adds a query; a copy is kept.  list is that of client->conn, and NULL if
+ * that is.  Returns NULL if the table is full.
+ */
+struct inflight_slot *inflight_add(struct inflight *, const struct client *,
+    struct inflight_list *list, const struct dns_query *, const uint8_t *wire,
+    size_t len, uint64_t deadline_ms);
+
+/* Takes a slot out of the table, and all its lists. */
+void inflight_remove(struct inflight *, struct inflight_slot *);
+
+/* Returns the slot of a handle, NULL if it was never one or is stale. */
+struct inflight_slot *inflight_find(struct inflight *, uint64_t handle);
+
+/* The name of a slot for the pool; never 0, never the same again soon. */
+uint64_t inflight_handle(const struct inflight *, const struct inflight_slot *);
+
+/* The query as the client sent it; wire_len bytes. */
+const uint8_t *inflight_wire(const struct inflight_slot *);
+
+/* Puts a slot at the end of the wait list, or takes it out. */
+void inflight_wait(struct inflight *, struct inflight_slot *);
+void inflight_unwait(struct inflight *, struct inflight_slot *);
+
+static inline bool
+inflight_is_full(const struct inflight *t)
+{
+	return t->count >= t->limit;
+}
+
+/* The slot with the soonest deadline; NULL if the table is empty. */
+static inline struct inflight_slot *
+inflight_first(const struct inflight *t)
+{
+	return TAILQ_FIRST(&t->order);
+}
+
+static inline struct inflight_slot *
+inflight_next(const struct inflight_slot *s)
+{
+	return TAILQ_NEXT(s, order);
+}
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The channel to the pool.  Runs in the listener.  The pool speaks with the
+ * internet and may have been taken over: what it sends can end a query it was
+ * given, or fill in what a control client asked it, and nothing else.  When it
+ * breaks the protocol or goes away, queries wait here for the next one.
+ */
+#include <string.h>
+
+#include "common/log.h"
+
+#include "listener.h"
+
+static int
+on_answer(void *arg, struct imsg *m)
+{
+	query_answer(arg, m->id, m->data, m->len);
+	return 0;
+}
+
+static int
+on_failed(void *arg, struct imsg *m)
+{
+	struct msg_failed f;
+
+	if (msg_read_failed(m, &f) == -1)
+		return -1;
+	query_failed(arg, m->id, &f);
+	return 0;
+}
+
+static int
+on_counters(void *arg, struct imsg *m)
+{
+	struct info_counters c;
+
+	if (msg_read_info_counters(m, &c) == -1 || c.source != SOURCE_POOL)
+		return -1;
+	control_relay(arg, ROLE_POOL, m);
+	return 0;
+}
+
+static int
+on_info(void *arg, struct imsg *m)
+{
+	control_relay(arg, ROLE_POOL, m);
+	return 0;
+}
+
+static int
+on_info_end(void *arg, struct imsg *m)
+{
+	struct msg_result res;
+
+	if (msg_read_result(m, &res) == -1)
+		return -1;
+	control_end(arg, ROLE_POOL, m->id, res.ok, res.text);
+	return 0;
+}
+
+/* What is accepted from the pool. */
+static const struct imsg_rule link_rules[IMSG_TYPES_MAX] = {
+	[MSG_TL_ANSWER] = { on_answer, DNS_HDR_LEN, DNS_MSG_MAX, 1,
+	    IMSG_FD_NONE },
+	[MSG_TL_FAILED] = { on_failed, 1, 16, 1, IMSG_FD_NONE },
+	[MSG_INFO_COUNTERS] = { on_counters, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
+	[MSG_INFO_POOL] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
+	[MSG_INFO_UPSTREAM] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
+	[MSG_INFO_CONN] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
+	[MSG_INFO_END] = { on_info_end, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
+};
+
+/* May be called in the middle of anything; so it only takes note. */
+static void
+on_down(void *arg, enum imsg_status status, const char *why)
+{
+	struct listener *l = arg;
+
+	l->link_broken = true;
+	if (status == IMSG_VIOLATION)
+		log_warnx("pool broke the protocol: %s", why);
+	else
+		log_debug("link to the pool: %s", why);
+}
+
+/*
+ * Those the old pool had are to be sent again, oldest first, where that does
+ * no harm, and where it may get them done.
+ */
+static void
+requeue(struct listener *l)
+{
+	struct inflight_slot *s, *next;
+
+	for (s = inflight_first(&l->inflight); s != NULL; s = next) {
+		next = inflight_next(s);
+		if (s->waiting)
+			continue;
+		if (dns_may_repeat(&s->query))
+			inflight_wait(&l->inflight, s);
+		else
+			query_lost(l, s);
+	}
+}
+
+void
+link_open(struct listener *l, uint64_t id, int fd)
+{
+	const struct imsg_chan_opts opts = {
+		.rules = link_rules,
+		.in_cap = MSG_LINK_BUF,
+		.out_cap = MSG_LINK_BUF,
+		.phase = 1,
+		.arg = l,
+		.on_down = on_down,
+	};
+
+	imsg_close(&l->link);
+	control_pool_gone(l);
+	l->link_broken = false;
+	l->owe_link_down = false;
+	l->link_id = id;
+	if (imsg_open(&l->link, fd, &opts) == -1 ||
+	    imsg_attach(&l->link, l->base) == -1)
+		fatalx("out of memory");
+	requeue(l); /* they are sent at the end of the turn */
+}
+
+void
+link_drop(struct listener *l)
+{
+	imsg_close(&l->link);
+	l->link_broken = false;
+	l->owe_link_down = true;
+	l->owed_link_id = l->link_id;
+	control_pool_gone(l);
+}
+
+/* Returns false if the link has no room, or is not there. */
+static bool
+try_send(struct listener *l, struct inflight_slot *s)
+{
+	uint64_t now_ms = listener_now(l), until_ms, left_ms;
+
+	until_ms = s->deadline_ms - LISTENER_GRACE_MS;
+	left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+	if (left_ms == 0) {
+		inflight_unwait(&l->inflight, s);
+		return true; /* in vain; our own deadline is near */
+	}
+	if (!msg_send_query(&l->link, inflight_handle(&l->inflight, s),
+		(uint32_t)left_ms, inflight_wire(s), s->wire_len))
+		return false;
+	inflight_unwait(&l->inflight, s);
+	if (s->sent)
+		l->counters[LSTAT_resent]++;
+	s->sent = true;
+	return true;
+}
+
+void
+link_send(struct listener *l, struct inflight_slot *s)
+{
+	if (!try_send(l, s))
+		inflight_wait(&l->inflight, s);
+}
+
+void
+link_send_waiting(struct listener *l)
+{
+	struct inflight_slot *s;
+
+	if (!imsg_is_open(&l->link))
+		return;
+	while ((s = TAILQ_FIRST(&l->inflight.wait)) != NULL) {
+		if (imsg_congested(&l->link) && imsg_flush(&l->link) != IMSG_OK)
+			return;
+		if (!try_send(l, s))
+			return;
+	}
+}

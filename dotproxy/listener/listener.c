@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The listener as a whole: the channel to the parent, the turn of the loop,
+ * time and counters.  All output of a turn leaves at its end, together: UDP
+ * answers, TCP answers, then the link and the parent, with one system call
+ * each.  A violation by the parent is fatal; one by anybody else never is.
+ */
+#include <event2/event.h>
+
+#include "common/child.h"
+#include "common/log.h"
+
+#include "listener.h"
+
+static int
+on_link(void *arg, struct imsg *m)
+{
+	link_open(arg, m->id, imsg_take_fd(m));
+	return 0;
+}
+
+static int
+on_log_level(void *arg, struct imsg *m)
+{
+	uint8_t level;
+
+	(void)arg;
+	if (msg_read_u8(m, &level, LOG_LEVEL_COUNT) == -1)
+		return -1;
+	log_set_level((enum log_level)level);
+	return 0;
+}
+
+static int
+on_info(void *arg, struct imsg *m)
+{
+	control_relay(arg, ROLE_PARENT, m);
+	return 0;
+}
+
+static int
+on_info_end(void *arg, struct imsg *m)
+{
+	struct msg_result res;
+
+	if (msg_read_result(m, &res) == -1)
+		return -1;
+	control_end(arg, ROLE_PARENT, m->id, res.ok, res.text);
+	return 0;
+}
+
+/* What is accepted from the parent. */
+static const struct imsg_rule parent_rules[IMSG_TYPES_MAX] = {
+	[MSG_PX_CONF_BEGIN] = { config_on_begin, 0, 0, PHASE_NORMAL,
+	    IMSG_FD_NONE },
+	[MSG_PL_CLIENT] = { config_on_client, 1, 64, PHASE_CONF, IMSG_FD_NONE },
+	[MSG_PL_LISTEN] = { config_on_listen, 1, 64, PHASE_CONF,
+	    IMSG_FD_OPTIONAL },
+	[MSG_PL_ALLOW] = { config_on_allow, 1, 4096, PHASE_CONF, IMSG_FD_NONE },
+	[MSG_PL_CONTROL] = { config_on_control, 0, 0, PHASE_CONF,
+	    IMSG_FD_REQUIRED },
+	[MSG_PL_UPSTREAM] = { config_on_upstream, 1, 128, PHASE_CONF,
+	    IMSG_FD_NONE },
+	[MSG_PX_CONF_END] = { config_on_end, 0, 0, PHASE_CONF, IMSG_FD_NONE },
+	[MSG_PX_LINK] = { on_link, 0, 0, PHASE_ANY, IMSG_FD_REQUIRED },
+	[MSG_PX_LOG_LEVEL] = { on_log_level, 1, 1, PHASE_ANY, IMSG_FD_NONE },
+	[MSG_INFO_PROCESS] = { on_info, 1, MSG_INFO_MAX, PHASE_ANY,
+	    IMSG_FD_NONE },
+	[MSG_INFO_TEXT] = { on_info, 1, MSG_TEXT_MAX, PHASE_ANY, IMSG_FD_NONE },
+	[MSG_INFO_END] = { on_info_end, 1, MSG_INFO_MAX, PHASE_ANY,
+	    IMSG_FD_NONE },
+};
+
+const struct imsg_chan_opts *
+listener_parent_opts(void)
+{
+	static const struct imsg_chan_opts opts = {
+		.rules = parent_rules,
+		.in_cap = MSG_PARENT_BUF,
+		.out_cap = MSG_PARENT_BUF,
+		.phase = PHASE_NORMAL,
+		.fdpass = true,
+		.on_down = child_parent_down,
+	};
+
+	return &opts;
+}
+
+static void
+accept_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)fd;
+	(void)what;
+	l->accept_retry.due_ms = 0;
+	tcp_accept_enable(l, true);
+	control_accept_enable(l, true);
+}
+
+void
+listener_init(struct listener *l, struct event_base *base)
+{
+	struct conf_client client = CONF_CLIENT_DEFAULT;
+
+	l->base = base;
+	l->link.fd = -1;
+	l->conf.client = client;
+	l->conf.query_timeout_ms = 1000;
+	l->started_ms = listener_now(l);
+	if (inflight_init(&l->inflight, client.max_inflight) == -1)
+		fatalx("out of memory");
+	lazy_timer_init(&l->deadline, base, query_deadline, l);
+	lazy_timer_init(&l->accept_retry, base, accept_retry, l);
+	udp_init(l);
+	tcp_init(l);
+	control_init(l);
+	l->parent.arg = l;
+	if (imsg_attach(&l->parent, base) == -1)
+		fatalx("out of memory");
+}
+
+void
+listener_free(struct listener *l)
+{
+	config_run_free(l->run);
+	l->run = NULL;
+	control_free(l);
+	tcp_free(l); /* takes its queries along */
+	udp_free(l);
+	inflight_clear(&l->inflight);
+	acl_clear(&l->acl);
+	lazy_timer_free(&l->deadline);
+	lazy_timer_free(&l->accept_retry);
+	imsg_close(&l->link);
+	imsg_close(&l->parent);
+}
+
+/* Tells the parent what there has been no room for. */
+static void
+parent_pay(struct listener *l)
+{
+	if (l->owe_conf_done && msg_send_result(&l->parent, MSG_XP_CONF_DONE,
+				    l->owed_generation, true, NULL))
+		l->owe_conf_done = false;
+	if (l->owe_link_down &&
+	    imsg_send_empty(&l->parent, MSG_XP_LINK_DOWN, l->owed_link_id, -1))
+		l->owe_link_down = false;
+}
+
+static bool
+link_is_congested(const struct listener *l)
+{
+	return imsg_is_open(&l->link) && imsg_congested(&l->link);
+}
+
+void
+listener_turn_end(struct listener *l)
+{
+	if (l->link_broken)
+		link_drop(l);
+	link_send_waiting(l);
+	if (l->paused && !link_is_congested(l)) {
+		l->paused = false;
+		udp_resume(l);
+		tcp_resume(l);
+	}
+	udp_turn_end(l);
+	tcp_turn_end(l); /* may find more queries in what it has kept */
+	control_turn_end(l);
+	(void)imsg_flush(&l->link); /* on_down has the failure */
+	if (l->link_broken)
+		link_drop(l);
+	parent_pay(l);
+	(void)imsg_flush(&l->parent);
+	l->in_turn = false;
+}
+
+uint64_t
+listener_now(struct listener *l)
+{
+	if (!l->in_turn) {
+		l->now_ms = util_now_ms();
+		l->in_turn = true;
+	}
+	return l->now_ms;
+}
+
+bool
+listener_check_pressure(struct listener *l)
+{
+	if (l->paused || !link_is_congested(l))
+		return l->paused;
+	(void)imsg_flush(&l->link);
+	l->paused = link_is_congested(l);
+	return l->paused;
+}
+
+void
+listener_pause_accept(struct listener *l)
+{
+	uint64_t now_ms = listener_now(l);
+
+	tcp_accept_enable(l, false);
+	control_accept_enable(l, false);
+	lazy_timer_arm(
+	    &l->accept_retry, now_ms, now_ms + LISTENER_ACCEPT_PAUSE_MS);
+}
+
+void
+listener_count_in(struct listener *l, enum listener_counter transport)
+{
+	l->counters[transport]++;
+	l->counters[LSTAT_in_flight]++;
+}
+
+void
+listener_count_out(struct listener *l, enum listener_counter outcome)
+{
+	l->counters[outcome]++;
+	if (outcome == LSTAT_truncated) /* is an answer, too */
+		l->counters[LSTAT_answered]++;
+	l->counters[LSTAT_in_flight]--;
+}
+
+void
+lazy_timer_init(struct lazy_timer *t, struct event_base *base,
+    void (*cb)(int fd, short what, void *arg), void *arg)
+{
+	t->due_ms = 0;
+	t->ev = evtimer_new(base, cb, arg);
+	if (t->ev == NULL)
+		fatalx("out of memory");
+}
+
+void
+lazy_timer_free(struct lazy_timer *t)
+{
+	if (t->ev != NULL)
+		event_free(t->ev);
+	t->ev = NULL;
+	t->due_ms = 0;
+}
+
+void
+lazy_timer_arm(struct lazy_timer *t, uint64_t now_ms, uint64_t due_ms)
+{
+	struct timeval tv;
+	uint64_t ms;
+
+	if (t->due_ms != 0 && t->due_ms <= due_ms)
+		return;
+	/* The loop's clock is coarse: rather a little late than in vain. */
+	ms = due_ms > now_ms ? due_ms - now_ms : 1;
+	tv.tv_sec = (time_t)(ms / 1000);
+	tv.tv_usec = (suseconds_t)(ms % 1000 * 1000);
+	(void)event_add(t->ev, &tv);
+	t->due_ms = due_ms;
+}

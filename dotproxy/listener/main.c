@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * dotproxy-listener: plaintext DNS with the clients.  Started by the parent,
+ * with nothing but the channel to it; everything else comes through that.
+ * Confined before the first byte from outside is read.  It must never open
+ * anything itself: it cannot.
+ */
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "common/child.h"
+#include "common/log.h"
+#include "dotproxy/sandbox.h"
+
+#include "listener.h"
+
+/* libevent's own complaints would go to stderr, where nobody looks. */
+static void
+event_log(int severity, const char *msg)
+{
+	if (severity == EVENT_LOG_WARN || severity == EVENT_LOG_ERR)
+		log_warnx("libevent: %s", msg);
+}
+
+static void
+event_fatal(int err)
+{
+	fatalx("libevent: error %d", err);
+}
+
+int
+main(void)
+{
+	struct event_base *base;
+	struct listener *l;
+	struct msg_setup setup;
+	struct sandbox_opts opts;
+
+	l = calloc(1, sizeof(*l));
+	if (l == NULL)
+		return 1;
+	child_start(&l->parent, listener_parent_opts(), &setup);
+	event_set_log_callback(event_log);
+	event_set_fatal_callback(event_fatal);
+	base = event_base_new();
+	if (base == NULL)
+		fatalx("no event loop");
+	opts.uid = setup.uid;
+	opts.gid = setup.gid;
+	opts.nofile = setup.nofile;
+	opts.confine = setup.confine;
+	sandbox_enter(SANDBOX_LISTENER, &opts);
+
+	listener_init(l, base);
+	if (!imsg_send_empty(&l->parent, MSG_XP_READY, 0, -1))
+		fatalx("channel to the parent is full");
+	listener_turn_end(l);
+	/* The parent's end of the channel ends us: see child_parent_down(). */
+	while (event_base_loop(base, EVLOOP_ONCE) != -1)
+		listener_turn_end(l);
+	fatalx("event loop failed");
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What becomes of a query: dropped, answered here, or forwarded; and of what
+ * the pool says to it.  Runs in the listener.  Whatever the pool sends, a
+ * client must never get an answer that does not match its question, nor two;
+ * whatever a client sends, it must get one, if it is a query.  Names and
+ * addresses must not reach the log.
+ */
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <event2/event.h>
+
+#include "common/dns.h"
+#include "common/log.h"
+
+#include "listener.h"
+
+/* What the client is told, and how it is counted. */
+struct verdict {
+	enum listener_counter outcome;
+	enum dns_rcode rcode;
+	enum dns_ede ede;
+	const char *text;
+};
+
+static const struct verdict verdict_acl = {
+	.outcome = LSTAT_refused_acl,
+	.rcode = DNS_RCODE_REFUSED,
+	.ede = DNS_EDE_PROHIBITED,
+};
+
+/* DSO speaks of the connection, which ends here: RFC 8490. */
+static const struct verdict verdict_dso = {
+	.outcome = LSTAT_refused_unsupported,
+	.rcode = DNS_RCODE_NOTIMP,
+	.ede = DNS_EDE_NONE,
+};
+
+static const struct verdict verdict_transfer = {
+	.outcome = LSTAT_refused_unsupported,
+	.rcode = DNS_RCODE_REFUSED,
+	.ede = DNS_EDE_NOT_SUPPORTED,
+	.text = "zone transfers are not forwarded",
+};
+
+static const struct verdict verdict_full = {
+	.outcome = LSTAT_failed_busy,
+	.rcode = DNS_RCODE_SERVFAIL,
+	.ede = DNS_EDE_OTHER,
+	.text = "too many queries",
+};
+
+static const struct verdict verdict_timeout = {
+	.outcome = LSTAT_failed_timeout,
+	.rcode = DNS_RCODE_SERVFAIL,
+	.ede = DNS_EDE_NO_REACHABLE_AUTHORITY,
+	.text = "no answer in time",
+};
+
+static const struct verdict verdict_not_ready = {
+	.outcome = LSTAT_failed_not_ready,
+	.rcode = DNS_RCODE_SERVFAIL,
+	.ede = DNS_EDE_NOT_READY,
+};
+
+static const struct verdict verdict_lost = {
+	.outcome = LSTAT_failed_not_ready,
+	.rcode = DNS_RCODE_SERVFAIL,
+	.ede = DNS_EDE_NOT_READY,
+	.text = "lost, and may not be sent twice",
+};
+
+/* How the causes the pool gives are counted and named. */
+static const struct {
+	enum listener_counter outcome;
+	enum dns_ede ede;
+} causes[CAUSE_COUNT] = {
+	[CAUSE_NONE] = { LSTAT_failed_other, DNS_EDE_OTHER },
+	[CAUSE_TIMEOUT] = { LSTAT_failed_timeout,
+	    DNS_EDE_NO_REACHABLE_AUTHORITY },
+	[CAUSE_NETWORK] = { LSTAT_failed_network, DNS_EDE_NETWORK_ERROR },
+	[CAUSE_TLS] = { LSTAT_failed_tls, DNS_EDE_OTHER },
+	[CAUSE_NAME] = { LSTAT_failed_tls, DNS_EDE_OTHER },
+	[CAUSE_EXPIRED] = { LSTAT_failed_tls, DNS_EDE_OTHER },
+	[CAUSE_UNTRUSTED] = { LSTAT_failed_tls, DNS_EDE_OTHER },
+	[CAUSE_PIN] = { LSTAT_failed_tls, DNS_EDE_OTHER },
+	[CAUSE_PROTOCOL] = { LSTAT_failed_other, DNS_EDE_OTHER },
+	[CAUSE_BUSY] = { LSTAT_failed_busy, DNS_EDE_OTHER },
+	[CAUSE_NOT_REPEATABLE] = { LSTAT_failed_other, DNS_EDE_OTHER },
+};
+
+/* Hands a reply, whoever made it, to the transport the query came over. */
+static void
+query_reply(struct listener *l, const struct client *client, uint16_t id,
+    const uint8_t *wire, size_t len, enum listener_counter outcome)
+{
+	if (client->conn != NULL)
+		tcp_reply(l, client->conn, id, wire, len, outcome);
+	else
+		udp_reply(l, client, id, wire, len, outcome);
+}
+
+/* The longest reply this client can take. */
+static size_t
+reply_limit(const struct client *client, const struct dns_query *q)
+{
+	size_t max;
+
+	if (client->conn != NULL)
+		return DNS_MSG_MAX;
+	max = udp_payload_max(client);
+	return q->udp_size < max ? q->udp_size : max;
+}
+
+static void
+reply_error(struct listener *l, const struct client *client,
+    const struct dns_query *q, const uint8_t *wire, const struct verdict *v)
+{
+	size_t limit = reply_limit(client, q), len;
+
+	if (limit > DNS_ERROR_REPLY_MAX)
+		limit = DNS_ERROR_REPLY_MAX;
+	len = dns_error_reply(
+	    wire, q, v->rcode, v->ede, v->text, l->scratch, limit);
+	query_reply(l, client, q->id, l->scratch, len, v->outcome);
+}
+
+/* Takes a query out of the table; its slot stays readable for now. */
+static void
+query_unhook(struct listener *l, struct inflight_slot *s)
+{
+	if (s->client.conn != NULL)
+		tcp_release(s->client.conn);
+	else
+		udp_release(s->client.sock);
+	inflight_remove(&l->inflight, s);
+}
+
+static void
+query_end(struct listener *l, struct inflight_slot *s, const struct verdict *v)
+{
+	reply_error(l, &s->client, &s->query, inflight_wire(s), v);
+	query_unhook(l, s);
+}
+
+/* What is answered here rather than forwarded; NULL: forward it. */
+static const struct verdict *
+query_judge(
+    struct listener *l, const struct client *client, const struct dns_query *q)
+{
+	if (!acl_admits(&l->acl, &client->peer.sa))
+		return &verdict_acl;
+	if (q->opcode == DNS_OPCODE_DSO)
+		return &verdict_dso;
+	/*
+	 * A transfer's answer may be many messages, and the first alone is
+	 * worse than none.  Over UDP an IXFR is one (RFC 1995 2), and there
+	 * is no AXFR (RFC 5936 4.2).
+	 */
+	if (dns_is_transfer(q) &&
+	    (client->conn != NULL || q->qtype == DNS_TYPE_AXFR))
+		return &verdict_transfer;
+	return NULL;
+}
+
+void
+query_receive(struct listener *l, const struct client *client,
+    const uint8_t *wire, size_t len)
+{
+	struct tcp_conn *conn = client->conn;
+	const struct verdict *v;
+	struct inflight_slot *s;
+	struct dns_query q;
+	uint64_t now_ms = listener_now(l);
+
+	listener_count_in(
+	    l, conn != NULL ? LSTAT_queries_tcp : LSTAT_queries_udp);
+	if (dns_query_parse(wire, len, &q) == DNS_DROP) {
+		listener_count_out(l, LSTAT_dropped_malformed);
+		return;
+	}
+	v = query_judge(l, client, &q);
+	if (v != NULL) {
+		reply_error(l, client, &q, wire, v);
+		if (v == &verdict_acl && conn != NULL)
+			tcp_close_when_sent(conn);
+		return;
+	}
+	s = inflight_add(&l->inflight, client,
+	    conn != NULL ? tcp_queries(conn) : NULL, &q, wire, len,
+	    now_ms + l->conf.query_timeout_ms + LISTENER_GRACE_MS);
+	if (s == NULL) {
+		reply_error(l, client, &q, wire, &verdict_full);
+		return;
+	}
+	if (conn != NULL)
+		tcp_hold(conn);
+	else
+		udp_hold(client->sock);
+	lazy_timer_arm(
+	    &l->deadline, now_ms, inflight_first(&l->inflight)->deadline_ms);
+	link_send(l, s);
+}
+
+void
+query_answer(
+    struct listener *l, uint64_t handle, const uint8_t *wire, size_t len)
+{
+	enum listener_counter outcome = LSTAT_answered;
+	struct inflight_slot *s;
+	size_t limit;
+
+	s = inflight_find(&l->inflight, handle);
+	if (s == NULL || !s->sent || s->waiting) {
+		l->counters[LSTAT_stale_answers]++;
+		return;
+	}
+	/* The pool has checked this; but what if it is not the pool we know? */
+	if (!dns_answer_matches(inflight_wire(s), s->wire_len, wire, len)) {
+		l->counters[LSTAT_bad_answers]++;
+		return;
+	}
+	limit = reply_limit(&s->client, &s->query);
+	if (len > limit) {
+		len = dns_truncate(wire, len, &s->query, limit, l->scratch);
+		wire = l->scratch;
+		outcome = LSTAT_truncated;
+	}
+	query_reply(l, &s->client, s->query.id, wire, len, outcome);
+	query_unhook(l, s);
+}
+
+void
+query_failed(struct listener *l, uint64_t handle, const struct msg_failed *f)
+{
+	char text[DNS_EDE_TEXT_MAX + 1];
+	struct inflight_slot *s;
+	struct verdict v;
+	const char *name;
+
+	s = inflight_find(&l->inflight, handle);
+	if (s == NULL || !s->sent || s->waiting) {
+		l->counters[LSTAT_stale_answers]++;
+		return;
+	}
+	v.outcome = causes[f->cause].outcome;
+	v.ede = causes[f->cause].ede;
+	v.rcode = DNS_RCODE_SERVFAIL;
+	v.text = msg_cause_name(f->cause);
+	if (f->upstream < CONF_UPSTREAMS_MAX &&
+	    l->upstreams[f->upstream][0] != '\0') {
+		name = l->upstreams[f->upstream];
+		(void)snprintf(
+		    text, sizeof(text), "upstream \"%s\": %s", name, v.text);
+		v.text = text;
+	}
+	query_end(l, s, &v);
+}
+
+void
+query_lost(struct listener *l, struct inflight_slot *s)
+{
+	query_end(l, s, &verdict_lost);
+}
+
+void
+query_abandon(struct listener *l, struct inflight_slot *s)
+{
+	listener_count_out(l, LSTAT_abandoned);
+	query_unhook(l, s);
+}
+
+void
+query_deadline(int fd, short what, void *arg)
+{
+	struct listener *l = arg;
+	struct inflight_slot *s;
+	uint64_t now_ms = listener_now(l);
+	bool asked;
+
+	(void)fd;
+	(void)what;
+	l->deadline.due_ms = 0;
+	while ((s = inflight_first(&l->inflight)) != NULL &&
+	       s->deadline_ms <= now_ms) {
+		asked = s->sent && !s->waiting && imsg_is_open(&l->link);
+		query_end(l, s, asked ? &verdict_timeout : &verdict_not_ready);
+	}
+	if (s != NULL)
+		lazy_timer_arm(&l->deadline, now_ms, s->deadline_ms);
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * TCP clients of the listener: accepting them, their timeouts, their limit,
+ * and their end.  Timeouts are the same for all, so connections stand in
+ * queues in the order of time, and one timer looks at the head of each.  Must
+ * never let a client hold what others need: who is idle longest goes first.
+ */
+#include "tcp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "common/log.h"
+
+/* Connections accepted from one socket before others have their turn. */
+#define TCP_ACCEPTS 64
+
+/* Closes those of a queue that have been there for timeout_ms. */
+static void
+expire(struct listener *l, struct tcp_conns *queue, struct lazy_timer *timer,
+    uint32_t timeout_ms)
+{
+	uint64_t now_ms = listener_now(l);
+	struct tcp_conn *c;
+
+	timer->due_ms = 0;
+	while ((c = TAILQ_FIRST(queue)) != NULL &&
+	       c->since_ms + timeout_ms <= now_ms)
+		tcp_close(c, LSTAT_tcp_timeout);
+	if (c != NULL)
+		lazy_timer_arm(timer, now_ms, c->since_ms + timeout_ms);
+}
+
+static void
+read_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)fd;
+	(void)what;
+	expire(l, &l->tcp->idle, &l->tcp->read_timer,
+	    l->conf.client.tcp_read_timeout_ms);
+}
+
+static void
+write_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)fd;
+	(void)what;
+	expire(l, &l->tcp->stuck, &l->tcp->write_timer,
+	    l->conf.client.tcp_write_timeout_ms);
+}
+
+void
+tcp_init(struct listener *l)
+{
+	struct tcp *t;
+
+	t = l->tcp = calloc(1, sizeof(*t));
+	if (t == NULL)
+		fatalx("out of memory");
+	TAILQ_INIT(&t->socks);
+	TAILQ_INIT(&t->idle);
+	TAILQ_INIT(&t->busy);
+	TAILQ_INIT(&t->stuck);
+	TAILQ_INIT(&t->dirty);
+	TAILQ_INIT(&t->held);
+	lazy_timer_init(&t->read_timer, l->base, read_timeout, l);
+	lazy_timer_init(&t->write_timer, l->base, write_timeout, l);
+}
+
+static void
+sock_close(struct tcp *t, struct tcp_sock *s)
+{
+	TAILQ_REMOVE(&t->socks, s, entry);
+	if (s->ev != NULL)
+		event_free(s->ev);
+	close(s->fd);
+	free(s);
+}
+
+static void
+close_all(struct tcp_conns *queue)
+{
+	struct tcp_conn *c;
+
+	while ((c = TAILQ_FIRST(queue)) != NULL)
+		tcp_close(c, LSTAT_COUNT);
+}
+
+void
+tcp_free(struct listener *l)
+{
+	struct tcp *t = l->tcp;
+	struct tcp_sock *s;
+
+	close_all(&t->idle);
+	close_all(&t->busy);
+	close_all(&t->stuck);
+	while ((s = TAILQ_FIRST(&t->socks)) != NULL)
+		sock_close(t, s);
+	lazy_timer_free(&t->read_timer);
+	lazy_timer_free(&t->write_timer);
+	free(t);
+	l->tcp = NULL;
+}
+
+/* Makes room for one more connection.  Returns false if there is none. */
+static bool
+make_room(struct listener *l)
+{
+	struct tcp_conn *oldest;
+
+	if (l->counters[LSTAT_tcp_open] < l->conf.client.max_tcp)
+		return true;
+	oldest = TAILQ_FIRST(&l->tcp->idle);
+	if (oldest == NULL || l->conf.client.max_tcp == 0)
+		return false;
+	tcp_close(oldest, LSTAT_tcp_timeout);
+	return l->counters[LSTAT_tcp_open] < l->conf.client.max_tcp;
+}
+
+/* Takes on a client; fd is consumed. */
+static void
+conn_new(struct listener *l, int fd, const union client_addr *peer)
+{
+	struct tcp_conn *c = NULL;
+
+	if (!make_room(l) || (c = calloc(1, sizeof(*c))) == NULL)
+		goto fail;
+	c->ev_read =
+	    event_new(l->base, fd, EV_READ | EV_PERSIST, tcp_readable, c);
+	if (c->ev_read == NULL || event_add(c->ev_read, NULL) == -1)
+		goto fail;
+	c->listener = l;
+	c->fd = fd;
+	c->peer = *peer;
+	c->reading = true;
+	LIST_INIT(&c->queries);
+	l->counters[LSTAT_tcp_open]++;
+	tcp_place(c);
+	return;
+fail:
+	l->counters[LSTAT_tcp_refused]++;
+	if (c != NULL && c->ev_read != NULL)
+		event_free(c->ev_read);
+	free(c);
+	close(fd);
+}
+
+/* Accepts one client.  Returns false if there is none, or no descriptor. */
+static bool
+accept_one(struct tcp_sock *s)
+{
+	struct listener *l = s->listener;
+	union client_addr peer;
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	memset(&peer, 0, sizeof(peer));
+	fd = accept4(s->fd, &peer.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd != -1) {
+		l->counters[LSTAT_tcp_accepted]++;
+		conn_new(l, fd, &peer);
+		return true;
+	}
+	if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+	    errno == ENOMEM) {
+		listener_pause_accept(l);
+		return false;
+	}
+	/* Else it is about the client, which has gone already. */
+	return errno != EAGAIN;
+}
+
+static void
+tcp_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+	unsigned int n = 0;
+
+	(void)fd;
+	(void)what;
+	while (n < TCP_ACCEPTS && accept_one(arg))
+		n++;
+}
+
+static struct tcp_sock *
+sock_find(struct listener *l, uint32_t id)
+{
+	struct tcp_sock *s;
+
+	TAILQ_FOREACH (s, &l->tcp->socks, entry)
+		if (s->id == id)
+			return s;
+	return NULL;
+}
+
+bool
+tcp_has(struct listener *l, uint32_t id)
+{
+	return sock_find(l, id) != NULL;
+}
+
+int
+tcp_open(struct listener *l, const struct msg_listen *ml, int fd)
+{
+	struct tcp_sock *s;
+
+	s = calloc(1, sizeof(*s));
+	if (s == NULL) {
+		close(fd);
+		return -1;
+	}
+	s->listener = l;
+	s->fd = fd;
+	s->id = ml->id;
+	TAILQ_INSERT_TAIL(&l->tcp->socks, s, entry);
+	s->ev = event_new(l->base, fd, EV_READ | EV_PERSIST, tcp_acceptable, s);
+	if (s->ev == NULL || event_add(s->ev, NULL) == -1) {
+		sock_close(l->tcp, s);
+		return -1;
+	}
+	return 0;
+}
+
+void
+tcp_retire(struct listener *l,
+    bool (*keep)(const struct conf_run *, uint32_t id),
+    const struct conf_run *run)
+{
+	struct tcp_sock *s, *next;
+
+	for (s = TAILQ_FIRST(&l->tcp->socks); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, entry);
+		if (keep(run, s->id))
+			continue;
+		tcp_acceptable(s->fd, EV_READ, s);
+		sock_close(l->tcp, s);
+	}
+}
+
+void
+tcp_configure(struct listener *l)
+{
+	const struct conf_client *conf = &l->conf.client;
+	uint64_t now_ms = listener_now(l);
+	struct tcp_conn *c;
+
+	c = TAILQ_FIRST(&l->tcp->idle);
+	if (c != NULL)
+		lazy_timer_arm(&l->tcp->read_timer, now_ms,
+		    c->since_ms + conf->tcp_read_timeout_ms);
+	c = TAILQ_FIRST(&l->tcp->stuck);
+	if (c != NULL)
+		lazy_timer_arm(&l->tcp->write_timer, now_ms,
+		    c->since_ms + conf->tcp_write_timeout_ms);
+}
+
+void
+tcp_resume(struct listener *l)
+{
+	struct tcp_conn *c;
+
+	while ((c = TAILQ_FIRST(&l->tcp->held)) != NULL) {
+		TAILQ_REMOVE(&l->tcp->held, c, held_entry);
+		c->held = false;
+		tcp_mark_dirty(c);
+	}
+}
+
+void
+tcp_accept_enable(struct listener *l, bool enable)
+{
+	struct tcp_sock *s;
+
+	TAILQ_FOREACH (s, &l->tcp->socks, entry) {
+		if (enable)
+			(void)event_add(s->ev, NULL);
+		else
+			(void)event_del(s->ev);
+	}
+}
+
+struct inflight_list *
+tcp_queries(struct tcp_conn *c)
+{
+	return &c->queries;
+}
+
+void
+tcp_hold(struct tcp_conn *c)
+{
+	c->waiting++;
+}
+
+void
+tcp_release(struct tcp_conn *c)
+{
+	c->waiting--;
+	tcp_mark_dirty(c);
+}
+
+void
+tcp_close_when_sent(struct tcp_conn *c)
+{
+	c->closing = true;
+	tcp_mark_dirty(c);
+}
+
+void
+tcp_close(struct tcp_conn *c, enum listener_counter why)
+{
+	struct listener *l = c->listener;
+	struct tcp *t = l->tcp;
+	struct inflight_slot *s;
+
+	if (why != LSTAT_COUNT)
+		l->counters[why]++;
+	l->counters[LSTAT_tcp_open]--;
+	while ((s = LIST_FIRST(&c->queries)) != NULL)
+		query_abandon(l, s);
+	for (; c->outcomes.pos < c->outcomes.len; c->outcomes.pos++)
+		listener_count_out(l, LSTAT_dropped_send);
+	tcp_buf_free(t, &c->in);
+	tcp_buf_free(t, &c->out);
+	tcp_buf_free(t, &c->outcomes);
+	TAILQ_REMOVE(c->queue, c, entry);
+	if (c->dirty)
+		TAILQ_REMOVE(&t->dirty, c, dirty_entry);
+	if (c->held)
+		TAILQ_REMOVE(&t->held, c, held_entry);
+	event_free(c->ev_read);
+	if (c->ev_write != NULL)
+		event_free(c->ev_write);
+	close(c->fd);
+	free(c);
+}
+
+void
+tcp_mark_dirty(struct tcp_conn *c)
+{
+	if (c->dirty)
+		return;
+	TAILQ_INSERT_TAIL(&c->listener->tcp->dirty, c, dirty_entry);
+	c->dirty = true;
+}
+
+void
+tcp_place(struct tcp_conn *c)
+{
+	struct listener *l = c->listener;
+	struct tcp *t = l->tcp;
+	struct tcp_conns *queue = &t->idle;
+	bool moves = c->active;
+
+	/*
+	 * Time starts anew with a whole message, not with its bytes (RFC 7766
+	 * 6.2.3), and with bytes the client took, not with more queries.
+	 */
+	if (c->out.data != NULL) {
+		queue = &t->stuck;
+		moves = c->progress;
+	} else if (c->waiting > 0)
+		queue = &t->busy;
+	c->active = c->progress = false;
+	if (c->queue == queue && !moves)
+		return;
+	if (c->queue != NULL)
+		TAILQ_REMOVE(c->queue, c, entry);
+	TAILQ_INSERT_TAIL(queue, c, entry);
+	c->queue = queue;
+	c->since_ms = listener_now(l);
+	if (queue == &t->idle)
+		lazy_timer_arm(&t->read_timer, c->since_ms,
+		    c->since_ms + l->conf.client.tcp_read_timeout_ms);
+	else if (queue == &t->stuck)
+		lazy_timer_arm(&t->write_timer, c->since_ms,
+		    c->since_ms + l->conf.client.tcp_write_timeout_ms);
+}
+
+/* The connection that holds memory for longest without moving on. */
+static struct tcp_conn *
+worst_holder(struct tcp *t)
+{
+	struct tcp_conn *c = TAILQ_FIRST(&t->stuck);
+
+	if (c != NULL)
+		return c;
+	TAILQ_FOREACH (c, &t->idle, entry)
+		if (c->in.data != NULL)
+			return c;
+	TAILQ_FOREACH (c, &t->busy, entry)
+		if (c->in.data != NULL)
+			return c;
+	return NULL;
+}
+
+void
+tcp_turn_end(struct listener *l)
+{
+	struct tcp *t = l->tcp;
+	struct tcp_conn *c;
+
+	/* One may become dirty again; by what it has kept, which is finite. */
+	while ((c = TAILQ_FIRST(&t->dirty)) != NULL) {
+		TAILQ_REMOVE(&t->dirty, c, dirty_entry);
+		c->dirty = false;
+		tcp_io_turn(c);
+	}
+	while (t->bytes > TCP_BYTES_MAX && (c = worst_holder(t)) != NULL)
+		tcp_close(c, LSTAT_tcp_error);
+}
