@@ -135,7 +135,7 @@ value_prefix(const char *text, struct conf_prefix *prefix)
 	    (value_number(slash + 1, &len) != NULL || len > size * 8))
 		return "has a bad prefix length";
 	if (has_host_bits(p.addr, size, len))
-		return "has bits set after the prefix";
+		return "has host bits set";
 	p.len = (uint8_t)len;
 	*prefix = p;
 	return NULL;

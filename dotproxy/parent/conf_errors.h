@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 #define CONF_ERRORS_MAX 20         /* errors reported in one run */
-#define CONF_ERRORS_TEXT_MAX 16384 /* bytes of all lines with the NUL */
-#define CONF_ERRORS_LINE_MAX 768   /* bytes of one line; longer is cut */
+#define CONF_ERRORS_TEXT_MAX 49152 /* bytes of all lines with the NUL */
+#define CONF_ERRORS_LINE_MAX 2304  /* bytes of one line; longer is cut */
 
 /* Where something stands.  The name is borrowed; line 0 means no line. */
 struct conf_origin {

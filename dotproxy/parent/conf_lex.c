@@ -26,11 +26,10 @@ is_word_char(char c)
 	return c > ' ' && c < 0x7f && strchr("{},#$\"'\\", c) == NULL;
 }
 
-/* No control characters, so that whatever is read can be printed again. */
 static bool
-is_string_char(char c)
+is_control(char c)
 {
-	return (unsigned char)c >= ' ' && c != 0x7f;
+	return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f;
 }
 
 /* The length of a backslash and newline at pos, or 0. */
@@ -127,15 +126,28 @@ lex_expand(struct conf_lex *l, struct lex_token *t)
 	return true;
 }
 
+/* At least the number of characters before the quote that closes a string. */
+static size_t
+lex_string_room(const struct lex_input *in, char quote)
+{
+	size_t end = in->pos;
+
+	while (end < in->len && in->text[end] != quote)
+		end += in->text[end] == '\\' ? 2 : 1;
+	return end - in->pos;
+}
+
 /* Reads the inside of quotes up to and with the closing one. */
 static void
 lex_string(struct conf_lex *l, struct lex_token *t)
 {
 	struct lex_input *in = l->input;
 	const char quote = in->text[in->pos++];
+	const char *why = NULL;
 	char *out, *p, c;
 
-	if ((out = p = lex_alloc(l, in->len - in->pos + 1)) == NULL) {
+	out = p = lex_alloc(l, lex_string_room(in, quote) + 1);
+	if (out == NULL) {
 		t->kind = LEX_END;
 		return;
 	}
@@ -148,29 +160,27 @@ lex_string(struct conf_lex *l, struct lex_token *t)
 		}
 		if (c == '\n')
 			break;
-		if (c == quote) {
-			in->pos++;
-			*p = '\0';
-			t->text = out;
-			t->kind = LEX_STRING;
-			return;
-		}
-		if (!is_string_char(c)) {
-			lex_bad(l, t, "control character %d in a string", c);
-			return;
-		}
+		if (c == quote)
+			goto closed;
+		if (is_control(c))
+			why = "control character in a string";
 		if (c == '\\') {
-			c = ++in->pos < in->len ? in->text[in->pos] : '\0';
-			if (c != '\\' && c != '"' && c != '\'') {
-				lex_bad(l, t,
-				    "backslash in a string before something "
-				    "else than a quote or a backslash");
-				return;
-			}
+			c = in->len - in->pos > 1 ? in->text[++in->pos] : c;
+			if (c != '\\' && c != '"' && c != '\'')
+				why = "backslash in a string before something "
+				      "else than a quote or a backslash";
 		}
 		*p++ = c;
 	}
 	lex_bad(l, t, "string is not closed");
+	return;
+closed:
+	in->pos++;
+	*p = '\0';
+	t->text = out;
+	t->kind = LEX_STRING;
+	if (why != NULL)
+		lex_bad(l, t, "%s", why);
 }
 
 /* Reads a word, or the name before "=" if it is the first of a line. */
@@ -200,7 +210,13 @@ lex_word(struct conf_lex *l, struct lex_token *t)
 	in->pos = end;
 }
 
-/* Closes the blocks that are open at the end of a file: NEWLINE, "}", ... */
+static void
+lex_not_closed(struct conf_lex *l)
+{
+	conf_errors_add(l->errs, l->open_at, "block opened here is not closed");
+}
+
+/* Ends the last line of a file, and closes the block that is still open. */
 static bool
 lex_end_of_file(struct conf_lex *l, struct lex_token *t)
 {
@@ -209,8 +225,7 @@ lex_end_of_file(struct conf_lex *l, struct lex_token *t)
 		return true;
 	}
 	if (l->depth > 0) {
-		conf_errors_add(
-		    l->errs, l->open_at, "block opened here is not closed");
+		lex_not_closed(l);
 		l->depth = 0;
 		t->kind = LEX_CLOSE;
 		return true;
@@ -249,10 +264,10 @@ lex_step(struct conf_lex *l, struct lex_token *t)
 		return false;
 	}
 	c = in->text[in->pos];
-	if (c == '$')
-		return !lex_expand(l, t);
 	if (l->first)
 		l->line_depth = l->depth;
+	if (c == '$')
+		return !lex_expand(l, t);
 	if (c == '"' || c == '\'') {
 		lex_string(l, t);
 	} else if (c != '\0' && (mark = strchr(marks, c)) != NULL) {
@@ -266,7 +281,7 @@ lex_step(struct conf_lex *l, struct lex_token *t)
 		lex_bad(l, t,
 		    c == '\\' ? "backslash before something else "
 				"than the end of the line"
-			      : "character \\%03o is not allowed",
+			      : "character 0x%02x is not allowed",
 		    (unsigned char)c);
 	}
 	return true;
@@ -327,4 +342,8 @@ lex_skip(struct conf_lex *l)
 			l->depth--;
 		}
 	}
+	/* The file is over.  An outer block is reported when that is read. */
+	if (l->depth > l->line_depth && l->line_depth == 0)
+		lex_not_closed(l);
+	l->depth = l->line_depth;
 }

@@ -91,8 +91,8 @@ void lex_include(struct conf_lex *, const char *path, struct conf_origin at);
 const char *lex_join(struct conf_lex *, const char *, const char *);
 
 /*
- * Reads the next token.  After LEX_END it is LEX_END for ever; so it is when
- * there are too many errors or no memory.
+ * Reads the next token.  LEX_END may come early: when there is no memory, or
+ * when there are too many errors.
  */
 void lex_next(struct conf_lex *, struct lex_token *);
 

@@ -48,7 +48,7 @@ static int yylex(YYSTYPE *, YYLTYPE *, struct conf_parser *);
 static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 }
 
-%token WORD "value" STRING "string" NAME "name of a macro"
+%token WORD "a value" STRING "string" NAME "name of a macro"
 %token NEWLINE "end of line" OPEN "{" CLOSE "}" COMMA "," EQUALS "="
 
 /* The keywords.  keyword_token() finds them by their names here. */
@@ -318,11 +318,11 @@ unknown_keyword(
 	}
 	if (near != NULL)
 		conf_errors_add(p->set.errs, p->tok.at,
-		    "unknown keyword \"%s\" (did you mean \"%s\"?)", word,
+		    "unknown keyword \"%.200s\" (did you mean \"%s\"?)", word,
 		    near);
 	else
 		conf_errors_add(p->set.errs, p->tok.at,
-		    "unknown keyword \"%s\"", word);
+		    "unknown keyword \"%.200s\"", word);
 }
 
 /* Reports the token at which a line went wrong, and what could go there. */
@@ -339,7 +339,7 @@ unexpected_token(
 		if (expected[i] == YYTRANSLATE(STRING))
 			continue; /* goes with WORD */
 		(void)snprintf(what + len, sizeof(what) - len,
-		    is_keyword(expected[i]) ? "%s\"%s\"" : "%s%s",
+		    expected[i] < YYTRANSLATE(OPEN) ? "%s%s" : "%s\"%s\"",
 		    n++ == 0 ? ", expected " : " or ",
 		    yysymbol_name(expected[i]));
 		len += strlen(what + len);
@@ -372,11 +372,11 @@ yyreport_syntax_error(const yypcontext_t *ctx, struct conf_parser *p)
 		conf_errors_add(p->set.errs, t->at,
 		    "macro \"%s\" cannot be defined inside of a block",
 		    t->text);
-	else if (t->kind == LEX_WORD && t->first)
-		unknown_keyword(p, expected, n);
 	else if (is_keyword(yypcontext_token(ctx)) && t->first)
 		conf_errors_add(p->set.errs, t->at,
 		    "\"%s\" is not possible here", t->text);
+	else if (t->kind == LEX_WORD && t->first)
+		unknown_keyword(p, expected, n);
 	else
 		unexpected_token(p, expected, n);
 	if (t->kind != LEX_NEWLINE && t->kind != LEX_CLOSE)
@@ -396,6 +396,10 @@ define_macros(
 		    !lex_name_valid(macros[i].name))
 			conf_errors_add(p->set.errs, at,
 			    "\"%s\" cannot name a macro", macros[i].name);
+		else if (strpbrk(macros[i].value, "\r\n") != NULL)
+			conf_errors_add(p->set.errs, at,
+			    "macro \"%s\" has more than one line",
+			    macros[i].name);
 		else
 			(void)lex_define(&p->lex, macros[i].name,
 			    macros[i].value, true); /* has reported */

@@ -61,16 +61,16 @@ conf_set_init(struct conf_set *s, struct conf *conf, struct conf_errors *errs)
 	conf->client = (struct conf_client)CONF_CLIENT_DEFAULT;
 }
 
-/* Reports that what was already set at first: in this file or another. */
+/* Reports that what was already given at first: in this file or another. */
 static void
 error_again(struct conf_set *s, const char *what, struct conf_origin first,
     struct conf_origin at)
 {
 	if (strcmp(first.file, at.file) == 0)
-		conf_errors_add(s->errs, at, "%s was already set on line %u",
+		conf_errors_add(s->errs, at, "%s was already given on line %u",
 		    what, first.line);
 	else
-		conf_errors_add(s->errs, at, "%s was already set at %s:%u",
+		conf_errors_add(s->errs, at, "%s was already given at %s:%u",
 		    what, first.file, first.line);
 }
 
@@ -158,16 +158,19 @@ set_number(struct conf_set *s, const char *name, struct range r,
 	why = r.duration ? value_duration(text, &value)
 			 : value_number(text, &value);
 	if (why != NULL)
-		conf_errors_add(s->errs, at, "%s \"%s\" %s", name, text, why);
+		conf_errors_add(
+		    s->errs, at, "%s \"%.200s\" %s", name, text, why);
 	else if (value >= r.min && value <= r.max)
 		*r.slot = value;
 	else if (r.duration)
-		conf_errors_add(s->errs, at, "%s %s is out of range (%s-%s)",
-		    name, text, value_duration_text(r.min, min),
+		conf_errors_add(s->errs, at,
+		    "%s %.200s is out of range (%s-%s)", name, text,
+		    value_duration_text(r.min, min),
 		    value_duration_text(r.max, max));
 	else
-		conf_errors_add(s->errs, at, "%s %s is out of range (%u-%u)",
-		    name, text, r.min, r.max);
+		conf_errors_add(s->errs, at,
+		    "%s %.200s is out of range (%u-%u)", name, text, r.min,
+		    r.max);
 }
 
 /* Copies text, which fits or is reported.  Returns whether it did. */
@@ -177,8 +180,8 @@ set_text(struct conf_set *s, const char *name, const char *text, char *dst,
 {
 	if (strlen(text) >= size) {
 		conf_errors_add(s->errs, at,
-		    "%s \"%s\" is too long (%zu characters at most)", name,
-		    text, size - 1);
+		    "%s \"%.40s...\" is too long (%zu characters at most)",
+		    name, text, size - 1);
 		return false;
 	}
 	memcpy(dst, text, strlen(text) + 1);
@@ -195,7 +198,7 @@ set_policy(struct conf_set *s, const char *text, struct conf_origin at)
 			s->conf->forward.policy = (enum conf_policy)i;
 			return;
 		}
-	conf_errors_add(s->errs, at, "unknown policy \"%s\"", text);
+	conf_errors_add(s->errs, at, "unknown policy \"%.200s\"", text);
 }
 
 static const char *
@@ -248,7 +251,8 @@ conf_set_value(struct conf_set *s, enum conf_key key, const char *text,
 		return;
 	}
 	if (why != NULL)
-		conf_errors_add(s->errs, at, "%s \"%s\" %s", name, text, why);
+		conf_errors_add(
+		    s->errs, at, "%s \"%.200s\" %s", name, text, why);
 	else
 		(void)set_text(s, name, text, dst, size, at); /* reported */
 }
@@ -264,7 +268,8 @@ set_sockaddr(struct conf_set *s, const char *address, bool any,
 	const char *why = value_address(address, any, ss);
 
 	if (why != NULL)
-		conf_errors_add(s->errs, at, "address \"%s\" %s", address, why);
+		conf_errors_add(
+		    s->errs, at, "address \"%.200s\" %s", address, why);
 	if (port != NULL)
 		set_number(
 		    s, "port", number_range(&number, 1, UINT16_MAX), port, at);
@@ -280,6 +285,7 @@ conf_set_listen(struct conf_set *s, const char *address, const char *port,
 {
 	struct conf *c = s->conf;
 	struct conf_listen l, *o;
+	char what[SOCKADDR_TEXT_MAX + 32];
 	uint32_t i;
 
 	memset(&l, 0, sizeof(l));
@@ -292,8 +298,9 @@ conf_set_listen(struct conf_set *s, const char *address, const char *port,
 		if (!sockaddr_equal(&o->addr, &l.addr) ||
 		    (!(o->udp && udp) && !(o->tcp && tcp)))
 			continue;
-		error_again(
-		    s, "listen on this address and port", s->listen_at[i], at);
+		(void)snprintf(what, sizeof(what), "listen on %s port %u",
+		    address, (unsigned int)sockaddr_port(&l.addr));
+		error_again(s, what, s->listen_at[i], at);
 		return;
 	}
 	if (c->nlistens == CONF_LISTENS_MAX) {
@@ -314,7 +321,8 @@ conf_set_allow(struct conf_set *s, const char *prefix, struct conf_origin at)
 	const char *why = value_prefix(prefix, &p);
 
 	if (why != NULL)
-		conf_errors_add(s->errs, at, "prefix \"%s\" %s", prefix, why);
+		conf_errors_add(
+		    s->errs, at, "prefix \"%.200s\" %s", prefix, why);
 	else if (c->nallow == CONF_ALLOW_MAX)
 		conf_errors_add(s->errs, at,
 		    "too many prefixes to allow (%d at most)", CONF_ALLOW_MAX);
@@ -348,7 +356,7 @@ conf_set_upstream_open(
 	s->up_at = at;
 	if (why != NULL) {
 		conf_errors_add(
-		    s->errs, at, "upstream name \"%s\" %s", name, why);
+		    s->errs, at, "upstream name \"%.200s\" %s", name, why);
 		return;
 	}
 	if (!set_text(
@@ -357,7 +365,7 @@ conf_set_upstream_open(
 	for (i = 0; i < c->nupstreams; i++)
 		if (strcmp(c->upstreams[i].name, name) == 0) {
 			(void)snprintf(
-			    what, sizeof(what), "upstream \"%s\"", name);
+			    what, sizeof(what), "upstream \"%s\"", s->up.name);
 			error_again(s, what, s->upstream_at[i], at);
 			return;
 		}
@@ -386,7 +394,7 @@ conf_set_pin(struct conf_set *s, const char *text, struct conf_origin at)
 	uint32_t i;
 
 	if (why != NULL) {
-		conf_errors_add(s->errs, at, "pin \"%s\" %s", text, why);
+		conf_errors_add(s->errs, at, "pin \"%.200s\" %s", text, why);
 		return;
 	}
 	for (i = 0; i < up->npins; i++)
@@ -441,10 +449,10 @@ conf_set_statsd(struct conf_set *s, const char *address, const char *port,
 		return;
 	if (rate != NULL && (why = value_rate(rate, &ppm)) != NULL)
 		conf_errors_add(
-		    s->errs, at, "sample rate \"%s\" %s", rate, why);
+		    s->errs, at, "sample rate \"%.200s\" %s", rate, why);
 	else if (ppm < 1 || ppm > SAMPLE_PPM_MAX)
 		conf_errors_add(s->errs, at,
-		    "sample rate %s is out of range (0.000001-1)", rate);
+		    "sample rate %.200s is out of range (0.000001-1)", rate);
 	sd->sample_ppm = ppm;
 	sd->enabled = true;
 }
