@@ -25,6 +25,7 @@ on_ready(void *arg, struct imsg *m)
 
 	(void)m;
 	c->state = CHILD_READY;
+	c->was_ready = true;
 	c->chan.phase = BROKER_READY;
 	log_debug("%s process ready (pid %ld)", proc_name(c), (long)c->pid);
 	reload_send(c, &c->parent->active);

@@ -57,6 +57,7 @@ struct child {
 	struct backoff backoff;
 	uint64_t started_ms;
 	uint64_t starts;
+	bool was_ready; /* ever */
 	char last_death[128];
 	uint64_t log_window_ms; /* start of the second now counted */
 	uint32_t log_lines;     /* in that second */

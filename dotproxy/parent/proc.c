@@ -251,8 +251,6 @@ hear_last_words(struct child *c)
 static void
 child_died(struct child *c, int status)
 {
-	bool never_ready = c->state == CHILD_STARTING;
-
 	describe_death(c, status);
 	hear_last_words(c);
 	if (!c->parent->stopping)
@@ -262,7 +260,7 @@ child_died(struct child *c, int status)
 	c->pid = 0;
 	c->state = CHILD_DOWN;
 	/* What cannot start at all will not by trying again. */
-	if (never_ready && c->starts == 1)
+	if (c->starts == 1 && !c->was_ready)
 		c->parent->failed = true;
 	reload_on_death(c);
 	schedule_respawn(c);
