@@ -188,7 +188,7 @@ answer_handle(struct load *l, struct client *c, const uint8_t *p, size_t len,
 	if (!s->busy || s->seq != seq) {
 		if (seq > s->seq)
 			l->n.wrong++;
-		else if (seq == s->lost_seq)
+		else if (seq <= s->lost_seq)
 			l->n.late++;
 		else
 			l->n.duplicate++;

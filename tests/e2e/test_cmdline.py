@@ -8,7 +8,13 @@ import pytest
 
 from programs import CTL, DOTPROXY, run
 
-CONF = 'upstream "one" {\n\taddress 127.0.0.1\n\tserver name "dot.test"\n}\n'
+CONF = """
+listen on 127.0.0.1
+upstream "one" {
+	address 127.0.0.1
+	server name "dot.test"
+}
+"""
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ import os
 
 import pytest
 
-from programs import DOTPROXY, ROOT, run, upstream_block
+from programs import DOTPROXY, ROOT, free_port, run, upstream_block
+
+LISTEN = "listen on 127.0.0.1\n"
 
 UPSTREAM = """upstream "one" {
 	address 127.0.0.1
@@ -123,8 +125,7 @@ UPSTREAM_ERRORS = {
 
 @pytest.mark.parametrize("what", ERRORS)
 def test_error_names_file_and_line(tmp_path, what):
-    file = write(tmp_path, "listen on 127.0.0.1\n%s\n%s" % (
-        ERRORS[what], UPSTREAM))
+    file = write(tmp_path, LISTEN + ERRORS[what] + "\n" + UPSTREAM)
     done = check(file)
     assert done.returncode == 1
     assert "%s:2" % file in done.stderr, done.stderr
@@ -132,24 +133,22 @@ def test_error_names_file_and_line(tmp_path, what):
 
 @pytest.mark.parametrize("what", UPSTREAM_ERRORS)
 def test_error_in_upstream_names_file_and_line(tmp_path, what):
-    text = 'listen on 127.0.0.1\nupstream "one" {\n' \
-        '\taddress 127.0.0.1\n\tserver name "dot.test"\n\t%s\n}\n'
-    file = write(tmp_path, text % UPSTREAM_ERRORS[what])
+    broken = UPSTREAM.replace("}", UPSTREAM_ERRORS[what] + "\n}")
+    file = write(tmp_path, LISTEN + broken)
     done = check(file)
     assert done.returncode == 1
     assert "%s:5" % file in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("what,text", [
-    ("no upstream", "listen on 127.0.0.1\n"),
-    ("empty file", ""),
+    ("no upstream", ""),
     ("no address", 'upstream "one" {\n\tserver name "a.test"\n}\n'),
     ("no server name", 'upstream "one" {\n\taddress 127.0.0.1\n}\n'),
     ("two upstreams of one name", UPSTREAM + UPSTREAM),
     ("open block", 'upstream "one" {\n\taddress 127.0.0.1\n'),
 ])
 def test_incomplete_file_is_refused(tmp_path, what, text):
-    file = write(tmp_path, text)
+    file = write(tmp_path, LISTEN + text)
     done = check(file)
     assert done.returncode == 1
     assert str(file) in done.stderr
@@ -157,7 +156,7 @@ def test_incomplete_file_is_refused(tmp_path, what, text):
 
 def test_error_in_an_included_file_names_that_file(tmp_path):
     part = write(tmp_path, "\nnonsense\n", "part.conf")
-    file = write(tmp_path, 'include "%s"\n%s' % (part, UPSTREAM))
+    file = write(tmp_path, 'include "%s"\n' % part + LISTEN + UPSTREAM)
     done = check(file)
     assert done.returncode == 1
     assert "%s:2" % part in done.stderr
@@ -165,14 +164,14 @@ def test_error_in_an_included_file_names_that_file(tmp_path):
 
 def test_file_that_includes_itself_is_refused(tmp_path):
     file = tmp_path / "dotproxy.conf"
-    write(tmp_path, 'include "%s"\n%s' % (file, UPSTREAM))
+    write(tmp_path, 'include "%s"\n' % file + LISTEN + UPSTREAM)
     done = check(file)
     assert done.returncode == 1
     assert done.stderr.strip()
 
 
 def test_included_file_counts(tmp_path):
-    part = write(tmp_path, UPSTREAM, "part.conf")
+    part = write(tmp_path, LISTEN + UPSTREAM, "part.conf")
     done = check(write(tmp_path, 'include "%s"\n' % part))
     assert done.returncode == 0, done.stderr
 
@@ -180,7 +179,8 @@ def test_included_file_counts(tmp_path):
 @pytest.mark.parametrize("name", ["dotproxy.conf", "part.conf"])
 def test_file_which_others_may_write_is_refused(tmp_path, name):
     part = write(tmp_path, UPSTREAM, "part.conf")
-    file = write(tmp_path, 'include "%s"\n' % part)
+    file = write(tmp_path, LISTEN + 'include "%s"\n' % part)
+    assert check(file).returncode == 0
     os.chmod(tmp_path / name, 0o666)
     done = check(file)
     assert done.returncode == 1
@@ -199,6 +199,7 @@ def test_bad_ca_file_stops_the_start(tmp_path, content):
     if content is not None:
         ca.write_text(content)
     file = write(tmp_path, 'control socket "%s"\n' % (tmp_path / "ctl")
+                 + "listen on 127.0.0.1 port %d\n" % free_port()
                  + upstream_block("one", 8853, ca))
     done = run(DOTPROXY, "-d", "-f", str(file))
     assert done.returncode == 1
