@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Asks the daemon over its control socket; see client.h.  Runs in
+ * dotproxyctl.  It must not wait for ever, nor believe what does not decode.
+ */
+#include "dotproxyctl/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/imsg.h"
+#include "common/util.h"
+
+#define CONNECT_RETRY_MS 50 /* while the daemon's backlog is full */
+
+struct client {
+	struct imsg_chan chan;
+	struct data *data;
+	uint64_t id; /* of our request, repeated in every reply */
+	enum imsg_status status;
+	const char *why;
+};
+
+static int
+on_info(void *arg, struct imsg *m)
+{
+	struct client *c = arg;
+
+	if (m->id != c->id)
+		return -1;
+	return data_add(c->data, m);
+}
+
+#define INFO_RULE                                                     \
+	{                                                             \
+		.handler = on_info, .max = MSG_INFO_MAX, .phases = 1, \
+		.fd = IMSG_FD_NONE                                    \
+	}
+
+static const struct imsg_rule client_rules[IMSG_TYPES_MAX] = {
+	[MSG_INFO_COUNTERS] = INFO_RULE,
+	[MSG_INFO_POOL] = INFO_RULE,
+	[MSG_INFO_UPSTREAM] = INFO_RULE,
+	[MSG_INFO_CONN] = INFO_RULE,
+	[MSG_INFO_PROCESS] = INFO_RULE,
+	[MSG_INFO_TEXT] = INFO_RULE,
+	[MSG_INFO_END] = INFO_RULE,
+};
+
+static void
+on_down(void *arg, enum imsg_status status, const char *why)
+{
+	struct client *c = arg;
+
+	c->status = status;
+	c->why = why;
+}
+
+/* What a failed connect() means for who runs dotproxyctl. */
+static const char *
+connect_hint(int err)
+{
+	switch (err) {
+	case ECONNREFUSED:
+		return "no daemon is listening there";
+	case ENOENT:
+		return "no such socket, the daemon is not running or uses "
+		       "another";
+	case EACCES:
+	case EPERM:
+		return "not allowed to connect";
+	case EAGAIN:
+		return "the daemon does not take connections";
+	default:
+		return "cannot connect";
+	}
+}
+
+/* Returns a connected non-blocking socket, or -1 with errno. */
+static int
+connect_until(const struct sockaddr_un *sun, uint64_t deadline_ms)
+{
+	int fd, err;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return -1;
+	while (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == -1) {
+		err = errno;
+		if (err == EAGAIN && util_now_ms() < deadline_ms) {
+			(void)poll(NULL, 0, CONNECT_RETRY_MS);
+			continue;
+		}
+		close(fd);
+		errno = err;
+		return -1;
+	}
+	return fd;
+}
+
+static bool
+send_request(struct client *c, const struct command *cmd)
+{
+	switch (cmd->request) {
+	case MSG_CL_SHOW:
+		return msg_send_u8(
+		    &c->chan, MSG_CL_SHOW, c->id, (uint8_t)cmd->show);
+	case MSG_CL_LOG_LEVEL:
+		return msg_send_u8(
+		    &c->chan, MSG_CL_LOG_LEVEL, c->id, (uint8_t)cmd->level);
+	default:
+		return imsg_send_empty(
+		    &c->chan, (uint16_t)cmd->request, c->id, -1);
+	}
+}
+
+/* Reads until the answer is whole, the channel is down, or time is up. */
+static void
+read_answer(struct client *c, uint64_t deadline_ms)
+{
+	struct pollfd pfd = { .fd = c->chan.fd, .events = POLLIN };
+	uint64_t now_ms;
+
+	while (!c->data->done && c->status == IMSG_OK) {
+		now_ms = util_now_ms();
+		if (now_ms >= deadline_ms)
+			return;
+		if (poll(&pfd, 1, (int)(deadline_ms - now_ms)) > 0)
+			(void)imsg_read(&c->chan); /* on_down has it */
+	}
+}
+
+/* Returns 0 if the answer is whole, or -1 with the reason in error. */
+static int
+verdict(const struct client *c, const char *path, uint32_t timeout_ms,
+    char error[CLIENT_ERROR_MAX])
+{
+	if (c->status == IMSG_VIOLATION)
+		(void)snprintf(error, CLIENT_ERROR_MAX,
+		    "%s: what the daemon says is not understood, it may be "
+		    "of another version (%s)",
+		    path, c->why);
+	else if (c->data->done)
+		return 0;
+	else if (c->status == IMSG_CLOSED)
+		(void)snprintf(error, CLIENT_ERROR_MAX,
+		    "%s: the daemon closed the connection before it had "
+		    "answered",
+		    path);
+	else
+		(void)snprintf(error, CLIENT_ERROR_MAX,
+		    "%s: no answer from the daemon within %u s", path,
+		    timeout_ms / 1000);
+	return -1;
+}
+
+int
+client_ask(const char *path, const struct command *cmd, uint32_t timeout_ms,
+    struct data *data, char error[CLIENT_ERROR_MAX])
+{
+	struct client c = { .data = data, .id = (uint64_t)getpid() };
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const struct imsg_chan_opts opts = {
+		.rules = client_rules,
+		.in_cap = IMSG_HDR_LEN + MSG_INFO_MAX,
+		.out_cap = 2 * (size_t)IMSG_HDR_LEN,
+		.phase = 1,
+		.arg = &c,
+		.on_down = on_down,
+	};
+	uint64_t deadline_ms = util_now_ms() + timeout_ms;
+	int fd, ret;
+
+	if (strlen(path) >= sizeof(sun.sun_path)) {
+		(void)snprintf(error, CLIENT_ERROR_MAX,
+		    "the name of a socket has at most %zu bytes",
+		    sizeof(sun.sun_path) - 1);
+		return -1;
+	}
+	memcpy(sun.sun_path, path, strlen(path));
+	fd = connect_until(&sun, deadline_ms);
+	if (fd == -1) {
+		(void)snprintf(error, CLIENT_ERROR_MAX, "%s: %s (%s)", path,
+		    connect_hint(errno), strerror(errno));
+		return -1;
+	}
+	if (imsg_open(&c.chan, fd, &opts) == -1) {
+		(void)snprintf(error, CLIENT_ERROR_MAX, "out of memory");
+		return -1;
+	}
+	if (send_request(&c, cmd))
+		(void)imsg_flush(&c.chan); /* on_down has the failure */
+	read_answer(&c, deadline_ms);
+	ret = verdict(&c, path, timeout_ms, error);
+	imsg_close(&c.chan);
+	return ret;
+}

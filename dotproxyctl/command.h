@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The words on the command line after the options.  Every word may be
+ * abbreviated as long as it is clear which is meant.  Pure.
+ */
+#ifndef DOTPROXYCTL_COMMAND_H
+#define DOTPROXYCTL_COMMAND_H
+
+#include <stddef.h>
+
+#include "common/msg.h"
+
+struct command {
+	enum msg_type request; /* MSG_CL_SHOW, _RELOAD or _LOG_LEVEL */
+	enum msg_show show;    /* of MSG_CL_SHOW */
+	enum log_level level;  /* of MSG_CL_LOG_LEVEL */
+};
+
+#define COMMAND_ERROR_MAX 256
+
+/*
+ * Returns 0, or -1 with a line in error that says what was wrong and what is
+ * possible.
+ */
+int command_parse(struct command *, int argc, char *const argv[],
+    char error[COMMAND_ERROR_MAX]);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Collects and judges what the daemon answers; see data.h.  Runs in
+ * dotproxyctl, often as root: nothing the daemon sends may make it overrun a
+ * buffer, allocate without limit, or divide by zero.
+ */
+#include "dotproxyctl/data.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dotproxyctl/format.h"
+
+struct data *
+data_new(void)
+{
+	return calloc(1, sizeof(struct data));
+}
+
+void
+data_free(struct data *d)
+{
+	if (d == NULL)
+		return;
+	free(d->conns);
+	free(d->text);
+	free(d);
+}
+
+static int
+add_counters(struct data *d, const struct imsg *m)
+{
+	struct info_counters c;
+
+	if (msg_read_info_counters(m, &c) == -1)
+		return -1;
+	/* Known by position only: of another version, they mean nothing. */
+	if (c.n != (c.source == SOURCE_LISTENER ? LSTAT_COUNT : TSTAT_COUNT))
+		return -1;
+	if (c.source == SOURCE_LISTENER) {
+		d->listener = c;
+		d->have_listener = true;
+	} else {
+		d->pool_counters = c;
+		d->have_pool_counters = true;
+	}
+	return 0;
+}
+
+static bool
+upstream_known(const struct data *d, uint32_t index)
+{
+	size_t i;
+
+	for (i = 0; i < d->nupstreams; i++)
+		if (d->upstreams[i].index == index)
+			return true;
+	return false;
+}
+
+static int
+add_upstream(struct data *d, const struct imsg *m)
+{
+	struct info_upstream u;
+
+	if (msg_read_info_upstream(m, &u) == -1 ||
+	    d->nupstreams == CONF_UPSTREAMS_MAX || upstream_known(d, u.index))
+		return -1;
+	d->upstreams[d->nupstreams++] = u;
+	return 0;
+}
+
+static int
+add_conn(struct data *d, const struct imsg *m)
+{
+	struct info_conn c, *conns;
+
+	if (msg_read_info_conn(m, &c) == -1 || !upstream_known(d, c.upstream) ||
+	    d->nconns == DATA_CONNS_MAX)
+		return -1;
+	/* Grows by doubling, whenever the number is a power of two. */
+	if ((d->nconns & (d->nconns - 1)) == 0) {
+		conns = realloc(d->conns,
+		    (d->nconns == 0 ? 1 : d->nconns * 2) * sizeof(*conns));
+		if (conns == NULL)
+			return -1;
+		d->conns = conns;
+	}
+	d->conns[d->nconns++] = c;
+	return 0;
+}
+
+static int
+add_process(struct data *d, const struct imsg *m)
+{
+	struct info_process p;
+
+	if (msg_read_info_process(m, &p) == -1)
+		return -1;
+	d->processes[p.role] = p;
+	d->have_process[p.role] = true;
+	return 0;
+}
+
+static int
+add_text(struct data *d, const struct imsg *m)
+{
+	char *text;
+
+	if (m->len > DATA_TEXT_MAX - d->text_len)
+		return -1;
+	text = realloc(d->text, d->text_len + m->len + 1);
+	if (text == NULL)
+		return -1;
+	memcpy(text + d->text_len, m->data, m->len);
+	d->text = text;
+	d->text_len += m->len;
+	return 0;
+}
+
+int
+data_add(struct data *d, const struct imsg *m)
+{
+	if (d->done)
+		return -1;
+	switch (m->type) {
+	case MSG_INFO_COUNTERS:
+		return add_counters(d, m);
+	case MSG_INFO_POOL:
+		d->have_pool = true;
+		return msg_read_info_pool(m, &d->pool);
+	case MSG_INFO_UPSTREAM:
+		return add_upstream(d, m);
+	case MSG_INFO_CONN:
+		return add_conn(d, m);
+	case MSG_INFO_PROCESS:
+		return add_process(d, m);
+	case MSG_INFO_TEXT:
+		return add_text(d, m);
+	case MSG_INFO_END:
+		d->done = true;
+		return msg_read_result(m, &d->result);
+	default:
+		return -1;
+	}
+}
+
+const char *
+data_health_name(enum data_health health)
+{
+	static const char *const names[HEALTH_COUNT] = { "ok", "degraded",
+		"down" };
+
+	return health < HEALTH_COUNT ? names[health] : "?";
+}
+
+bool
+data_upstream_down(const struct info_upstream *u)
+{
+	/* Trying again after a failure is not up before it has worked. */
+	return u->state == STATE_BACKOFF ||
+	       (u->state == STATE_CONNECTING && u->open == 0 &&
+		   u->last_cause != CAUSE_NONE);
+}
+
+enum data_health
+data_judge(const struct data *d, char reason[DATA_REASON_MAX])
+{
+	size_t i, n = d->nupstreams, down = 0, up = 0;
+
+	if ((d->have_process[ROLE_POOL] && d->processes[ROLE_POOL].pid == 0) ||
+	    !d->have_pool) {
+		(void)snprintf(reason, DATA_REASON_MAX, "the pool process %s",
+		    d->have_process[ROLE_POOL] &&
+			    d->processes[ROLE_POOL].pid == 0
+			? "is not running"
+			: "does not answer");
+		return HEALTH_DOWN;
+	}
+	for (i = 0; i < n; i++) {
+		down += data_upstream_down(&d->upstreams[i]);
+		up += d->upstreams[i].state == STATE_UP;
+	}
+	if (down == n) {
+		(void)snprintf(
+		    reason, DATA_REASON_MAX, "no upstream reachable");
+		return HEALTH_DOWN;
+	}
+	if (down > 0) {
+		(void)snprintf(reason, DATA_REASON_MAX,
+		    "%zu of %zu upstreams down", down, n);
+		return HEALTH_DEGRADED;
+	}
+	if (up < n)
+		(void)snprintf(reason, DATA_REASON_MAX,
+		    "%zu of %zu upstreams up, the others not needed yet", up,
+		    n);
+	else
+		(void)snprintf(reason, DATA_REASON_MAX, "%zu upstream%s up", n,
+		    n == 1 ? "" : "s");
+	return HEALTH_OK;
+}
+
+void
+data_queries(const struct data *d, struct data_queries *q)
+{
+	const uint64_t *v = d->listener.values;
+
+	q->received = format_sum(v[LSTAT_queries_udp], v[LSTAT_queries_tcp]);
+	q->answered = v[LSTAT_answered];
+	q->failed = format_sum(v[LSTAT_failed_timeout],
+	    format_sum(v[LSTAT_failed_network],
+		format_sum(v[LSTAT_failed_tls],
+		    format_sum(v[LSTAT_failed_busy],
+			format_sum(v[LSTAT_failed_not_ready],
+			    v[LSTAT_failed_other])))));
+	q->refused =
+	    format_sum(v[LSTAT_refused_acl], v[LSTAT_refused_unsupported]);
+	q->dropped =
+	    format_sum(v[LSTAT_dropped_malformed], v[LSTAT_dropped_send]);
+	q->abandoned = v[LSTAT_abandoned];
+}
+
+uint64_t
+data_failures(const struct info_upstream *u)
+{
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < PHASE_COUNT; i++)
+		sum = format_sum(sum, u->failures[i]);
+	return sum;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What the daemon has answered, collected whole before anything is printed.
+ * The numbers are what a process on the other side claims: arithmetic on them
+ * must not rely on their making sense.
+ */
+#ifndef DOTPROXYCTL_DATA_H
+#define DOTPROXYCTL_DATA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/msg.h"
+
+#define DATA_CONNS_MAX 16384            /* connections of all upstreams */
+#define DATA_TEXT_MAX (4 * 1024 * 1024) /* of a configuration */
+
+/* Owns conns and text. */
+struct data {
+	bool have_listener;
+	bool have_pool_counters;
+	bool have_pool;
+	bool have_process[ROLE_COUNT];
+	struct info_counters listener;
+	struct info_counters pool_counters;
+	struct info_pool pool;
+	struct info_process processes[ROLE_COUNT];
+	size_t nupstreams;
+	struct info_upstream upstreams[CONF_UPSTREAMS_MAX];
+	size_t nconns;
+	struct info_conn *conns;
+	size_t text_len;
+	char *text;
+	bool done; /* result is there */
+	struct msg_result result;
+};
+
+/* Returns an empty one, or NULL out of memory. */
+struct data *data_new(void);
+void data_free(struct data *);
+
+/*
+ * Takes over the facts of one INFO message.  Returns 0, or -1 if it does not
+ * decode, comes after the end, or does not go with what came before.
+ */
+int data_add(struct data *, const struct imsg *);
+
+/* Is it well? */
+enum data_health {
+	HEALTH_OK,
+	HEALTH_DEGRADED, /* some upstreams are down */
+	HEALTH_DOWN,     /* no query can be answered */
+	HEALTH_COUNT
+};
+
+#define DATA_REASON_MAX 96
+
+/* Judges; reason is what to say beside the name of the verdict. */
+enum data_health data_judge(const struct data *, char reason[DATA_REASON_MAX]);
+const char *data_health_name(enum data_health); /* "degraded" */
+
+/* True if the last attempt to reach this upstream has failed. */
+bool data_upstream_down(const struct info_upstream *);
+
+/* The sums over the causes: what became of the queries. */
+struct data_queries {
+	uint64_t received;
+	uint64_t answered;
+	uint64_t failed;
+	uint64_t refused;
+	uint64_t dropped;
+	uint64_t abandoned;
+};
+
+void data_queries(const struct data *, struct data_queries *);
+
+/* All failures of an upstream's connections. */
+uint64_t data_failures(const struct info_upstream *);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What dotproxyctl prints as JSON, and which text goes with which request.
+ * The keys are described in dotproxyctl(8) and are there to stay: new ones
+ * may be added, none renamed.
+ */
+#include "dotproxyctl/output.h"
+
+#include "common/util.h"
+
+#include "dotproxyctl/json.h"
+
+void
+output_text(FILE *out, enum msg_show show, const struct data *d)
+{
+	static void (*const pages[SHOW_COUNT])(FILE *, const struct data *) = {
+		[SHOW_SUMMARY] = text_summary,
+		[SHOW_POOL] = text_pool,
+		[SHOW_STATS] = text_stats,
+		[SHOW_PROCESSES] = text_processes,
+		[SHOW_CONFIG] = text_config,
+	};
+
+	if (show < SHOW_COUNT)
+		pages[show](out, d);
+}
+
+static void
+put_conn(struct json *j, const struct info_conn *c)
+{
+	json_object(j, NULL);
+	json_string(j, "state", msg_conn_state_name(c->state));
+	json_u64(j, "age_ms", c->age_ms);
+	json_u64(j, "idle_ms", c->idle_ms);
+	json_u64(j, "in_flight", c->inflight);
+	json_u64(j, "served", c->served);
+	json_bool(j, "resumed", c->resumed);
+	json_string(j, "tls_version", c->version);
+	json_string(j, "cipher", c->cipher);
+	json_object_end(j);
+}
+
+static void
+put_upstream_counters(struct json *j, const struct info_upstream *u)
+{
+	uint8_t i;
+
+	json_u64(j, "queries", u->queries);
+	json_u64(j, "answers", u->answers);
+	json_u64(j, "retries", u->retries);
+	json_u64(j, "opened", u->opened);
+	json_u64(j, "resumed", u->resumed);
+	json_u64(j, "closed_by_peer", u->closed_by_peer);
+	json_object(j, "failures");
+	for (i = 0; i < PHASE_COUNT; i++)
+		json_u64(j, msg_phase_name(i), u->failures[i]);
+	json_object_end(j);
+	json_u64(j, "latency_mean_us", u->latency_mean_us);
+	json_u64(j, "latency_p50_us", u->latency_p50_us);
+	json_u64(j, "latency_p99_us", u->latency_p99_us);
+	json_u64(j, "connect_p50_us", u->connect_p50_us);
+	json_u64(j, "handshake_p50_us", u->handshake_p50_us);
+}
+
+static void
+put_upstream(struct json *j, const struct data *d,
+    const struct info_upstream *u, bool with_conns)
+{
+	char addr[SOCKADDR_TEXT_MAX];
+	size_t i;
+
+	json_object(j, NULL);
+	json_u64(j, "index", u->index);
+	json_string(j, "name", u->name);
+	json_string(j, "address", sockaddr_host_text(&u->addr, addr));
+	json_u64(j, "port", sockaddr_port(&u->addr));
+	json_string(j, "server_name", u->server_name);
+	json_string(j, "state", msg_state_name(u->state));
+	json_bool(j, "down", data_upstream_down(u));
+	json_u64(j, "backoff_left_ms", u->backoff_left_ms);
+	if (u->last_cause == CAUSE_NONE)
+		json_null(j, "last_failure");
+	else
+		json_string(j, "last_failure", msg_cause_name(u->last_cause));
+	json_u64(j, "pool_size", u->pool_size);
+	json_u64(j, "open", u->open);
+	json_u64(j, "idle", u->idle);
+	json_u64(j, "connecting", u->connecting);
+	json_u64(j, "in_flight", u->inflight);
+	json_u64(j, "waiting", u->waiting);
+	put_upstream_counters(j, u);
+	if (with_conns) {
+		json_array(j, "connections");
+		for (i = 0; i < d->nconns; i++)
+			if (d->conns[i].upstream == u->index)
+				put_conn(j, &d->conns[i]);
+		json_array_end(j);
+	}
+	json_object_end(j);
+}
+
+static void
+put_upstreams(struct json *j, const struct data *d, bool with_conns)
+{
+	size_t i;
+
+	json_array(j, "upstreams");
+	for (i = 0; i < d->nupstreams; i++)
+		put_upstream(j, d, &d->upstreams[i], with_conns);
+	json_array_end(j);
+}
+
+static void
+put_pool(struct json *j, const struct data *d)
+{
+	if (!d->have_pool)
+		return;
+	json_string(
+	    j, "policy", conf_policy_name((enum conf_policy)d->pool.policy));
+	json_u64(j, "in_flight", d->pool.inflight);
+	json_u64(j, "max_in_flight", d->pool.max_inflight);
+	json_u64(j, "parked", d->pool.parked);
+}
+
+static void
+put_processes(struct json *j, const struct data *d)
+{
+	const struct info_process *p;
+	size_t i;
+
+	json_array(j, "processes");
+	for (i = 0; i < ROLE_COUNT; i++) {
+		if (!d->have_process[i])
+			continue;
+		p = &d->processes[i];
+		json_object(j, NULL);
+		json_string(j, "role", msg_role_name(p->role));
+		if (p->pid == 0)
+			json_null(j, "pid");
+		else
+			json_u64(j, "pid", p->pid);
+		json_u64(j, "uptime_ms", p->uptime_ms);
+		json_u64(j, "restarts", p->restarts);
+		json_string(j, "last_death", p->last_death);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
+static void
+put_summary(struct json *j, const struct data *d)
+{
+	char reason[DATA_REASON_MAX];
+	struct data_queries q;
+	enum data_health health = data_judge(d, reason);
+
+	json_string(j, "verdict", data_health_name(health));
+	json_string(j, "reason", reason);
+	if (d->have_process[ROLE_PARENT])
+		json_u64(j, "uptime_ms", d->processes[ROLE_PARENT].uptime_ms);
+	put_pool(j, d);
+	if (d->have_listener) {
+		data_queries(d, &q);
+		json_object(j, "queries");
+		json_u64(j, "received", q.received);
+		json_u64(j, "answered", q.answered);
+		json_u64(j, "failed", q.failed);
+		json_u64(j, "refused", q.refused);
+		json_u64(j, "dropped", q.dropped);
+		json_u64(j, "abandoned", q.abandoned);
+		json_object_end(j);
+	}
+	put_upstreams(j, d, false);
+	put_processes(j, d);
+}
+
+static void
+put_stats(struct json *j, const struct data *d)
+{
+	if (d->have_listener) {
+		json_object(j, "listener");
+		json_u64(j, "uptime_ms", d->listener.uptime_ms);
+#define COUNTER(name, text) \
+	json_u64(j, #name, d->listener.values[LSTAT_##name]);
+		LISTENER_COUNTERS(COUNTER)
+#undef COUNTER
+		json_object_end(j);
+	}
+	if (d->have_pool_counters) {
+		json_object(j, "pool");
+		json_u64(j, "uptime_ms", d->pool_counters.uptime_ms);
+#define COUNTER(name, text) \
+	json_u64(j, #name, d->pool_counters.values[TSTAT_##name]);
+		POOL_COUNTERS(COUNTER)
+#undef COUNTER
+		json_object_end(j);
+	}
+	put_upstreams(j, d, false);
+}
+
+/* "ok", and "error" if it is not. */
+static void
+put_result(struct json *j, const char *error)
+{
+	json_bool(j, "ok", error == NULL);
+	if (error != NULL)
+		json_string(j, "error", error);
+}
+
+int
+output_json(FILE *out, enum msg_show show, const struct data *d)
+{
+	struct json j;
+
+	json_begin(&j, out);
+	json_object(&j, NULL);
+	put_result(&j, d->result.ok ? NULL : d->result.text);
+	switch (show) {
+	case SHOW_SUMMARY:
+		put_summary(&j, d);
+		break;
+	case SHOW_POOL:
+		put_pool(&j, d);
+		put_upstreams(&j, d, true);
+		break;
+	case SHOW_STATS:
+		put_stats(&j, d);
+		break;
+	case SHOW_PROCESSES:
+		put_processes(&j, d);
+		break;
+	case SHOW_CONFIG:
+		json_bytes(&j, "config", d->text, d->text_len);
+		break;
+	default:
+		break;
+	}
+	json_object_end(&j);
+	return json_end(&j);
+}
+
+int
+output_json_result(FILE *out, const char *error)
+{
+	struct json j;
+
+	json_begin(&j, out);
+	json_object(&j, NULL);
+	put_result(&j, error);
+	json_object_end(&j);
+	return json_end(&j);
+}
