@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: ISC */
+/* LINK: dotproxy/listener/inflight.c */
+/* The table of queries in flight. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dotproxy/listener/inflight.h"
+
+static struct inflight table;
+static const struct client nobody;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	return inflight_init(&table, 8192);
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	inflight_clear(&table);
+	return 0;
+}
+
+static struct inflight_slot *
+add(uint16_t id, size_t len, uint64_t deadline_ms)
+{
+	static uint8_t wire[DNS_MSG_MAX + 1];
+	struct dns_query q = { .id = id };
+
+	memset(wire, id & 0xff, len);
+	return inflight_add(&table, &nobody, NULL, &q, wire, len, deadline_ms);
+}
+
+static void
+test_find_what_was_added(void **state)
+{
+	struct inflight_slot *a = add(1, 20, 100), *b = add(2, 30, 100);
+	uint64_t ha = inflight_handle(&table, a);
+	uint64_t hb = inflight_handle(&table, b);
+
+	(void)state;
+	assert_int_equal(table.count, 2);
+	assert_true(ha != hb && ha != 0 && hb != 0);
+	assert_ptr_equal(inflight_find(&table, ha), a);
+	assert_ptr_equal(inflight_find(&table, hb), b);
+	assert_int_equal(a->query.id, 1);
+	assert_int_equal(b->wire_len, 30);
+	assert_int_equal(inflight_wire(b)[29], 2);
+	assert_false(b->sent);
+}
+
+static void
+test_stale_handle(void **state)
+{
+	struct inflight_slot *a = add(1, 20, 100), *b;
+	uint64_t old = inflight_handle(&table, a);
+
+	(void)state;
+	inflight_remove(&table, a);
+	assert_null(inflight_find(&table, old));
+	b = add(2, 20, 100);
+	assert_ptr_equal(a, b);                         /* the same slot, */
+	assert_true(inflight_handle(&table, b) != old); /* another name */
+	assert_null(inflight_find(&table, old));
+}
+
+static void
+test_made_up_handles(void **state)
+{
+	struct inflight_slot *a = add(1, 20, 100);
+	uint64_t handle = inflight_handle(&table, a), i;
+
+	(void)state;
+	assert_null(inflight_find(&table, 0));
+	assert_null(inflight_find(&table, UINT64_MAX));
+	assert_null(inflight_find(&table, handle + 1));
+	assert_null(inflight_find(&table, handle | CONF_INFLIGHT_MAX));
+	assert_null(inflight_find(&table, handle | 0x80000000u));
+	for (i = 0; i < 64; i++)
+		assert_null(inflight_find(&table, handle ^ 1ull << i));
+}
+
+static void
+test_generation_skips_zero(void **state)
+{
+	struct inflight_slot *a = add(1, 20, 100);
+
+	(void)state;
+	inflight_remove(&table, a);
+	a->generation = UINT32_MAX;
+	assert_ptr_equal(add(1, 20, 100), a);
+	assert_int_equal(a->generation, 1);
+	assert_ptr_equal(inflight_find(&table, 1ull << 32), a);
+}
+
+static void
+test_limit(void **state)
+{
+	struct inflight_slot *a;
+
+	(void)state;
+	inflight_set_limit(&table, 2);
+	a = add(1, 20, 100);
+	assert_non_null(a);
+	assert_non_null(add(2, 20, 100));
+	assert_true(inflight_is_full(&table));
+	assert_null(add(3, 20, 100));
+	inflight_remove(&table, a);
+	assert_non_null(add(4, 20, 100));
+	/* A reload with a lower limit takes nothing away. */
+	inflight_set_limit(&table, 1);
+	assert_int_equal(table.count, 2);
+	assert_null(add(5, 20, 100));
+	inflight_set_limit(&table, UINT32_MAX);
+	assert_int_equal(table.limit, CONF_INFLIGHT_MAX);
+	assert_non_null(add(6, 20, 100));
+}
+
+static void
+test_all_slots(void **state)
+{
+	uint32_t i;
+
+	(void)state;
+	inflight_set_limit(&table, CONF_INFLIGHT_MAX);
+	for (i = 0; i < CONF_INFLIGHT_MAX; i++)
+		assert_non_null(add((uint16_t)i, 12, 100));
+	assert_null(add(0, 12, 100));
+	while (inflight_first(&table) != NULL)
+		inflight_remove(&table, inflight_first(&table));
+	assert_int_equal(table.count, 0);
+	for (i = 0; i < CONF_INFLIGHT_MAX; i++)
+		assert_non_null(add((uint16_t)i, 12, 100));
+	assert_null(add(0, 12, 100));
+}
+
+static void
+test_order_is_by_deadline(void **state)
+{
+	static const uint64_t deadlines[] = { 50, 10, 30, 30, 60, 1 };
+	struct inflight_slot *s;
+	uint64_t last = 0;
+	size_t i, n = 0;
+
+	(void)state;
+	for (i = 0; i < 6; i++)
+		add((uint16_t)i, 20, deadlines[i]);
+	for (s = inflight_first(&table); s != NULL; s = inflight_next(s)) {
+		assert_true(s->deadline_ms >= last);
+		last = s->deadline_ms;
+		n++;
+	}
+	assert_int_equal(n, 6);
+	/* Of two with the same deadline the older one comes first. */
+	s = inflight_next(inflight_next(inflight_first(&table)));
+	assert_int_equal(s->query.id, 2);
+	assert_int_equal(inflight_next(s)->query.id, 3);
+}
+
+static void
+test_long_queries(void **state)
+{
+	struct inflight_slot *a, *b;
+
+	(void)state;
+	a = add(7, INFLIGHT_WIRE_INLINE, 100);
+	assert_null(a->wire_long);
+	b = add(9, INFLIGHT_WIRE_INLINE + 1, 100);
+	assert_non_null(b->wire_long);
+	assert_int_equal(inflight_wire(a)[INFLIGHT_WIRE_INLINE - 1], 7);
+	assert_int_equal(inflight_wire(b)[INFLIGHT_WIRE_INLINE], 9);
+	assert_int_equal(table.long_bytes, INFLIGHT_WIRE_INLINE + 1);
+	inflight_remove(&table, b);
+	assert_int_equal(table.long_bytes, 0);
+	b = add(3, 12, 100); /* the slot again, short this time */
+	assert_null(b->wire_long);
+	assert_int_equal(inflight_wire(b)[11], 3);
+	assert_null(add(1, DNS_MSG_MAX + 1, 100));
+	assert_non_null(add(1, DNS_MSG_MAX, 100));
+}
+
+static void
+test_long_queries_have_a_budget(void **state)
+{
+	struct inflight_slot *s;
+	size_t n = 0;
+
+	(void)state;
+	while (add((uint16_t)n, DNS_MSG_MAX, 100) != NULL)
+		n++;
+	assert_int_equal(n, INFLIGHT_LONG_MAX / DNS_MSG_MAX);
+	assert_true(table.long_bytes <= INFLIGHT_LONG_MAX);
+	assert_non_null(add(1, 100, 100)); /* others have their place */
+	s = inflight_first(&table);
+	inflight_remove(&table, s);
+	assert_non_null(add(1, DNS_MSG_MAX, 100));
+}
+
+static void
+test_connection_list(void **state)
+{
+	struct inflight_list list = LIST_HEAD_INITIALIZER(list);
+	struct client client = { .conn = (struct tcp_conn *)&list };
+	struct dns_query q = { .id = 1 };
+	uint8_t wire[DNS_HDR_LEN] = { 0 };
+	struct inflight_slot *a, *b, *s;
+	size_t n = 0;
+
+	(void)state;
+	add(9, 20, 100);
+	a = inflight_add(&table, &client, &list, &q, wire, 12, 100);
+	b = inflight_add(&table, &client, &list, &q, wire, 12, 100);
+	LIST_FOREACH (s, &list, conn)
+		n++;
+	assert_int_equal(n, 2);
+	inflight_remove(&table, a);
+	assert_ptr_equal(LIST_FIRST(&list), b);
+	inflight_remove(&table, b);
+	assert_null(LIST_FIRST(&list));
+	assert_int_equal(table.count, 1);
+}
+
+static void
+test_wait_list(void **state)
+{
+	struct inflight_slot *a = add(1, 20, 100), *b = add(2, 20, 100);
+
+	(void)state;
+	assert_null(TAILQ_FIRST(&table.wait));
+	inflight_wait(&table, a);
+	inflight_wait(&table, b);
+	inflight_wait(&table, a); /* is there already */
+	assert_ptr_equal(TAILQ_FIRST(&table.wait), a);
+	inflight_unwait(&table, a);
+	inflight_unwait(&table, a);
+	assert_ptr_equal(TAILQ_FIRST(&table.wait), b);
+	inflight_remove(&table, b);
+	assert_null(TAILQ_FIRST(&table.wait));
+	/* A slot that waited when it was freed does not when it is new. */
+	b = add(3, 20, 100);
+	assert_false(b->waiting);
+}
+
+static void
+test_memory_is_touched_as_needed(void **state)
+{
+	(void)state;
+	add(1, 20, 100);
+	inflight_remove(&table, inflight_first(&table));
+	add(2, 20, 100);
+	assert_int_equal(table.touched, 1);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_find_what_was_added),
+		T(test_stale_handle),
+		T(test_made_up_handles),
+		T(test_generation_skips_zero),
+		T(test_limit),
+		T(test_all_slots),
+		T(test_order_is_by_deadline),
+		T(test_long_queries),
+		T(test_long_queries_have_a_budget),
+		T(test_connection_list),
+		T(test_wait_list),
+		T(test_memory_is_touched_as_needed),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,734 @@
+/* SPDX-License-Identifier: ISC */
+/* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
+/* LINK: common/msg_info.c common/util.c */
+/* LINK: dotproxy/listener/acl.c dotproxy/listener/config.c */
+/* LINK: dotproxy/listener/control.c dotproxy/listener/inflight.c */
+/* LINK: dotproxy/listener/link.c dotproxy/listener/listener.c */
+/* LINK: dotproxy/listener/query.c dotproxy/listener/tcp.c */
+/* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
+/* LINK: dotproxy/listener/udp_send.c */
+/* LIBS: -levent_core */
+/* What becomes of a query, whatever clients and the pool do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/listener_rig.h"
+
+static uint8_t buf[DNS_MSG_MAX];
+static struct pkt pkt;
+
+static void
+test_there_and_back(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	struct rig_query *q;
+	size_t len;
+
+	(void)state;
+	q = rig_ask(fd, 0x1234, "wWw.example", 1232);
+	rig_make_query(&pkt, 0x1234, "wWw.example", 1232);
+	assert_int_equal(q->len, pkt.w.pos);
+	assert_memory_equal(q->wire + 2, pkt.buf + 2, q->len - 2);
+	assert_in_range(q->left_ms, 3900, 4000);
+	rig_answer(q, 30);
+	len = rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(len, q->len + 30);
+	assert_int_equal(dns_id(buf), 0x1234);
+	assert_int_equal(buf[2], pkt.buf[2] | 0x80);
+	assert_memory_equal(buf + 3, pkt.buf + 3, pkt.w.pos - 3);
+	assert_int_equal(buf[len - 1], 0xaa);
+	assert_int_equal(rig_count(LSTAT_answered), 1);
+	assert_int_equal(rig_count(LSTAT_queries_udp), 1);
+	assert_int_equal(rig_count(LSTAT_in_flight), 0);
+	assert_int_equal(rig.l->inflight.count, 0);
+	close(fd);
+}
+
+static void
+test_same_id_many_times(void **state)
+{
+	int a = rig_udp_client(&rig.udp_addr);
+	int b = rig_udp_client(&rig.udp_addr);
+	struct rig_query qa1, qa2, qb;
+
+	(void)state;
+	qa1 = *rig_ask(a, 7, "one.example", 0);
+	qa2 = *rig_ask(a, 7, "two.example", 0);
+	qb = *rig_ask(b, 7, "one.example", 0);
+	rig_answer(&qb, 1);
+	rig_answer(&qa2, 2);
+	rig_answer(&qa1, 3);
+	assert_int_equal(rig_recv(b, buf, sizeof(buf)), qb.len + 1);
+	assert_int_equal(rig_recv(a, buf, sizeof(buf)), qa2.len + 2);
+	assert_int_equal(rig_recv(a, buf, sizeof(buf)), qa1.len + 3);
+	close(a);
+	close(b);
+}
+
+static void
+test_wrong_answer_reaches_nobody(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	struct rig_query q;
+
+	(void)state;
+	q = *rig_ask(fd, 1, "www.example", 0);
+	/* Another question, a query instead of an answer, another opcode. */
+	rig_make_query(&pkt, 1, "www.evil", 0);
+	rig_answer_wire(q.handle, pkt.buf, pkt.w.pos, 0);
+	rig_make_query(&pkt, 1, "www.example", 0);
+	assert_true(msg_send_answer(&rig.pool, q.handle, pkt.buf, pkt.w.pos));
+	pkt.buf[2] |= 0x20;
+	rig_answer_wire(q.handle, pkt.buf, pkt.w.pos, 0);
+	assert_true(rig_nothing_comes(fd));
+	assert_int_equal(rig_count(LSTAT_bad_answers), 3);
+	assert_int_equal(rig_count(LSTAT_in_flight), 1);
+	/* The query is not lost: the right one still counts. */
+	rig_answer(&q, 0);
+	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), q.len);
+	assert_int_equal(rig_count(LSTAT_answered), 1);
+	close(fd);
+}
+
+static void
+test_second_answer_is_stale(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	struct msg_failed f = { CAUSE_NETWORK, 0 };
+	struct rig_query q;
+
+	(void)state;
+	q = *rig_ask(fd, 1, "www.example", 0);
+	rig_answer(&q, 0);
+	rig_answer(&q, 0);
+	assert_true(msg_send_failed(&rig.pool, q.handle, &f));
+	rig_answer_wire(q.handle + 1, q.wire, q.len, 0);
+	rig_answer_wire(0, q.wire, q.len, 0);
+	rig_answer_wire(UINT64_MAX, q.wire, q.len, 0);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_true(rig_nothing_comes(fd));
+	assert_int_equal(rig_count(LSTAT_stale_answers), 5);
+	close(fd);
+}
+
+static void
+test_no_query_is_dropped(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+
+	(void)state;
+	rig_make_query(&pkt, 1, "www.example", 0);
+	pkt.buf[2] |= 0x80; /* a response */
+	rig_send(fd, &pkt);
+	assert_int_equal(send(fd, buf, DNS_HDR_LEN - 1, 0), 11);
+	assert_int_equal(send(fd, buf, 0, 0), 0);
+	rig_until(rig_count(LSTAT_dropped_malformed) == 3);
+	assert_true(rig_nothing_comes(fd));
+	assert_int_equal(rig.nqueries, 0);
+	close(fd);
+}
+
+static void
+test_odd_queries_are_the_upstreams_to_judge(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	static const uint8_t header_only[DNS_HDR_LEN] = { 0, 9, 0x7f, 0xff, 0,
+		1 };
+
+	(void)state;
+	assert_int_equal(
+	    send(fd, header_only, sizeof(header_only), 0), DNS_HDR_LEN);
+	rig_until(rig.nqueries == 1);
+	assert_int_equal(rig.queries[0].len, DNS_HDR_LEN);
+	rig_answer(&rig.queries[0], 100);
+	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), 112);
+	close(fd);
+}
+
+static void
+test_client_not_allowed(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	char text[256];
+	size_t len;
+
+	(void)state;
+	rig_reload("192.0.2.0", 24);
+	rig_make_query(&pkt, 5, "www.example", 1232);
+	rig_send(fd, &pkt);
+	len = rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 5);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_REFUSED);
+	assert_int_equal(rig_ede(buf, len, text), DNS_EDE_PROHIBITED);
+	rig_make_query(&pkt, 6, "www.example", 0);
+	rig_send(fd, &pkt);
+	len = rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_REFUSED);
+	assert_int_equal(rig_ede(buf, len, text), -1);
+	assert_int_equal(rig_count(LSTAT_refused_acl), 2);
+	assert_int_equal(rig.nqueries, 0);
+	close(fd);
+}
+
+static void
+test_dso_is_not_forwarded(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+
+	(void)state;
+	pkt_start(&pkt, DNS_OPCODE_DSO << 11, 0, 0, 0, 0);
+	rig_send(fd, &pkt);
+	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), DNS_HDR_LEN);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_NOTIMP);
+	assert_int_equal(dns_opcode(buf), DNS_OPCODE_DSO);
+	assert_int_equal(rig_count(LSTAT_refused_unsupported), 1);
+	close(fd);
+}
+
+static void
+test_other_opcodes_are_forwarded(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	uint16_t opcode;
+	size_t n = 0;
+
+	(void)state;
+	for (opcode = 0; opcode < 16; opcode++) {
+		if (opcode == DNS_OPCODE_DSO)
+			continue;
+		rig_make_query(&pkt, opcode, "www.example", 0);
+		pkt.buf[2] = (uint8_t)(opcode << 3);
+		rig_send(fd, &pkt);
+		rig_until(rig.nqueries == n + 1);
+		rig_answer(&rig.queries[n++], 0);
+		(void)rig_recv(fd, buf, sizeof(buf));
+		assert_int_equal(dns_opcode(buf), opcode);
+	}
+	close(fd);
+}
+
+/* Asks for a transfer over TCP or UDP; returns the reply's length. */
+static size_t
+ask_transfer(int fd, bool tcp, uint16_t type)
+{
+	pkt_start(&pkt, QUERY_FLAGS, 1, 0, 0, 1);
+	pkt_question(&pkt, "example", type);
+	pkt_opt(&pkt, 4096, 0, 0);
+	if (tcp)
+		rig_send_tcp(fd, &pkt);
+	else
+		rig_send(fd, &pkt);
+	return tcp ? rig_recv_tcp(fd, buf) : rig_recv(fd, buf, sizeof(buf));
+}
+
+static void
+test_transfers(void **state)
+{
+	int udp = rig_udp_client(&rig.udp_addr), tcp = rig_tcp_client();
+	char text[256];
+	size_t len;
+
+	(void)state;
+	len = ask_transfer(tcp, true, DNS_TYPE_AXFR);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_REFUSED);
+	assert_int_equal(rig_ede(buf, len, text), DNS_EDE_NOT_SUPPORTED);
+	len = ask_transfer(tcp, true, DNS_TYPE_IXFR);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_REFUSED);
+	assert_int_equal(rig_ede(buf, len, text), DNS_EDE_NOT_SUPPORTED);
+	len = ask_transfer(udp, false, DNS_TYPE_AXFR);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_REFUSED);
+	assert_int_equal(rig_count(LSTAT_refused_unsupported), 3);
+	assert_int_equal(rig.nqueries, 0);
+	rig.echo = true;
+	(void)ask_transfer(udp, false, DNS_TYPE_IXFR);
+	assert_int_equal(rig.nqueries, 1);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_NOERROR);
+	close(udp);
+	close(tcp);
+}
+
+static void
+test_truncation(void **state)
+{
+	static const struct {
+		uint16_t udp_size;
+		size_t limit;
+	} cases[] = { { 0, 512 }, { 100, 512 }, { 513, 513 }, { 1232, 1232 },
+		{ 4096, 4096 } };
+	int fd = rig_udp_client(&rig.udp_addr);
+	struct rig_query q;
+	size_t i, len;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		q = *rig_ask(fd, 9, "www.example", cases[i].udp_size);
+		rig_answer(&q, cases[i].limit - q.len);
+		len = rig_recv(fd, buf, sizeof(buf));
+		assert_int_equal(len, cases[i].limit);
+		assert_int_equal(buf[2] & 0x02, 0);
+		assert_int_equal(rig_count(LSTAT_truncated), i);
+
+		q = *rig_ask(fd, 9, "www.example", cases[i].udp_size);
+		rig_answer(&q, cases[i].limit - q.len + 1);
+		len = rig_recv(fd, buf, sizeof(buf));
+		assert_true(len <= cases[i].limit);
+		assert_int_equal(buf[2] & 0x02, 0x02);
+		assert_int_equal(dns_id(buf), 9);
+		assert_int_equal(wire_load_u16(buf + 4), 1);
+		assert_int_equal(
+		    wire_load_u16(buf + 10), cases[i].udp_size != 0);
+		assert_int_equal(rig_count(LSTAT_truncated), i + 1);
+		assert_int_equal(rig_count(LSTAT_answered), 2 * i + 2);
+	}
+	close(fd);
+}
+
+static void
+test_udp_has_a_limit_of_its_own(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	struct rig_query q;
+
+	(void)state;
+	q = *rig_ask(fd, 9, "www.example", 65535);
+	rig_answer(&q, 65507 - q.len);
+	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), 65507);
+	q = *rig_ask(fd, 9, "www.example", 65535);
+	rig_answer(&q, 65508 - q.len);
+	assert_true(rig_recv(fd, buf, sizeof(buf)) < 100);
+	assert_int_equal(buf[2] & 0x02, 0x02);
+	assert_int_equal(rig_count(LSTAT_dropped_send), 0);
+	close(fd);
+}
+
+static void
+test_failures_have_names(void **state)
+{
+	static const struct {
+		uint8_t cause;
+		enum listener_counter counter;
+		int ede;
+	} cases[] = {
+		{ CAUSE_NONE, LSTAT_failed_other, 0 },
+		{ CAUSE_TIMEOUT, LSTAT_failed_timeout, 22 },
+		{ CAUSE_NETWORK, LSTAT_failed_network, 23 },
+		{ CAUSE_TLS, LSTAT_failed_tls, 0 },
+		{ CAUSE_NAME, LSTAT_failed_tls, 0 },
+		{ CAUSE_EXPIRED, LSTAT_failed_tls, 0 },
+		{ CAUSE_UNTRUSTED, LSTAT_failed_tls, 0 },
+		{ CAUSE_PIN, LSTAT_failed_tls, 0 },
+		{ CAUSE_PROTOCOL, LSTAT_failed_other, 0 },
+		{ CAUSE_BUSY, LSTAT_failed_busy, 0 },
+		{ CAUSE_NOT_REPEATABLE, LSTAT_failed_other, 0 },
+	};
+	int fd = rig_udp_client(&rig.udp_addr);
+	char text[256], want[256];
+	struct msg_failed f;
+	struct rig_query q;
+	uint64_t before;
+	size_t i, len;
+
+	(void)state;
+	assert_int_equal(sizeof(cases) / sizeof(cases[0]), CAUSE_COUNT);
+	for (i = 0; i < CAUSE_COUNT; i++) {
+		q = *rig_ask(fd, (uint16_t)i, "www.example", 1232);
+		f.cause = cases[i].cause;
+		f.upstream = 0;
+		before = rig_count(cases[i].counter);
+		assert_true(msg_send_failed(&rig.pool, q.handle, &f));
+		len = rig_recv(fd, buf, sizeof(buf));
+		assert_int_equal(dns_id(buf), i);
+		assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+		assert_int_equal(rig_ede(buf, len, text), cases[i].ede);
+		(void)snprintf(want, sizeof(want), "upstream \"quad9\": %s",
+		    msg_cause_name(f.cause));
+		assert_string_equal(text, want);
+		assert_int_equal(rig_count(cases[i].counter), before + 1);
+	}
+	/* No upstream, or one we have no name of. */
+	for (i = 0; i < 2; i++) {
+		q = *rig_ask(fd, 1, "www.example", 1232);
+		f.cause = CAUSE_BUSY;
+		f.upstream = i == 0 ? MSG_NO_UPSTREAM : 1;
+		assert_true(msg_send_failed(&rig.pool, q.handle, &f));
+		len = rig_recv(fd, buf, sizeof(buf));
+		(void)rig_ede(buf, len, text);
+		assert_string_equal(text, msg_cause_name(CAUSE_BUSY));
+	}
+	close(fd);
+}
+
+static void
+test_deadline_is_the_backstop(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	uint64_t start_ms;
+	char text[256];
+	size_t len;
+
+	(void)state;
+	rig.client.query_timeout_ms = 200;
+	rig_reload("127.0.0.0", 8);
+	start_ms = util_now_ms();
+	(void)rig_ask(fd, 3, "www.example", 1232);
+	len = rig_recv(fd, buf, sizeof(buf));
+	/* Later than the pool's own, which knows the cause. */
+	assert_in_range(util_now_ms() - start_ms, 295, 600);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+	assert_int_equal(
+	    rig_ede(buf, len, text), DNS_EDE_NO_REACHABLE_AUTHORITY);
+	assert_int_equal(rig_count(LSTAT_failed_timeout), 1);
+	/* The answer comes too late. */
+	rig_answer(&rig.queries[0], 0);
+	assert_true(rig_nothing_comes(fd));
+	assert_int_equal(rig_count(LSTAT_stale_answers), 1);
+	close(fd);
+}
+
+static void
+test_shorter_timeout_after_reload(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+
+	(void)state;
+	(void)rig_ask(fd, 1, "slow.example", 0);
+	rig.client.query_timeout_ms = 50;
+	rig_reload("127.0.0.0", 8);
+	(void)rig_ask(fd, 2, "fast.example", 0);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 2);
+	assert_int_equal(rig_count(LSTAT_in_flight), 1);
+	close(fd);
+}
+
+static void
+test_full_table(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	struct rig_query q;
+
+	(void)state;
+	rig.client.client.max_inflight = 2;
+	rig_reload("127.0.0.0", 8);
+	q = *rig_ask(fd, 1, "a.example", 0);
+	(void)rig_ask(fd, 2, "b.example", 0);
+	rig_make_query(&pkt, 3, "c.example", 0);
+	rig_send(fd, &pkt);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 3);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+	assert_int_equal(rig_count(LSTAT_failed_busy), 1);
+	rig_answer(&q, 0);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	(void)rig_ask(fd, 4, "d.example", 0);
+	close(fd);
+}
+
+static void
+test_queries_wait_for_a_pool(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+
+	(void)state;
+	imsg_close(&rig.pool);
+	rig_until(rig.links_down == 1);
+	assert_int_equal(rig.link_down_id, rig.link_id);
+	rig_make_query(&pkt, 1, "www.example", 0);
+	rig_send(fd, &pkt);
+	assert_true(rig_nothing_comes(fd));
+	assert_int_equal(rig_count(LSTAT_in_flight), 1);
+	rig_run_ms(30);
+	rig_link();
+	rig_until(rig.nqueries == 1);
+	assert_in_range(rig.queries[0].left_ms, 3000, 3970);
+	assert_int_equal(rig_count(LSTAT_resent), 0);
+	rig_answer(&rig.queries[0], 0);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(rig_count(LSTAT_answered), 1);
+	close(fd);
+}
+
+static void
+test_no_pool_until_the_deadline(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	char text[256];
+	size_t len;
+
+	(void)state;
+	rig.client.query_timeout_ms = 50;
+	rig_reload("127.0.0.0", 8);
+	imsg_close(&rig.pool);
+	rig_make_query(&pkt, 1, "www.example", 1232);
+	rig_send(fd, &pkt);
+	len = rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+	assert_int_equal(rig_ede(buf, len, text), DNS_EDE_NOT_READY);
+	assert_int_equal(rig_count(LSTAT_failed_not_ready), 1);
+	close(fd);
+}
+
+static void
+test_pool_dies_with_queries(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	char text[256];
+	uint64_t old;
+	size_t len;
+
+	(void)state;
+	old = rig_ask(fd, 1, "www.example", 0)->handle;
+	rig_make_query(&pkt, 2, "update.example", 1232);
+	pkt.buf[2] = DNS_OPCODE_UPDATE << 3;
+	rig_send(fd, &pkt);
+	rig_until(rig.nqueries == 2);
+	rig_run_ms(20);
+	rig_link();
+	/* What may be sent twice is; */
+	rig_until(rig.nqueries == 3);
+	assert_int_equal(rig.queries[2].handle, old);
+	assert_in_range(rig.queries[2].left_ms, 3000, 3980);
+	assert_memory_equal(
+	    rig.queries[2].wire, rig.queries[0].wire, rig.queries[0].len);
+	assert_int_equal(rig_count(LSTAT_resent), 1);
+	/* what may not has an answer at once. */
+	len = rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 2);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+	assert_int_equal(rig_ede(buf, len, text), DNS_EDE_NOT_READY);
+	rig_answer(&rig.queries[2], 0);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 1);
+	close(fd);
+}
+
+static void
+test_pool_breaks_the_protocol(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	struct info_counters c = { .source = SOURCE_LISTENER, .n = 1 };
+	unsigned int round;
+
+	(void)state;
+	(void)rig_ask(fd, 1, "www.example", 0);
+	for (round = 0; round < 3; round++) {
+		if (round == 0) /* what only the parent may say */
+			assert_true(
+			    msg_send_u8(&rig.pool, MSG_PX_LOG_LEVEL, 0, 1));
+		else if (round == 1) /* no answer is so short */
+			assert_true(
+			    imsg_send_empty(&rig.pool, MSG_TL_ANSWER, 0, -1));
+		else /* not its counters */
+			assert_true(msg_send_info_counters(&rig.pool, 0, &c));
+		rig_until(rig.links_down == round + 1);
+		assert_int_equal(rig.link_down_id, rig.link_id);
+		assert_int_equal(rig_count(LSTAT_in_flight), 1);
+		rig_link();
+		rig_until(rig.nqueries == round + 2);
+	}
+	rig_answer(&rig.queries[3], 0);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(rig_count(LSTAT_resent), 3);
+	close(fd);
+}
+
+/* Sends queries of about 1,200 bytes, as many as there are. */
+static void
+send_large(int fd, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		rig_make_query(&pkt, (uint16_t)i, "www.example", 1232);
+		memset(pkt.buf + pkt.w.pos, 0, 1160);
+		pkt.w.pos += 1160;
+		rig_send(fd, &pkt);
+		if (i % 64 == 63)
+			rig_turn();
+	}
+}
+
+static void
+test_pool_that_does_not_read(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr), size = 4 * 1024 * 1024;
+	struct imsg_chan pool = rig.pool;
+	uint64_t read_by_us;
+	size_t i;
+
+	(void)state;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	/* Nobody reads the other end: rig_turn() must not. */
+	rig.pool.fd = -1;
+	send_large(fd, 4000);
+	rig_settle();
+	assert_true(rig.l->paused);
+	assert_true(rig.l->link.out_len - rig.l->link.out_pos <= MSG_LINK_BUF);
+	read_by_us = rig_count(LSTAT_queries_udp);
+	assert_true(read_by_us < 4000);
+	rig_settle(); /* it does not go on reading */
+	assert_int_equal(rig_count(LSTAT_queries_udp), read_by_us);
+	assert_int_equal(rig_count(LSTAT_failed_busy), 0);
+	/* Now it does read; all that has been read is answered. */
+	rig.pool = pool;
+	rig.echo = true;
+	rig_until(!rig.l->paused && rig_count(LSTAT_in_flight) == 0);
+	assert_int_equal(
+	    rig_count(LSTAT_answered), rig_count(LSTAT_queries_udp));
+	for (i = 0; i < read_by_us; i++)
+		if (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == -1)
+			break;
+	assert_true(i > 0);
+	close(fd);
+}
+
+static void
+test_identity_of_counters(void **state)
+{
+	struct msg_failed f = { CAUSE_PIN, MSG_NO_UPSTREAM };
+	int fd = rig_udp_client(&rig.udp_addr), tcp = rig_tcp_client();
+	struct rig_query q;
+
+	(void)state;
+	/* rig_check() looks after every turn; here is some of everything. */
+	q = *rig_ask(fd, 1, "a.example", 0);
+	rig_answer(&q, 1000); /* truncated */
+	q = *rig_ask(fd, 2, "b.example", 0);
+	assert_true(msg_send_failed(&rig.pool, q.handle, &f));
+	assert_int_equal(send(fd, buf, 3, 0), 3);
+	(void)ask_transfer(tcp, true, DNS_TYPE_AXFR);
+	rig_make_query(&pkt, 3, "c.example", 0);
+	rig_send_tcp(tcp, &pkt);
+	rig_until(rig.nqueries == 3);
+	close(tcp); /* abandons it */
+	rig_answer(&rig.queries[2], 0);
+	(void)rig_ask(fd, 4, "d.example", 0);
+	rig_settle();
+	assert_int_equal(rig_count(LSTAT_truncated), 1);
+	assert_int_equal(rig_count(LSTAT_in_flight), 1);
+	assert_int_equal(rig_counted_out(), 5);
+	close(fd);
+}
+
+/* A small generator: the test must be the same every time. */
+static uint32_t
+next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return *seed >> 8;
+}
+
+/* One message of a hostile pool that its rule may admit, or may not. */
+static void
+hostile_message(uint32_t *seed)
+{
+	static const uint16_t types[] = { MSG_TL_ANSWER, MSG_TL_ANSWER,
+		MSG_TL_FAILED, MSG_INFO_END, MSG_INFO_POOL, MSG_INFO_CONN,
+		MSG_INFO_COUNTERS, MSG_INFO_UPSTREAM };
+	struct wire_writer w;
+	const struct rig_query *q = NULL;
+	uint64_t handle = next_random(seed);
+	size_t n = next_random(seed) % 80, i;
+	uint8_t *p;
+
+	if (rig.nqueries > 0 && next_random(seed) % 4 > 0) {
+		q = &rig.queries[next_random(seed) % rig.nqueries];
+		handle = q->handle;
+		if (next_random(seed) % 2 > 0) /* another's question */
+			q = &rig.queries[next_random(seed) % rig.nqueries];
+		n = q->len;
+	}
+	if (!imsg_begin(&rig.pool, &w, 128))
+		return;
+	p = wire_put_space(&w, n);
+	for (i = 0; i < n; i++)
+		p[i] = q != NULL ? q->wire[i] : (uint8_t)next_random(seed);
+	if (n > 2 && next_random(seed) % 8 > 0)
+		p[2] |= 0x80;
+	if (n > 0 && next_random(seed) % 2 > 0)
+		p[next_random(seed) % n] ^= (uint8_t)next_random(seed);
+	(void)imsg_commit(
+	    &rig.pool, &w, types[next_random(seed) % 8], handle, -1);
+}
+
+static void
+test_hostile_pool(void **state)
+{
+	int fds[4];
+	uint32_t seed = 7, round, i;
+	char name[32];
+	ssize_t n;
+
+	(void)state;
+	rig.client.query_timeout_ms = 100;
+	rig_reload("127.0.0.0", 8);
+	for (i = 0; i < 4; i++)
+		fds[i] = rig_udp_client(&rig.udp_addr);
+	for (round = 0; round < 3000; round++) {
+		/* The ID says what was asked, by whom. */
+		i = round % 4;
+		(void)snprintf(
+		    name, sizeof(name), "c%u.n%05u.example", i, round);
+		rig_make_query(&pkt, (uint16_t)round, name, 0);
+		rig_send(fds[i], &pkt);
+		rig_turn();
+		for (i = 0; i < 5; i++)
+			hostile_message(&seed);
+		if (!imsg_is_open(&rig.pool) || rig.links_down == rig.link_id)
+			rig_link();
+		for (i = 0; i < 4; i++) {
+			n = recv(fds[i], buf, sizeof(buf), MSG_DONTWAIT);
+			if (n < 0 || wire_load_u16(buf + 4) == 0)
+				continue;
+			(void)snprintf(name, sizeof(name), "c%u.n%05u.example",
+			    i, dns_id(buf));
+			rig_make_query(&pkt, dns_id(buf), name, 0);
+			assert_true(dns_answer_matches(
+			    pkt.buf, pkt.w.pos, buf, (size_t)n));
+			assert_true(dns_is_response(buf));
+		}
+	}
+	assert_true(rig_count(LSTAT_bad_answers) > 0);
+	assert_true(rig_count(LSTAT_stale_answers) > 0);
+	assert_true(rig_count(LSTAT_answered) > 0);
+	rig_until(rig_count(LSTAT_in_flight) == 0);
+	for (i = 0; i < 4; i++)
+		close(fds[i]);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(test_there_and_back),
+		RIG_TEST(test_same_id_many_times),
+		RIG_TEST(test_wrong_answer_reaches_nobody),
+		RIG_TEST(test_second_answer_is_stale),
+		RIG_TEST(test_no_query_is_dropped),
+		RIG_TEST(test_odd_queries_are_the_upstreams_to_judge),
+		RIG_TEST(test_client_not_allowed),
+		RIG_TEST(test_dso_is_not_forwarded),
+		RIG_TEST(test_other_opcodes_are_forwarded),
+		RIG_TEST(test_transfers),
+		RIG_TEST(test_truncation),
+		RIG_TEST(test_udp_has_a_limit_of_its_own),
+		RIG_TEST(test_failures_have_names),
+		RIG_TEST(test_deadline_is_the_backstop),
+		RIG_TEST(test_shorter_timeout_after_reload),
+		RIG_TEST(test_full_table),
+		RIG_TEST(test_queries_wait_for_a_pool),
+		RIG_TEST(test_no_pool_until_the_deadline),
+		RIG_TEST(test_pool_dies_with_queries),
+		RIG_TEST(test_pool_breaks_the_protocol),
+		RIG_TEST(test_pool_that_does_not_read),
+		RIG_TEST(test_identity_of_counters),
+		RIG_TEST(test_hostile_pool),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
