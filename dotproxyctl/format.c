@@ -148,8 +148,12 @@ format_percent(char buf[FORMAT_MAX], uint64_t part, uint64_t whole)
 	hundredths = (uint64_t)((double)part / (double)whole * 10000);
 	if (hundredths > 9999)
 		hundredths = 9999;
-	(void)snprintf(buf, FORMAT_MAX, "%" PRIu64 ".%02" PRIu64 "%%",
-	    hundredths / 100, hundredths % 100);
+	if (hundredths >= 9900)
+		(void)snprintf(buf, FORMAT_MAX, "%" PRIu64 ".%02" PRIu64 "%%",
+		    hundredths / 100, hundredths % 100);
+	else
+		(void)snprintf(buf, FORMAT_MAX, "%" PRIu64 ".%" PRIu64 "%%",
+		    hundredths / 100, hundredths % 100 / 10);
 	return buf;
 }
 
@@ -178,6 +182,25 @@ format_text(char *buf, size_t size, size_t width, const char *text)
 	return buf;
 }
 
+/*
+ * Where to break a line of more than room columns: behind the last item of an
+ * enumeration if that leaves no large gap, else at the last space, else at
+ * the end.
+ */
+static size_t
+wrap_at(const char *line, size_t room)
+{
+	size_t n;
+
+	for (n = room; n > room / 3; n--)
+		if (line[n] == ' ' && strchr(",;:", line[n - 1]) != NULL)
+			return n;
+	for (n = room; n > 0; n--)
+		if (line[n] == ' ')
+			return n;
+	return room;
+}
+
 void
 format_wrap(FILE *out, size_t column, const char *text)
 {
@@ -187,10 +210,7 @@ format_wrap(FILE *out, size_t column, const char *text)
 
 	log_escape(escaped, sizeof(escaped), text, strlen(text));
 	while (strlen(p) > room) {
-		for (n = room; n > 0 && p[n] != ' '; n--)
-			continue;
-		if (n == 0)
-			n = room;
+		n = wrap_at(p, room);
 		(void)fprintf(out, "%.*s\n%*s", (int)n, p, (int)column, "");
 		p += n;
 		while (*p == ' ')

@@ -31,7 +31,9 @@ const char *format_few(char buf[FORMAT_MAX], uint64_t);
 /* "1,234,567": at most 26 columns. */
 const char *format_exact(char buf[FORMAT_MAX], uint64_t);
 
-/* "99.95%" of whole, rounded down: only all is 100%; "-" of nothing. */
+/*
+ * "99.95%", "88.8%" of whole, rounded down: only all is 100%; "-" of nothing.
+ */
 const char *format_percent(char buf[FORMAT_MAX], uint64_t part, uint64_t whole);
 
 /* Adds without wrapping around: UINT64_MAX is as much as there is. */
@@ -45,8 +47,9 @@ const char *format_text(char *buf, size_t size, size_t width, const char *text);
 
 /*
  * Writes text, escaped, from column on (where the stream stands) to the end of
- * the line and the following ones, indented to the same column; breaks at
- * spaces, or anywhere if there are none.  Ends with a newline.
+ * the line and the following ones, indented to the same column; breaks
+ * between the items of an enumeration, else at spaces, else anywhere.  Ends
+ * with a newline.
  */
 void format_wrap(FILE *out, size_t column, const char *text);
 

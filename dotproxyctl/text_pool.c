@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "common/util.h"
@@ -110,15 +111,18 @@ static void
 put_opened(FILE *out, const struct info_upstream *u)
 {
 	char n[FORMAT_MAX], resumed[FORMAT_MAX], percent[FORMAT_MAX];
-	char tcp[FORMAT_MAX], tls[FORMAT_MAX];
+	char closed[FORMAT_MAX], tcp[FORMAT_MAX], tls[FORMAT_MAX];
 
 	if (u->opened == 0) {
 		put_field(out, "opened", "none yet");
 		return;
 	}
-	put_field(out, "opened", "%s, %s resumed (%s); TCP p50 %s, TLS p50 %s",
+	put_field(out, "opened",
+	    "%s, %s resumed (%s), %s closed by the upstream while idle",
 	    format_count(n, u->opened), format_count(resumed, u->resumed),
 	    format_percent(percent, u->resumed, u->opened),
+	    format_count(closed, u->closed_by_peer));
+	put_field(out, "set-up", "TCP p50 %s, TLS p50 %s",
 	    format_latency(tcp, u->connect_p50_us),
 	    format_latency(tls, u->handshake_p50_us));
 }
@@ -149,19 +153,25 @@ put_failures(FILE *out, const struct info_upstream *u)
 static void
 put_counters(FILE *out, const struct info_upstream *u)
 {
-	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX], d[FORMAT_MAX];
+	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX];
 
+	put_field(out, "load", "%s queries in flight, %s waiting",
+	    format_count(a, u->inflight), format_count(b, u->waiting));
 	put_field(out, "queries",
-	    "%s sent, %s answered, %s in flight, %s waiting",
+	    "%s sent, %s answered, %s sent again elsewhere",
 	    format_count(a, u->queries), format_count(b, u->answers),
-	    format_count(c, u->inflight), format_count(d, u->waiting));
+	    format_count(c, u->retries));
 	put_latency(out, u);
 	put_opened(out, u);
-	put_field(out, "closed by it", "%s while idle",
-	    format_count(a, u->closed_by_peer));
-	put_field(out, "retries", "%s queries sent again elsewhere",
-	    format_count(a, u->retries));
 	put_failures(out, u);
+}
+
+/* True if there has been nothing to count yet. */
+static bool
+is_unused(const struct info_upstream *u)
+{
+	return u->queries == 0 && u->opened == 0 && u->waiting == 0 &&
+	       data_failures(u) == 0;
 }
 
 /* Two kinds of connection have no TLS session to speak of yet. */
@@ -227,7 +237,8 @@ put_upstream(FILE *out, const struct data *d, const struct info_upstream *u)
 	put_field(out, "server name", "%s",
 	    u->server_name[0] != '\0' ? u->server_name : "-");
 	put_connections(out, u);
-	put_counters(out, u);
+	if (!is_unused(u))
+		put_counters(out, u);
 	put_conns(out, d, u->index);
 }
 

@@ -11,9 +11,8 @@
 #include "dotproxyctl/format.h"
 #include "dotproxyctl/output.h"
 
-#define NAME_WIDTH 20 /* of an upstream, in its table */
+#define NAME_WIDTH 18 /* of an upstream, in its table */
 #define DOWN_MAX 5    /* so many are named; the table has them all */
-#define DETAIL_COLUMN 24
 
 static void
 put_verdict(FILE *out, const struct data *d)
@@ -42,21 +41,26 @@ static void
 put_head(FILE *out, const struct data *d)
 {
 	char age[FORMAT_MAX], n[FORMAT_MAX], max[FORMAT_MAX];
+	char up[64] = "", pool[256] = "", text[512];
 
 	if (d->have_process[ROLE_PARENT])
-		(void)fprintf(out, "up %s",
+		(void)snprintf(up, sizeof(up), "up %s",
 		    format_age(age, d->processes[ROLE_PARENT].uptime_ms));
 	if (d->have_pool)
-		(void)fprintf(out, "%spolicy %s, %s of %s queries in flight",
-		    d->have_process[ROLE_PARENT] ? ", " : "",
+		(void)snprintf(pool, sizeof(pool),
+		    "policy %s, %s of %s queries in flight",
 		    conf_policy_name((enum conf_policy)d->pool.policy),
 		    format_count(n, d->pool.inflight),
 		    format_count(max, d->pool.max_inflight));
+	(void)snprintf(text, sizeof(text), "%s%s%s", up,
+	    up[0] != '\0' && pool[0] != '\0' ? ", " : "", pool);
 	if (d->have_pool && d->pool.parked > 0)
-		(void)fprintf(
-		    out, ", %s parked", format_count(n, d->pool.parked));
-	if (d->have_pool || d->have_process[ROLE_PARENT])
-		(void)fputs("\n\n", out);
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
+		    ", %s parked", format_count(n, d->pool.parked));
+	if (text[0] != '\0') {
+		format_wrap(out, 0, text);
+		(void)putc('\n', out);
+	}
 }
 
 static const char *
@@ -82,7 +86,7 @@ put_upstream(FILE *out, const struct info_upstream *u)
 
 	(void)snprintf(conns, sizeof(conns), "%s/%s", format_few(open, u->open),
 	    format_few(size, u->pool_size));
-	(void)fprintf(out, "%-*s  %-13s %7s %6s %6s %6s %7s %6s\n", NAME_WIDTH,
+	(void)fprintf(out, "%-*s  %-13s %7s %6s %6s %6s %7s %8s\n", NAME_WIDTH,
 	    format_text(name, sizeof(name), NAME_WIDTH, u->name),
 	    state_text(state, u), conns, format_count(flight, u->inflight),
 	    format_latency(p50, u->latency_p50_us),
@@ -98,85 +102,86 @@ put_upstreams(FILE *out, const struct data *d)
 
 	if (d->nupstreams == 0)
 		return;
-	(void)fprintf(out, "%-*s  %-13s %7s %6s %6s %6s %7s %6s\n", NAME_WIDTH,
+	(void)fprintf(out, "%-*s  %-13s %7s %6s %6s %6s %7s %8s\n", NAME_WIDTH,
 	    "UPSTREAM", "STATE", "CONNS", "FLIGHT", "P50", "P99", "ANSWERS",
-	    "FAILED");
+	    "FAILURES");
 	for (i = 0; i < d->nupstreams; i++)
 		put_upstream(out, &d->upstreams[i]);
 	(void)putc('\n', out);
 }
 
-/* A part of a sum, put at the end of the text if it is not zero. */
-struct part {
-	uint64_t n;
+/* A sum and what it is made of; a name of NULL ends the parts. */
+struct sum {
 	const char *name;
+	uint64_t n;
+	const char *note; /* what comes before the parts; may be empty */
+	struct {
+		uint64_t n;
+		const char *name;
+	} parts[7];
 };
 
 /* One line: what, how many, and the parts that are not zero. */
 static void
-put_sum(FILE *out, const char *what, uint64_t sum, const char *note,
-    const struct part *parts, size_t nparts)
+put_sum(FILE *out, const struct sum *sum, int width)
 {
-	char n[FORMAT_MAX], text[512], *p = text;
-	size_t i, room = sizeof(text);
-	int len;
+	char n[FORMAT_MAX], text[512];
+	size_t i, len;
 
-	text[0] = '\0';
-	if (note[0] != '\0') {
-		len = snprintf(p, room, "%s", note);
-		p += len;
-		room -= (size_t)len;
-	}
-	for (i = 0; i < nparts; i++) {
-		if (parts[i].n == 0)
+	(void)snprintf(text, sizeof(text), "%s", sum->note);
+	for (i = 0; sum->parts[i].name != NULL; i++) {
+		if (sum->parts[i].n == 0)
 			continue;
-		len = snprintf(p, room, "%s%s %s", p == text ? "" : ", ",
-		    format_count(n, parts[i].n), parts[i].name);
-		p += len;
-		room -= (size_t)len;
+		len = strlen(text);
+		(void)snprintf(text + len, sizeof(text) - len, "%s%s %s",
+		    len > 0 ? ", " : "", format_exact(n, sum->parts[i].n),
+		    sum->parts[i].name);
 	}
-	(void)fprintf(out, "%-9s %12s", what, format_count(n, sum));
-	if (text[0] != '\0') {
-		(void)fputs("  ", out);
-		format_wrap(out, DETAIL_COLUMN, text);
-	} else
-		(void)putc('\n', out);
+	(void)fprintf(out, "%-9s  %*s%s", sum->name, width,
+	    format_exact(n, sum->n), text[0] != '\0' ? "  " : "");
+	format_wrap(out, 9 + 2 + (size_t)width + 2, text);
 }
 
 static void
 put_queries(FILE *out, const struct data *d)
 {
 	const uint64_t *v = d->listener.values;
-	const struct part received[] = { { v[LSTAT_queries_udp], "UDP" },
-		{ v[LSTAT_queries_tcp], "TCP" },
-		{ v[LSTAT_in_flight], "in flight" } };
-	const struct part answered[] = { { v[LSTAT_truncated], "truncated" } };
-	const struct part failed[] = { { v[LSTAT_failed_timeout],
-					   "no answer in time" },
-		{ v[LSTAT_failed_network], "network error" },
-		{ v[LSTAT_failed_tls], "TLS or certificate error" },
-		{ v[LSTAT_failed_busy], "busy" },
-		{ v[LSTAT_failed_not_ready], "no pool process" },
-		{ v[LSTAT_failed_other], "other" } };
-	const struct part refused[] = { { v[LSTAT_refused_acl],
-					    "client not allowed" },
-		{ v[LSTAT_refused_unsupported], "not supported" } };
-	const struct part dropped[] = { { v[LSTAT_dropped_malformed],
-					    "malformed" },
-		{ v[LSTAT_dropped_send], "answer could not be sent" } };
-	char percent[FORMAT_MAX];
+	char percent[FORMAT_MAX], n[FORMAT_MAX];
 	struct data_queries q;
+	size_t i, len, width = 9; /* does not jump before a million */
 
 	if (!d->have_listener)
 		return;
 	data_queries(d, &q);
-	put_sum(out, "queries", q.received, "", received, 3);
-	put_sum(out, "answered", q.answered,
-	    format_percent(percent, q.answered, q.received), answered, 1);
-	put_sum(out, "failed", q.failed, "", failed, 6);
-	put_sum(out, "refused", q.refused, "", refused, 2);
-	put_sum(out, "dropped", q.dropped, "", dropped, 2);
-	put_sum(out, "abandoned", q.abandoned, "", NULL, 0);
+	format_percent(percent, q.answered, q.received);
+	const struct sum sums[] = {
+		{ "queries", q.received, "",
+		    { { v[LSTAT_queries_udp], "UDP" },
+			{ v[LSTAT_queries_tcp], "TCP" },
+			{ v[LSTAT_in_flight], "in flight" } } },
+		{ "answered", q.answered, percent,
+		    { { v[LSTAT_truncated], "truncated" } } },
+		{ "failed", q.failed, "",
+		    { { v[LSTAT_failed_timeout], "no answer in time" },
+			{ v[LSTAT_failed_network], "network error" },
+			{ v[LSTAT_failed_tls], "TLS or certificate error" },
+			{ v[LSTAT_failed_busy], "busy" },
+			{ v[LSTAT_failed_not_ready], "no pool process" },
+			{ v[LSTAT_failed_other], "other" } } },
+		{ "refused", q.refused, "",
+		    { { v[LSTAT_refused_acl], "client not allowed" },
+			{ v[LSTAT_refused_unsupported], "not supported" } } },
+		{ "dropped", q.dropped, "",
+		    { { v[LSTAT_dropped_malformed], "malformed" },
+			{ v[LSTAT_dropped_send], "answer not sent" } } },
+		{ "abandoned", q.abandoned, "", { { 0, NULL } } },
+	};
+	for (i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+		len = strlen(format_exact(n, sums[i].n));
+		width = len > width ? len : width;
+	}
+	for (i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+		put_sum(out, &sums[i], (int)width);
 	(void)putc('\n', out);
 }
 
@@ -209,6 +214,6 @@ text_processes(FILE *out, const struct data *d)
 		    p->pid == 0 ? "-" : format_age(age, p->uptime_ms),
 		    format_count(restarts, p->restarts));
 		format_wrap(
-		    out, 40, p->last_death[0] != '\0' ? p->last_death : "-");
+		    out, 39, p->last_death[0] != '\0' ? p->last_death : "-");
 	}
 }
