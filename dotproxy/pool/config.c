@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The configuration, as it comes from the parent piece by piece between
+ * CONF_BEGIN and CONF_END.  Runs in the pool.  Nothing of it is in force
+ * before all of it has been found good: then it is swapped in at once, and
+ * connections to upstreams that stay are kept.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "dotproxy/pool/pool.h"
+
+/* A configuration being received.  Owns everything in it. */
+struct config_run {
+	uint64_t generation;
+	bool have_pool;
+	struct msg_pool pool;
+	uint32_t nca;
+	struct trust *ca[CONF_UPSTREAMS_MAX]; /* NULL if it was no good */
+	const char *ca_error[CONF_UPSTREAMS_MAX];
+	uint32_t nupstreams;
+	struct msg_upstream upstreams[CONF_UPSTREAMS_MAX];
+	struct tls_config *tls[CONF_UPSTREAMS_MAX];
+	char error[256];
+};
+
+void
+config_run_free(struct config_run *run)
+{
+	uint32_t i;
+
+	if (run == NULL)
+		return;
+	for (i = 0; i < run->nca; i++)
+		trust_unref(run->ca[i]);
+	for (i = 0; i < run->nupstreams; i++)
+		tls_config_free(run->tls[i]);
+	free(run);
+}
+
+int
+config_on_begin(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+
+	pool_turn_begin(pool);
+	pool->run = calloc(1, sizeof(*pool->run));
+	if (pool->run == NULL)
+		fatalx("out of memory for the configuration");
+	pool->run->generation = m->id;
+	pool->parent.phase = POOL_PHASE_CONF;
+	return 0;
+}
+
+int
+config_on_pool(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+
+	if (pool->run->have_pool || msg_read_pool(m, &pool->run->pool) == -1)
+		return -1;
+	pool->run->have_pool = true;
+	return 0;
+}
+
+int
+config_on_ca(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+	struct config_run *run = pool->run;
+	const char *why = NULL;
+	size_t bad;
+
+	if (run->nca == CONF_UPSTREAMS_MAX || m->id != run->nca)
+		return -1;
+	run->ca[run->nca] = trust_load(m->fd, &bad, &why);
+	run->ca_error[run->nca] = why;
+	if (bad > 0)
+		log_warnx("CA file %u: %zu certificates not readable",
+		    (unsigned)run->nca, bad);
+	run->nca++;
+	return 0;
+}
+
+int
+config_on_upstream(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+	struct config_run *run = pool->run;
+	struct msg_upstream *u;
+	uint32_t i;
+
+	if (run->nupstreams == CONF_UPSTREAMS_MAX)
+		return -1;
+	u = &run->upstreams[run->nupstreams];
+	if (msg_read_upstream(m, u) == -1 || u->ca >= run->nca)
+		return -1;
+	for (i = 0; i < run->nupstreams; i++)
+		if (run->upstreams[i].id == u->id)
+			return -1;
+	run->nupstreams++;
+	return 0;
+}
+
+/* Makes what can fail; false with run->error. */
+static bool
+prepare(struct config_run *run)
+{
+	char why[SESSION_TEXT_MAX];
+	const struct msg_upstream *u;
+	uint32_t i;
+
+	for (i = 0; i < run->nupstreams; i++) {
+		u = &run->upstreams[i];
+		if (run->ca[u->ca] == NULL) {
+			(void)snprintf(run->error, sizeof(run->error),
+			    "upstream \"%s\": CA file: %s", u->conf.name,
+			    run->ca_error[u->ca]);
+			return false;
+		}
+		run->tls[i] = session_config_new(run->ca[u->ca], why);
+		if (run->tls[i] == NULL) {
+			(void)snprintf(run->error, sizeof(run->error),
+			    "upstream \"%s\": %s", u->conf.name, why);
+			return false;
+		}
+	}
+	return true;
+}
+
+static struct upstream *
+find_by_id(const struct pool *pool, uint32_t id)
+{
+	uint32_t i;
+
+	for (i = 0; i < pool->nupstreams; i++)
+		if (pool->upstreams[i] != NULL && pool->upstreams[i]->id == id)
+			return pool->upstreams[i];
+	return NULL;
+}
+
+/*
+ * Fills set with the upstreams of the run: those known by their id, brought up
+ * to date and taken out of the pool, and new ones, whose bits are returned.
+ */
+static uint64_t
+collect_upstreams(
+    struct pool *pool, struct config_run *run, struct upstream **set)
+{
+	const struct msg_upstream *m;
+	struct upstream *up;
+	struct trust *trust;
+	uint64_t fresh = 0;
+	uint32_t i;
+
+	for (i = 0; i < run->nupstreams; i++) {
+		m = &run->upstreams[i];
+		trust = run->ca[m->ca];
+		up = find_by_id(pool, m->id);
+		if (up != NULL) {
+			pool->upstreams[up->index] = NULL;
+			upstream_update(up, m, trust, run->tls[i]);
+		} else {
+			up = upstream_new(pool, m, trust, run->tls[i]);
+			if (up == NULL)
+				fatalx("out of memory for upstreams");
+			fresh |= (uint64_t)1 << i;
+		}
+		run->tls[i] = NULL;
+		set[i] = up;
+	}
+	return fresh;
+}
+
+/* Puts set in force; upstreams not in it are in pool->gone afterwards. */
+static void
+install_upstreams(struct pool *pool, const struct config_run *run,
+    struct upstream **set, uint64_t fresh)
+{
+	struct policy old = pool->policy;
+	struct upstream *up;
+	uint32_t i;
+
+	for (i = 0; i < pool->nupstreams; i++) {
+		up = pool->upstreams[i];
+		if (up == NULL)
+			continue;
+		up->index = UPSTREAM_NO_INDEX;
+		TAILQ_INSERT_TAIL(&pool->gone, up, gone);
+	}
+	pool->nupstreams = run->nupstreams;
+	pool->probe_due = 0;
+	policy_init(&pool->policy, run->pool.forward.policy, run->nupstreams);
+	for (i = 0; i < run->nupstreams; i++) {
+		up = pool->upstreams[i] = set[i];
+		if ((fresh >> i & 1) == 0)
+			pool->policy.given[i] = old.given[up->index];
+		up->index = i;
+		if ((fresh >> i & 1) == 0)
+			upstream_refresh(up);
+	}
+	/* The new ones come in at the lowest count of those known. */
+	for (i = 0; i < run->nupstreams; i++)
+		if ((fresh >> i & 1) != 0)
+			upstream_refresh(set[i]);
+}
+
+static void
+swap_in(struct pool *pool, struct config_run *run)
+{
+	struct upstream *set[CONF_UPSTREAMS_MAX], *up;
+	uint64_t fresh = collect_upstreams(pool, run, set);
+	uint32_t i;
+
+	install_upstreams(pool, run, set, fresh);
+	pool->forward = run->pool.forward;
+	query_table_set_limit(&pool->queries, run->pool.max_inflight);
+	TAILQ_FOREACH (up, &pool->gone, gone)
+		upstream_retire(up);
+	/* Dialled in the background; who has failed before goes on as it was.
+	 */
+	for (i = 0; i < pool->nupstreams; i++)
+		if ((fresh >> i & 1) != 0)
+			upstream_dial(pool->upstreams[i], false);
+		else
+			upstream_poke(pool->upstreams[i]);
+	dispatch_parked(pool);
+}
+
+int
+config_on_end(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+	struct config_run *run = pool->run;
+	bool ok;
+
+	pool_turn_begin(pool);
+	if (m->id != run->generation || !run->have_pool || run->nupstreams == 0)
+		return -1;
+	ok = prepare(run);
+	if (ok)
+		swap_in(pool, run);
+	if (!msg_send_result(&pool->parent, MSG_XP_CONF_DONE, run->generation,
+		ok, ok ? NULL : run->error))
+		fatalx("channel to the parent is full");
+	config_run_free(run);
+	pool->run = NULL;
+	pool->parent.phase = POOL_PHASE_IDLE;
+	return 0;
+}

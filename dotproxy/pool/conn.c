@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The life of a connection, see conn.h: states, queries on it, deadlines, and
+ * how it ends.  Runs in the pool.  Bytes are conn_io.c's.  It must never lose a
+ * query: every one that leaves here is answered, forgotten by its owner, or
+ * handed to the upstream in upstream_conn_ended().
+ */
+#include "dotproxy/pool/conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dotproxy/pool/pool.h"
+
+static void conn_timeout(evutil_socket_t, short, void *);
+
+struct conn *
+conn_new(struct upstream *up, uint64_t request)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->up = up;
+	c->request = request;
+	c->state = CONN_ASKED;
+	c->fd = -1;
+	c->asked_ms = up->pool->now_ms;
+	TAILQ_INIT(&c->sendq);
+	TAILQ_INIT(&c->sent);
+	return c;
+}
+
+void
+conn_free(struct conn *c)
+{
+	idmap_free(&c->ids);
+	frame_reset(&c->frame);
+	free(c->pending);
+	free(c);
+}
+
+static uint64_t
+earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * When something must happen on this connection, in ms.  What counts is the
+ * time since the upstream last gave a complete answer while one was due
+ * (waiting_since), which new queries do not move: a dead connection under
+ * load must be noticed.
+ */
+static uint64_t
+conn_due(const struct conn *c)
+{
+	const struct conf_upstream *conf = &c->up->conf;
+	const struct query *oldest = TAILQ_FIRST(&c->sent);
+	uint64_t phase_ms = c->phase_us / 1000, due = UINT64_MAX;
+
+	if (c->state == CONN_CONNECT)
+		return phase_ms + conf->connect_timeout_ms;
+	if (c->state == CONN_HANDSHAKE)
+		return phase_ms + conf->handshake_timeout_ms;
+	if (c->state == CONN_DRAINING)
+		due = phase_ms + conf->read_timeout_ms;
+	if (c->pending_len > 0)
+		due = earlier(due, c->write_ms + conf->write_timeout_ms);
+	if (c->waiting_since != 0)
+		due = earlier(due, c->waiting_since + conf->read_timeout_ms);
+	if (oldest != NULL)
+		due = earlier(
+		    due, oldest->sent_us / 1000 + conf->read_timeout_ms);
+	if (due == UINT64_MAX)
+		due = c->used_ms + conf->stale_timeout_ms;
+	return due;
+}
+
+/*
+ * Arms the timer.  It fires at least once a read or write timeout, so that
+ * whatever a query put on the connection later makes due is not due before:
+ * no query ever touches the timer.
+ */
+static void
+conn_arm(struct conn *c)
+{
+	const struct conf_upstream *conf = &c->up->conf;
+	uint64_t now_ms = c->up->pool->now_ms, due = conn_due(c);
+	uint64_t left = due > now_ms ? due - now_ms : 1;
+	struct timeval tv;
+
+	left = earlier(left, conf->read_timeout_ms);
+	left = earlier(left, conf->write_timeout_ms);
+	tv = pool_timeval(left);
+	event_add(&c->ev_timer, &tv);
+}
+
+void
+conn_retime(struct conn *c)
+{
+	if (c->state != CONN_ASKED && c->state != CONN_DEAD)
+		conn_arm(c);
+}
+
+static void
+conn_enter(struct conn *c, enum conn_state state)
+{
+	c->state = state;
+	c->phase_us = c->up->pool->now_us;
+	conn_arm(c);
+}
+
+void
+conn_start(struct conn *c, int fd)
+{
+	struct upstream *up = c->up;
+	struct pool *pool = up->pool;
+	struct session_error err;
+
+	c->fd = fd;
+	event_assign(&c->ev_read, pool->base, fd, EV_READ | EV_PERSIST,
+	    conn_readable, c);
+	event_assign(&c->ev_write, pool->base, fd, EV_WRITE | EV_PERSIST,
+	    conn_writable, c);
+	event_assign(&c->ev_timer, pool->base, -1, 0, conn_timeout, c);
+	conn_enter(c, CONN_CONNECT);
+	if (session_start(&pool->tls, &c->session, up->tls, up->trust,
+		up->peer_name, conn_tls_read, conn_tls_write, c, &err) == -1) {
+		conn_fail(c, err.phase, err.cause, err.text);
+		return;
+	}
+	session_resume(&c->session, &up->tickets, pool->now_ms);
+	event_add(&c->ev_read, NULL);
+	/* Writable for the first time after the ClientHello: connected. */
+	event_add(&c->ev_write, NULL);
+	conn_hello(c);
+}
+
+void
+conn_on_connected(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+
+	hist_add(&c->up->connect, pool->now_us - c->phase_us);
+	conn_enter(c, CONN_HANDSHAKE);
+}
+
+void
+conn_on_ready(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+
+	/* The socket may turn out writable only after the handshake. */
+	if (c->state == CONN_CONNECT)
+		conn_on_connected(c);
+	hist_add(&c->up->handshake, pool->now_us - c->phase_us);
+	c->ready_ms = c->used_ms = c->heard_ms = pool->now_ms;
+	conn_enter(c, CONN_READY);
+	upstream_conn_ready(c);
+}
+
+void
+conn_submit(struct conn *c, struct query *q)
+{
+	struct pool *pool = c->up->pool;
+
+	q->state = QUERY_QUEUED;
+	q->conn = c;
+	TAILQ_INSERT_TAIL(&c->sendq, q, place);
+	c->nqueued++;
+	c->used_ms = pool->now_ms;
+	if (!c->dirty) {
+		c->dirty = true;
+		TAILQ_INSERT_TAIL(&pool->dirty, c, turn);
+	}
+	upstream_relist(c);
+}
+
+/* A draining connection that has nothing left to wait for is closed. */
+static void
+conn_close_if_drained(struct conn *c)
+{
+	if (c->state == CONN_DRAINING && conn_inflight(c) == 0)
+		conn_close(c);
+}
+
+void
+conn_forget(struct conn *c, struct query *q)
+{
+	if (q->state == QUERY_QUEUED) {
+		TAILQ_REMOVE(&c->sendq, q, place);
+		c->nqueued--;
+	} else {
+		TAILQ_REMOVE(&c->sent, q, place);
+		c->nsent--;
+		idmap_abandon(&c->ids, q->id);
+	}
+	q->state = QUERY_HELD;
+	q->conn = NULL;
+	upstream_relist(c);
+	if (c->lone)
+		conn_close(c); /* the next one must not share it */
+	else if (c->state == CONN_READY &&
+		 c->ids.used - c->nsent > CONN_ABANDONED_MAX)
+		conn_drain(c);
+	else
+		conn_close_if_drained(c);
+}
+
+void
+conn_on_answer(struct conn *c)
+{
+	struct upstream *up = c->up;
+
+	c->served++;
+	c->used_ms = c->heard_ms = up->pool->now_ms;
+	c->waiting_since = c->ids.used > 0 ? c->heard_ms : 0;
+	if (!c->saved && up->index != UPSTREAM_NO_INDEX) {
+		session_save(&c->session, &up->tickets);
+		c->saved = true;
+	}
+	upstream_relist(c);
+	conn_close_if_drained(c);
+}
+
+void
+conn_take_all(struct conn *c, struct query_list *list)
+{
+	struct query *q;
+
+	TAILQ_FOREACH (q, &c->sent, place) {
+		q->state = QUERY_HELD;
+		q->conn = NULL;
+		if (q->lost < UINT8_MAX)
+			q->lost++;
+	}
+	TAILQ_FOREACH (q, &c->sendq, place) {
+		q->state = QUERY_HELD;
+		q->conn = NULL;
+	}
+	TAILQ_CONCAT(list, &c->sent, place);
+	TAILQ_CONCAT(list, &c->sendq, place);
+	c->nsent = c->nqueued = 0;
+}
+
+void
+conn_drain(struct conn *c)
+{
+	if (c->state != CONN_READY)
+		return;
+	if (!c->lone)
+		c->up->nready--;
+	conn_enter(c, CONN_DRAINING);
+	upstream_relist(c);
+	upstream_refresh(c->up);
+	conn_close_if_drained(c);
+}
+
+void
+conn_end(struct conn *c, const struct conn_end *end)
+{
+	struct pool *pool = c->up->pool;
+
+	if (c->state == CONN_DEAD)
+		return;
+	if (c->fd != -1) {
+		conn_last_words(c);
+		session_close(&c->session);
+		event_del(&c->ev_read);
+		event_del(&c->ev_write);
+		event_del(&c->ev_timer);
+		close(c->fd);
+		c->fd = -1;
+	}
+	if (c->dirty)
+		TAILQ_REMOVE(&pool->dirty, c, turn);
+	if (c->paused)
+		TAILQ_REMOVE(&pool->paused, c, pause);
+	c->dirty = c->paused = false;
+	upstream_conn_ended(c, end);
+}
+
+void
+conn_close(struct conn *c)
+{
+	const struct conn_end end = { .cause = CAUSE_NETWORK,
+		.text = "closed by us" };
+
+	if (c->state == CONN_READY || c->state == CONN_DRAINING)
+		conn_goodbye(c);
+	conn_end(c, &end);
+}
+
+void
+conn_fail(struct conn *c, enum info_phase phase, enum msg_cause cause,
+    const char *text)
+{
+	struct conn_end end = {
+		.counts = true, .phase = phase, .cause = cause, .text = text
+	};
+
+	/* A query that needs a connection of its own may be the reason. */
+	end.blame = !(c->lone && c->ready_ms != 0);
+	conn_end(c, &end);
+}
+
+void
+conn_on_eof(struct conn *c, const char *text, bool clean)
+{
+	struct conn_end end = {
+		.phase = PHASE_READ, .cause = CAUSE_NETWORK, .text = text
+	};
+
+	if (c->ready_ms == 0) {
+		conn_fail(c,
+		    c->heard || clean ? PHASE_HANDSHAKE : PHASE_CONNECT,
+		    CAUSE_NETWORK, text);
+		return;
+	}
+	/*
+	 * Closing an idle connection is everybody's right, and so is closing
+	 * one after some answers.  Who takes queries and never answers is at
+	 * fault.
+	 */
+	if (conn_inflight(c) == 0 && (c->served > 0 || c->given == 0)) {
+		c->up->n.closed_by_peer++;
+		end.by_peer = true;
+	} else {
+		end.counts = true;
+		end.blame = !c->lone && (c->served == 0 || !clean);
+	}
+	conn_end(c, &end);
+}
+
+/* The oldest queries have waited too long on a connection that lives. */
+static void
+conn_move_oldest(struct conn *c)
+{
+	struct upstream *up = c->up;
+	struct pool *pool = up->pool;
+	struct query *q;
+
+	while (c->state != CONN_DEAD && (q = TAILQ_FIRST(&c->sent)) != NULL &&
+	       q->sent_us / 1000 + up->conf.read_timeout_ms <= pool->now_ms) {
+		conn_forget(c, q);
+		dispatch_again(pool, q, up, CAUSE_TIMEOUT, up->index);
+	}
+}
+
+/* Does what is due on a connection past its handshake. */
+static void
+conn_on_due(struct conn *c)
+{
+	const struct conf_upstream *conf = &c->up->conf;
+	uint64_t now_ms = c->up->pool->now_ms;
+
+	if (c->pending_len > 0 &&
+	    c->write_ms + conf->write_timeout_ms <= now_ms)
+		conn_fail(c, PHASE_WRITE, CAUSE_NETWORK, "timed out");
+	else if (c->waiting_since != 0 &&
+		 c->waiting_since + conf->read_timeout_ms <= now_ms)
+		conn_fail(c, PHASE_TIMEOUT, CAUSE_TIMEOUT, "no answer");
+	else if (!TAILQ_EMPTY(&c->sent) && c->state == CONN_READY)
+		conn_move_oldest(c);
+	else
+		conn_close(c); /* stale, or drained long enough */
+}
+
+static void
+conn_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	struct pool *pool = c->up->pool;
+
+	(void)fd;
+	(void)what;
+	pool_turn_begin(pool);
+	if (conn_due(c) <= pool->now_ms) {
+		if (c->state == CONN_CONNECT)
+			conn_fail(c, PHASE_CONNECT, CAUSE_NETWORK, "timed out");
+		else if (c->state == CONN_HANDSHAKE)
+			conn_fail(
+			    c, PHASE_HANDSHAKE, CAUSE_NETWORK, "timed out");
+		else
+			conn_on_due(c);
+	}
+	if (c->state != CONN_DEAD)
+		conn_arm(c);
+}
+
+void
+conn_fill_info(const struct conn *c, struct info_conn *info)
+{
+	static const uint8_t states[] = {
+		[CONN_ASKED] = CONN_STATE_CONNECT,
+		[CONN_CONNECT] = CONN_STATE_CONNECT,
+		[CONN_HANDSHAKE] = CONN_STATE_HANDSHAKE,
+		[CONN_READY] = CONN_STATE_READY,
+		[CONN_DRAINING] = CONN_STATE_DRAINING,
+		[CONN_DEAD] = CONN_STATE_DRAINING,
+	};
+	uint64_t now_ms = c->up->pool->now_ms;
+
+	memset(info, 0, sizeof(*info));
+	info->upstream = c->up->index;
+	info->state = states[c->state];
+	info->age_ms = now_ms - c->asked_ms;
+	info->inflight = conn_inflight(c);
+	info->served = c->served;
+	if (c->ready_ms == 0)
+		return;
+	info->idle_ms = now_ms - c->used_ms;
+	info->resumed = session_resumed(&c->session);
+	(void)snprintf(info->version, sizeof(info->version), "%s",
+	    SSL_get_version(c->session.ssl));
+	(void)snprintf(info->cipher, sizeof(info->cipher), "%s",
+	    SSL_get_cipher_name(c->session.ssl));
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One connection to an upstream: asked of the parent, connecting, in the TLS
+ * handshake, ready.  Queries put on it leave together at the end of the loop
+ * turn; answers are matched by ID and question.  A connection that ends hands
+ * its queries back to its upstream.
+ */
+#ifndef POOL_CONN_H
+#define POOL_CONN_H
+
+#include <sys/queue.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "common/msg.h"
+#include "dotproxy/pool/frame.h"
+#include "dotproxy/pool/idmap.h"
+#include "dotproxy/pool/query.h"
+#include "dotproxy/pool/session.h"
+
+struct pool;
+struct upstream;
+
+/* With so many queries in flight another connection is opened beside it. */
+#define CONN_SOFT_MAX 128u
+/* It takes no more than this, IDs of queries given up included. */
+#define CONN_HARD_MAX 16384u
+/* One that leaves so many queries unanswered is replaced. */
+#define CONN_ABANDONED_MAX 1024u
+/* A connection with more ciphertext than this waiting is broken. */
+#define CONN_PENDING_MAX ((size_t)512 * 1024)
+
+enum conn_state {
+	CONN_ASKED,     /* the parent has not sent the socket yet */
+	CONN_CONNECT,   /* TCP */
+	CONN_HANDSHAKE, /* TLS */
+	CONN_READY,
+	CONN_DRAINING, /* takes no more queries; ends with those it has */
+	CONN_DEAD      /* to be freed at the end of the turn */
+};
+
+/* In which list of its upstream it is. */
+enum conn_class {
+	CONN_CLASS_NONE,  /* takes no queries now */
+	CONN_CLASS_AVAIL, /* takes queries */
+	CONN_CLASS_BUSY   /* takes queries if there is no better one */
+};
+
+struct conn {
+	TAILQ_ENTRY(conn) all;   /* upstream->conns, or pool->dead */
+	TAILQ_ENTRY(conn) place; /* upstream->avail or ->busy, by class */
+	TAILQ_ENTRY(conn) turn;  /* pool->dirty, if dirty */
+	TAILQ_ENTRY(conn) pause; /* pool->paused, if paused */
+	struct upstream *up;
+	enum conn_state state;
+	enum conn_class class;
+	uint64_t request; /* its name in TP_CONNECT */
+	int fd;           /* -1 while ASKED and when DEAD */
+	struct event ev_read;
+	struct event ev_write;
+	struct event ev_timer;
+	struct session session;
+	struct idmap ids;
+	struct query_list sendq; /* QUERY_QUEUED */
+	struct query_list sent;  /* QUERY_SENT, oldest first */
+	uint32_t nqueued;
+	uint32_t nsent;
+	struct frame_buf frame;
+	uint8_t *pending; /* owned: ciphertext the kernel did not take */
+	size_t pending_pos;
+	size_t pending_len;
+	uint64_t asked_ms;      /* when it was asked for */
+	uint64_t phase_us;      /* when the present state began */
+	uint64_t ready_ms;      /* when it became ready; 0 if it has not */
+	uint64_t used_ms;       /* last query or answer */
+	uint64_t heard_ms;      /* last complete answer, or ready_ms */
+	uint64_t waiting_since; /* ms, see conn_due(); 0: nothing is awaited */
+	uint64_t write_ms;      /* when pending last moved */
+	uint64_t given;         /* queries written */
+	uint64_t served;        /* answers, late ones too */
+	bool lone;   /* up->lone: takes one query at a time, of up->alone */
+	bool heard;  /* some byte came from the peer */
+	bool dirty;  /* in pool->dirty */
+	bool paused; /* in pool->paused */
+	bool saved;  /* its ticket was kept */
+};
+
+TAILQ_HEAD(conn_list, conn);
+
+/* How a connection ended, for the upstream to judge. */
+struct conn_end {
+	bool blame;   /* the upstream is at fault */
+	bool counts;  /* in failures[phase] */
+	bool by_peer; /* it was idle, and the peer closed it */
+	enum info_phase phase;
+	enum msg_cause cause;
+	const char *text; /* for the log */
+};
+
+/* --- conn.c: its life --- */
+
+/* A connection in state CONN_ASKED, in no list.  NULL out of memory. */
+struct conn *conn_new(struct upstream *, uint64_t request);
+
+/* Frees a connection that is DEAD or still ASKED, and in no list. */
+void conn_free(struct conn *);
+
+/* Begins on the socket the parent has sent, which is consumed. */
+void conn_start(struct conn *, int fd);
+
+/* Queries on it, and IDs not free again. */
+static inline uint32_t
+conn_load(const struct conn *c)
+{
+	return c->nqueued + c->ids.used;
+}
+
+/* Queries on it. */
+static inline uint32_t
+conn_inflight(const struct conn *c)
+{
+	return c->nqueued + c->nsent;
+}
+
+/* Puts a query in state HELD on a ready connection. */
+void conn_submit(struct conn *, struct query *);
+
+/* Takes a query, which becomes HELD, off; its ID stays reserved if sent. */
+void conn_forget(struct conn *, struct query *);
+
+/* Takes all queries off, HELD, oldest first, into list. */
+void conn_take_all(struct conn *, struct query_list *list);
+
+/* Takes no more queries; closes when it has none. */
+void conn_drain(struct conn *);
+
+/*
+ * Closes a connection for a reason of ours, with close_notify.  Queries on it
+ * go elsewhere without blame on the upstream.
+ */
+void conn_close(struct conn *);
+
+/* Ends it: its queries go elsewhere, the upstream judges. */
+void conn_end(struct conn *, const struct conn_end *);
+
+/* Arms the timer again after timeouts have changed. */
+void conn_retime(struct conn *);
+
+void conn_fill_info(const struct conn *, struct info_conn *);
+
+/* --- for conn_io.c --- */
+
+/* TCP stands. */
+void conn_on_connected(struct conn *);
+/* The handshake has succeeded. */
+void conn_on_ready(struct conn *);
+/* A complete answer came; its ID is free again. */
+void conn_on_answer(struct conn *);
+/* Ends it because of a failure of the peer or the network. */
+void conn_fail(
+    struct conn *, enum info_phase, enum msg_cause, const char *text);
+/* The peer has closed it: in order (clean), or with the error text names. */
+void conn_on_eof(struct conn *, const char *text, bool clean);
+
+/* --- conn_io.c: bytes --- */
+
+void conn_readable(evutil_socket_t, short what, void *arg);
+void conn_writable(evutil_socket_t, short what, void *arg);
+
+/* TLS's way to the shared buffers. */
+ssize_t conn_tls_read(struct tls *, void *buf, size_t len, void *arg);
+ssize_t conn_tls_write(struct tls *, const void *buf, size_t len, void *arg);
+
+/* Begins the handshake. */
+void conn_hello(struct conn *);
+
+/* Encrypts and sends the queries put on it in this turn. */
+void conn_flush(struct conn *);
+
+/* Queues or sends close_notify, if that can be done at once. */
+void conn_goodbye(struct conn *);
+
+/* Sends what is left in the shared buffer for one that ends: an alert. */
+void conn_last_words(struct conn *);
+
+#endif

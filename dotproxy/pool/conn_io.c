@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The bytes of a connection, see conn.h: from the socket through TLS to whole
+ * messages, and back.  Runs in the pool.  Everything that comes from an
+ * upstream is hostile: each event reads once, into a buffer of fixed size, and
+ * one wrong message ends the connection.  The buffers in struct pool belong to
+ * pool->io while one connection is served, and are empty in between.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/dns.h"
+#include "common/wire.h"
+#include "dotproxy/pool/pool.h"
+
+/* The shared buffers are this connection's until io_end(). */
+static void
+io_begin(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+
+	pool->io = c;
+	pool->rx_pos = pool->rx_len = pool->tx_len = 0;
+}
+
+static void
+io_end(struct pool *pool)
+{
+	pool->io = NULL;
+	pool->rx_pos = pool->rx_len = pool->tx_len = 0;
+}
+
+ssize_t
+conn_tls_read(struct tls *tls, void *buf, size_t len, void *arg)
+{
+	struct conn *c = arg;
+	struct pool *pool = c->up->pool;
+	size_t left = pool->rx_len - pool->rx_pos;
+
+	(void)tls;
+	if (pool->io != c || left == 0)
+		return TLS_WANT_POLLIN;
+	if (len > left)
+		len = left;
+	memcpy(buf, pool->rx + pool->rx_pos, len);
+	pool->rx_pos += len;
+	return (ssize_t)len;
+}
+
+ssize_t
+conn_tls_write(struct tls *tls, const void *buf, size_t len, void *arg)
+{
+	struct conn *c = arg;
+	struct pool *pool = c->up->pool;
+
+	(void)tls;
+	/*
+	 * It cannot fill up but by a peer that makes TLS answer without end:
+	 * to wait would be to lose what is left to read.
+	 */
+	if (pool->io != c || len > sizeof(pool->tx) - pool->tx_len)
+		return -1;
+	memcpy(pool->tx + pool->tx_len, buf, len);
+	pool->tx_len += len;
+	return (ssize_t)len;
+}
+
+/* Ends a connection whose socket has reported err. */
+static void
+conn_socket_error(struct conn *c, enum info_phase phase, int err)
+{
+	if (err == EPIPE)
+		conn_on_eof(c, "connection closed", true);
+	else if (phase == PHASE_WRITE && c->ready_ms != 0)
+		conn_fail(c, phase, CAUSE_NETWORK, strerror(err));
+	else
+		conn_on_eof(c, strerror(err), false);
+}
+
+/* Keeps ciphertext until the socket takes more; false if c has ended. */
+static bool
+conn_keep(struct conn *c, const uint8_t *p, size_t len)
+{
+	uint8_t *grown;
+
+	if (c->pending_pos > 0) {
+		c->pending_len -= c->pending_pos;
+		memmove(
+		    c->pending, c->pending + c->pending_pos, c->pending_len);
+		c->pending_pos = 0;
+	}
+	if (len > CONN_PENDING_MAX - c->pending_len ||
+	    (grown = realloc(c->pending, c->pending_len + len)) == NULL) {
+		conn_fail(c, PHASE_WRITE, CAUSE_NETWORK, "does not read");
+		return false;
+	}
+	c->pending = grown;
+	memcpy(c->pending + c->pending_len, p, len);
+	if (c->pending_len == 0) {
+		c->write_ms = c->up->pool->now_ms;
+		event_add(&c->ev_write, NULL);
+	}
+	c->pending_len += len;
+	upstream_relist(c);
+	return true;
+}
+
+/* Sends what the write callback has collected; false if c has ended. */
+static bool
+conn_send(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+	size_t len = pool->tx_len;
+	ssize_t n = 0;
+
+	pool->tx_len = 0;
+	if (len == 0)
+		return true;
+	if (c->pending_len == 0) {
+		n = send(c->fd, pool->tx, len, MSG_NOSIGNAL);
+		if (n == -1 && errno != EAGAIN && errno != EINTR) {
+			conn_socket_error(c, PHASE_WRITE, errno);
+			return false;
+		}
+		if (n == -1)
+			n = 0;
+	}
+	if ((size_t)n == len)
+		return true;
+	return conn_keep(c, pool->tx + n, len - (size_t)n);
+}
+
+/* Sends what the socket did not take before; false if c has ended. */
+static bool
+conn_send_pending(struct conn *c)
+{
+	ssize_t n;
+
+	n = send(c->fd, c->pending + c->pending_pos,
+	    c->pending_len - c->pending_pos, MSG_NOSIGNAL);
+	if (n == -1) {
+		if (errno == EAGAIN || errno == EINTR)
+			return true;
+		conn_socket_error(c, PHASE_WRITE, errno);
+		return false;
+	}
+	c->pending_pos += (size_t)n;
+	c->write_ms = c->up->pool->now_ms;
+	if (c->pending_pos < c->pending_len)
+		return true;
+	free(c->pending);
+	c->pending = NULL;
+	c->pending_pos = c->pending_len = 0;
+	upstream_relist(c);
+	return true;
+}
+
+/* Gives a query its ID and copies it, framed; false if there is no ID. */
+static bool
+conn_frame_query(struct conn *c, struct query *q, uint8_t *out)
+{
+	struct pool *pool = c->up->pool;
+
+	if (!idmap_add(&c->ids, query_index(&pool->queries, q),
+		rng_u16(&pool->rng), &q->id))
+		return false;
+	wire_store_u16(out, q->len);
+	memcpy(out + FRAME_HDR_LEN, q->wire, q->len);
+	dns_set_id(out + FRAME_HDR_LEN, q->id);
+	TAILQ_REMOVE(&c->sendq, q, place);
+	TAILQ_INSERT_TAIL(&c->sent, q, place);
+	c->nqueued--;
+	c->nsent++;
+	c->given++;
+	if (c->waiting_since == 0)
+		c->waiting_since = pool->now_ms;
+	q->state = QUERY_SENT;
+	q->written = true;
+	q->sent_us = pool->now_us;
+	pool->counters[TSTAT_bytes_sent] += q->len;
+	c->up->n.queries++;
+	return true;
+}
+
+/* Collects a record's worth of queries in pool->plain; returns its length. */
+static size_t
+conn_collect(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+	struct query *q;
+	size_t len = 0, need;
+
+	while ((q = TAILQ_FIRST(&c->sendq)) != NULL) {
+		need = (size_t)FRAME_HDR_LEN + q->len;
+		if (len > 0 && len + need > POOL_RECORD_MAX)
+			break;
+		if (!conn_frame_query(c, q, pool->plain + len))
+			break;
+		len += need;
+	}
+	return len;
+}
+
+/* Encrypts queries, until enough is there; false if c has ended. */
+static bool
+conn_encrypt(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+	size_t len, off;
+	ssize_t n;
+
+	while (c->pending_len == 0 && pool->tx_len < POOL_TX_SOFT &&
+	       (len = conn_collect(c)) > 0) {
+		for (off = 0; off < len; off += (size_t)n) {
+			n = tls_write(
+			    c->session.tls, pool->plain + off, len - off);
+			if (n <= 0) {
+				conn_fail(c, PHASE_WRITE, CAUSE_TLS,
+				    "TLS cannot write");
+				return false;
+			}
+		}
+	}
+	/* What did not fit goes on when the socket is writable again. */
+	if (c->nqueued > 0 && pool->tx_len >= POOL_TX_SOFT)
+		event_add(&c->ev_write, NULL);
+	return true;
+}
+
+void
+conn_flush(struct conn *c)
+{
+	if (c->state != CONN_READY && c->state != CONN_DRAINING)
+		return;
+	io_begin(c);
+	if (conn_encrypt(c))
+		(void)conn_send(c);
+	io_end(c->up->pool);
+}
+
+/* Goes on with the handshake; false if c has ended. */
+static bool
+conn_handshake(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+	struct session_error err;
+	size_t before;
+	int r;
+
+	do {
+		before = pool->rx_pos;
+		r = session_handshake(
+		    &c->session, &c->up->conf, pool->now_ms, &err);
+	} while (r != 0 && r != -1 && pool->rx_pos > before &&
+		 pool->rx_pos < pool->rx_len);
+	if (r == TLS_WANT_POLLIN || r == TLS_WANT_POLLOUT)
+		return true;
+	if (r != 0) {
+		conn_fail(c, err.phase, err.cause, err.text);
+		return false;
+	}
+	conn_on_ready(c);
+	/* The first queries leave in one segment with our Finished. */
+	return c->state != CONN_DEAD && conn_encrypt(c);
+}
+
+void
+conn_hello(struct conn *c)
+{
+	io_begin(c);
+	if (conn_handshake(c))
+		(void)conn_send(c);
+	io_end(c->up->pool);
+}
+
+/*
+ * Takes one message from the upstream.  Anything that is not the answer to a
+ * query in flight makes the connection distrusted: after a wrong ID or
+ * question nothing else on it can be believed.  An ID that was answered
+ * already is not told from one that was never used, and is as wrong.
+ */
+static void
+conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
+{
+	struct upstream *up = c->up;
+	struct pool *pool = up->pool;
+	struct query *q;
+	uint32_t index;
+	uint64_t us;
+	bool transfer;
+
+	pool->counters[TSTAT_bytes_received] += len;
+	if (len < DNS_HDR_LEN || !dns_is_response(msg)) {
+		conn_fail(c, PHASE_PROTOCOL, CAUSE_PROTOCOL, "not an answer");
+		return;
+	}
+	index = idmap_get(&c->ids, dns_id(msg));
+	if (index == IDMAP_NONE) {
+		conn_fail(c, PHASE_PROTOCOL, CAUSE_PROTOCOL,
+		    "answer that nothing has asked for");
+		return;
+	}
+	if (index == IDMAP_ABANDONED) {
+		idmap_remove(&c->ids, dns_id(msg));
+		pool_count(pool, TSTAT_late_answers);
+		conn_on_answer(c);
+		upstream_conn_answered(c);
+		return;
+	}
+	q = query_at(&pool->queries, index);
+	if (!dns_answer_matches(q->wire, q->len, msg, len)) {
+		conn_fail(c, PHASE_PROTOCOL, CAUSE_PROTOCOL,
+		    "answer to another question");
+		return;
+	}
+	TAILQ_REMOVE(&c->sent, q, place);
+	c->nsent--;
+	idmap_remove(&c->ids, q->id);
+	q->state = QUERY_HELD;
+	q->conn = NULL;
+	us = pool->now_us > q->sent_us ? pool->now_us - q->sent_us : 0;
+	hist_add(&up->latency, us);
+	up->n.answers++;
+	transfer = q->transfer;
+	dispatch_answer(pool, q, msg, len);
+	conn_on_answer(c);
+	upstream_conn_answered(c);
+	/* The rest of a transfer is not wanted by anybody. */
+	if (transfer)
+		conn_close(c);
+}
+
+/* Cuts plaintext into messages. */
+static void
+conn_on_plain(struct conn *c, const uint8_t *p, size_t n)
+{
+	struct wire_reader r;
+	const uint8_t *msg;
+	size_t len;
+	int got;
+
+	wire_reader_init(&r, p, n);
+	while ((got = frame_next(&c->frame, &r, &msg, &len)) == 1) {
+		conn_on_message(c, msg, len);
+		if (c->state == CONN_DEAD)
+			return;
+	}
+	if (got == -1)
+		conn_fail(c, PHASE_READ, CAUSE_NETWORK, "out of memory");
+}
+
+/* Decrypts what was received, to the last byte. */
+static void
+conn_decrypt(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+	char text[SESSION_TEXT_MAX];
+	size_t before;
+	ssize_t n;
+
+	while (c->state == CONN_READY || c->state == CONN_DRAINING) {
+		before = pool->rx_pos;
+		n = tls_read(c->session.tls, pool->plain, POOL_RECORD_MAX);
+		if (n > 0) {
+			conn_on_plain(c, pool->plain, (size_t)n);
+		} else if (n == 0) {
+			conn_on_eof(c, "connection closed", true);
+		} else if (n == -1) {
+			session_error_text(&c->session, text);
+			conn_fail(c, PHASE_READ, CAUSE_TLS, text);
+		} else if (pool->rx_pos == pool->rx_len) {
+			return;
+		} else if (pool->rx_pos == before) {
+			conn_fail(c, PHASE_READ, CAUSE_TLS, "TLS is stuck");
+		}
+		/* Else it was a ticket, and records follow it. */
+	}
+}
+
+void
+conn_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	struct pool *pool = c->up->pool;
+	ssize_t n;
+
+	(void)what;
+	pool_turn_begin(pool);
+	if (imsg_congested(&pool->link)) {
+		event_del(&c->ev_read);
+		c->paused = true;
+		TAILQ_INSERT_TAIL(&pool->paused, c, pause);
+		return;
+	}
+	io_begin(c);
+	n = recv(fd, pool->rx, sizeof(pool->rx), 0);
+	if (n > 0) {
+		c->heard = true;
+		pool->rx_len = (size_t)n;
+		if (c->ready_ms != 0 || conn_handshake(c))
+			conn_decrypt(c);
+		if (c->state != CONN_DEAD)
+			(void)conn_send(c);
+	} else if (n == 0)
+		conn_on_eof(c, "connection closed", true);
+	else if (errno != EAGAIN && errno != EINTR)
+		conn_socket_error(c, PHASE_READ, errno);
+	io_end(pool);
+}
+
+void
+conn_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	pool_turn_begin(c->up->pool);
+	if (c->pending_len > 0 && !conn_send_pending(c))
+		return;
+	if (c->pending_len > 0)
+		return;
+	event_del(&c->ev_write);
+	if (c->state == CONN_CONNECT)
+		conn_on_connected(c);
+	conn_flush(c);
+}
+
+void
+conn_goodbye(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+	bool mine = pool->io == NULL;
+
+	if (c->pending_len > 0 || (!mine && pool->io != c))
+		return;
+	if (mine)
+		io_begin(c);
+	session_goodbye(&c->session);
+	conn_last_words(c);
+	if (mine)
+		io_end(pool);
+}
+
+void
+conn_last_words(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+
+	if (pool->io != c)
+		return;
+	/* It may fail: nobody may be there to hear it. */
+	if (c->pending_len == 0 && pool->tx_len > 0)
+		(void)send(c->fd, pool->tx, pool->tx_len, MSG_NOSIGNAL);
+	pool->tx_len = 0;
+}

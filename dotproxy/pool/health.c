@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * When an upstream is dialled, when it is out, and what the log says of it, see
+ * upstream.h.  Runs in the pool.  It must never dial faster than the pauses in
+ * upstream.h allow one that fails, nor log faster than an operator can read,
+ * nor log anything about a query.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/util.h"
+#include "dotproxy/pool/pool.h"
+
+/* Between two warnings about one upstream; about the same trouble. */
+#define WARN_PAUSE_MS 5000u
+#define WARN_AGAIN_MS 600000u
+
+void
+upstream_refresh(struct upstream *up)
+{
+	if (up->index != UPSTREAM_NO_INDEX)
+		policy_set_up(
+		    &up->pool->policy, up->index, upstream_usable(up));
+}
+
+static uint64_t
+later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/*
+ * The earliest time for the next dial.  An upstream that fails has its
+ * back-off, but if queries wait and there is nothing else it is tried sooner.
+ */
+static uint64_t
+dial_after(const struct upstream *up)
+{
+	uint64_t pause_ms = up->backoff.delay_ms;
+	bool urgent;
+
+	if (!up->suspect)
+		return up->quota_ms;
+	urgent = up->nready == 0 && (up->nwaiting > 0 || up->pool->nparked > 0);
+	if (!urgent)
+		return later(up->quota_ms, up->backoff.until_ms);
+	if (pause_ms < UPSTREAM_PAUSE_MIN_MS)
+		pause_ms = UPSTREAM_PAUSE_MIN_MS;
+	if (pause_ms > UPSTREAM_PAUSE_MAX_MS)
+		pause_ms = UPSTREAM_PAUSE_MAX_MS;
+	return later(up->quota_ms, up->dialled_ms + pause_ms);
+}
+
+void
+upstream_dial(struct upstream *up, bool lone)
+{
+	struct pool *pool = up->pool;
+	struct conn *c = conn_new(up, pool->last_request + 1);
+
+	up->dialled_ms = pool->now_ms;
+	if (c == NULL ||
+	    !msg_send_u32(&pool->parent, MSG_TP_CONNECT, c->request, up->id)) {
+		free(c);
+		up->quota_ms = pool->now_ms + UPSTREAM_QUOTA_MS;
+		return;
+	}
+	pool->last_request++;
+	pool_count(pool, TSTAT_connect_requests);
+	TAILQ_INSERT_TAIL(&up->conns, c, all);
+	TAILQ_INSERT_TAIL(&pool->asked, c, place);
+	up->nconnecting++;
+	c->lone = lone;
+	if (lone)
+		up->lone = c;
+	else
+		up->nconns++;
+}
+
+void
+upstream_grow(struct upstream *up)
+{
+	uint32_t want = up->nwaiting / CONN_SOFT_MAX + 1;
+
+	if (want > UPSTREAM_DIALS_MAX)
+		want = UPSTREAM_DIALS_MAX;
+	while (up->nconnecting < want && up->nconns < up->conf.pool_size &&
+	       dial_after(up) <= up->pool->now_ms)
+		upstream_dial(up, false);
+	if (up->nconnecting == 0 && up->nwaiting > 0)
+		upstream_poke(up);
+}
+
+/*
+ * Gives the next query of up->alone to the connection for these, or dials one.
+ * Returns when to come back, UINT64_MAX if something else will.
+ */
+static uint64_t
+serve_alone(struct upstream *up)
+{
+	struct query *q = TAILQ_FIRST(&up->alone);
+	struct conn *c = up->lone;
+	uint64_t at;
+
+	if (q == NULL)
+		return UINT64_MAX;
+	if (c == NULL) {
+		at = later(up->lone_ms, dial_after(up));
+		if (at > up->pool->now_ms)
+			return at;
+		upstream_dial(up, true);
+		return up->lone != NULL ? UINT64_MAX : up->quota_ms;
+	}
+	if (c->state == CONN_READY && conn_load(c) == 0) {
+		upstream_forget(up, q);
+		conn_submit(c, q);
+	}
+	return UINT64_MAX;
+}
+
+/*
+ * Dials if there is no connection and somebody wants one: a query waiting
+ * here, or, after a failure, any query.  Returns as serve_alone() does.
+ */
+static uint64_t
+serve_waiting(struct upstream *up)
+{
+	struct pool *pool = up->pool;
+	uint64_t at;
+
+	if (up->nready > 0 || up->nconnecting > 0)
+		return UINT64_MAX;
+	if (up->nwaiting == 0) {
+		if (!up->failed)
+			return UINT64_MAX;
+		if (pool->nparked == 0 &&
+		    pool->counters[TSTAT_queries] == up->queries_seen) {
+			pool->probe_due |= (uint64_t)1 << up->index;
+			return UINT64_MAX;
+		}
+	}
+	at = dial_after(up);
+	if (at > pool->now_ms)
+		return at;
+	upstream_dial(up, false);
+	return up->nconnecting > 0 ? UINT64_MAX : up->quota_ms;
+}
+
+void
+upstream_poke(struct upstream *up)
+{
+	uint64_t now_ms = up->pool->now_ms;
+	uint64_t at, when;
+	struct timeval tv;
+
+	if (up->index == UPSTREAM_NO_INDEX)
+		return;
+	when = serve_alone(up);
+	at = serve_waiting(up);
+	if (at < when)
+		when = at;
+	if (when == UINT64_MAX)
+		return;
+	tv = pool_timeval(when > now_ms ? when - now_ms : 1);
+	event_add(&up->timer, &tv);
+}
+
+static void
+log_failure(
+    struct upstream *up, const struct conn *c, const struct conn_end *end)
+{
+	struct upstream_log *log = &up->log;
+	uint64_t now_ms = up->pool->now_ms, age_ms = now_ms - log->warned_ms;
+	char addr[SOCKADDR_TEXT_MAX], life[80] = "";
+	bool news = (up->failed && !log->down) || log->phase != end->phase ||
+		    log->cause != end->cause || age_ms >= WARN_AGAIN_MS;
+
+	sockaddr_text(&up->conf.addr, addr);
+	if (c->ready_ms != 0)
+		(void)snprintf(life, sizeof(life),
+		    " (connection %llu ms old, %llu answers)",
+		    (unsigned long long)(now_ms - c->ready_ms),
+		    (unsigned long long)c->served);
+	if (log->warned_ms != 0 && (!news || age_ms < WARN_PAUSE_MS)) {
+		log_debug("upstream \"%s\" (%s): %s: %s%s", up->conf.name, addr,
+		    msg_phase_name((uint8_t)end->phase), end->text, life);
+		return;
+	}
+	log_warnx("upstream \"%s\" (%s): %s: %s%s", up->conf.name, addr,
+	    msg_phase_name((uint8_t)end->phase), end->text, life);
+	log->warned_ms = now_ms;
+	log->phase = (uint8_t)end->phase;
+	log->cause = (uint8_t)end->cause;
+	if (up->failed && !log->down) {
+		log->down = true;
+		log->down_since_ms = now_ms;
+	}
+}
+
+void
+upstream_fail(
+    struct upstream *up, const struct conn *c, const struct conn_end *end)
+{
+	struct pool *pool = up->pool;
+
+	if (up->index == UPSTREAM_NO_INDEX)
+		return;
+	pool->last_cause = (uint8_t)end->cause;
+	pool->last_failed = up->id;
+	up->last_cause = (uint8_t)end->cause;
+	/* Several connections that die together are one failure. */
+	if (!backoff_active(&up->backoff, pool->now_ms))
+		(void)backoff_fail(&up->backoff, pool->now_ms);
+	up->suspect = true;
+	up->failed_ms = pool->now_ms;
+	/* To be accepted and never answered must not look like success. */
+	if (c->ready_ms != 0 && c->served == 0)
+		up->need_answer = true;
+	if (up->nready == 0) {
+		up->failed = true;
+		up->queries_seen = pool->counters[TSTAT_queries];
+	}
+	log_failure(up, c, end);
+}
+
+void
+upstream_succeed(struct upstream *up, const struct conn *c)
+{
+	struct upstream_log *log = &up->log;
+	char addr[SOCKADDR_TEXT_MAX];
+
+	if (log->down) {
+		log_info("upstream \"%s\" (%s): up again after %llu ms",
+		    up->conf.name, sockaddr_text(&up->conf.addr, addr),
+		    (unsigned long long)(up->pool->now_ms -
+					 log->down_since_ms));
+		log->down = false;
+	}
+	if (c->asked_ms < up->failed_ms)
+		return;
+	backoff_clear(&up->backoff);
+	up->suspect = up->need_answer = false;
+}
+
+static struct conn *
+find_asked(struct pool *pool, uint64_t request)
+{
+	struct conn *c;
+
+	TAILQ_FOREACH (c, &pool->asked, place)
+		if (c->request == request)
+			return c;
+	return NULL;
+}
+
+int
+upstream_on_connected(struct pool *pool, uint64_t request, int fd)
+{
+	struct conn *c = find_asked(pool, request);
+
+	if (c == NULL) {
+		close(fd);
+		/* It may have gone with its upstream in a reload. */
+		return request <= pool->last_request ? 0 : -1;
+	}
+	TAILQ_REMOVE(&pool->asked, c, place);
+	conn_start(c, fd);
+	return 0;
+}
+
+int
+upstream_on_connect_failed(struct pool *pool, uint64_t request, int err)
+{
+	const struct conn_end end = { .cause = CAUSE_NETWORK,
+		.text = "not now" };
+	struct conn *c = find_asked(pool, request);
+
+	if (c == NULL)
+		return request <= pool->last_request ? 0 : -1;
+	switch (err) {
+	case EAGAIN: /* the parent's limit */
+	case ENOENT: /* a reload is on its way */
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		c->up->quota_ms = pool->now_ms + UPSTREAM_QUOTA_MS;
+		conn_end(c, &end);
+		break;
+	default:
+		conn_fail(c, PHASE_CONNECT, CAUSE_NETWORK, strerror(err));
+	}
+	return 0;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The pool process: queries from the listener go to upstreams over TLS, and
+ * their answers back.  It does not know who asks, has no file system and no
+ * network but the sockets the parent hands it.
+ *
+ * A turn of the event loop: callbacks run, then pool_turn_end() sends what
+ * they have queued, one system call for each connection and channel.  Nothing
+ * is freed before the end of the turn.
+ */
+#ifndef POOL_POOL_H
+#define POOL_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "common/conf.h"
+#include "common/imsg.h"
+#include "common/msg.h"
+#include "common/stats.h"
+#include "common/util.h"
+#include "dotproxy/pool/conn.h"
+#include "dotproxy/pool/policy.h"
+#include "dotproxy/pool/query.h"
+#include "dotproxy/pool/session.h"
+#include "dotproxy/pool/upstream.h"
+
+#define POOL_RECORD_MAX 16384 /* plaintext of one TLS record */
+#define POOL_RX_SIZE 65536
+/* A record's worth of queries, or one query of any length. */
+#define POOL_PLAIN_SIZE (POOL_RECORD_MAX + DNS_MSG_MAX + 2)
+/* No more is encrypted for a connection in one go once so much is there. */
+#define POOL_TX_SOFT 65536
+#define POOL_TX_SIZE (POOL_TX_SOFT + POOL_PLAIN_SIZE + 16384)
+/* A jump of CLOCK_BOOTTIME that means the machine was asleep. */
+#define POOL_ASLEEP_MS 2000u
+
+struct config_run;
+
+struct pool {
+	struct event_base *base;
+	struct imsg_chan parent;
+	struct imsg_chan link; /* fd is -1 while there is none */
+	uint64_t link_number;  /* the parent's, of PX_LINK */
+	bool link_lost;        /* to be closed at the end of the turn */
+	bool info_owed;        /* an INFO_END did not fit */
+	uint64_t info_handle;
+	struct rng rng;
+	bool in_turn;
+	uint64_t now_us; /* of this turn */
+	uint64_t now_ms;
+	uint64_t started_ms;
+	uint64_t asleep_ms;
+	struct session_env tls;
+	struct conf_forward forward;
+	struct policy policy;
+	uint32_t nupstreams;
+	struct upstream *upstreams[CONF_UPSTREAMS_MAX]; /* owned */
+	struct upstream_list gone;                      /* owned, draining */
+	uint64_t probe_due; /* upstreams to dial when a query comes */
+	struct query_table queries;
+	struct query_list parked; /* wait for any upstream */
+	uint32_t nparked;
+	uint8_t last_cause; /* of the last failure of any upstream */
+	uint32_t last_failed;
+	struct config_run *run;  /* owned: a configuration being received */
+	struct conn_list asked;  /* ASKED, by place */
+	struct conn_list dirty;  /* have queries to encrypt, by turn */
+	struct conn_list paused; /* not read: the link is full, by pause */
+	struct conn_list dead;   /* owned, freed at the end of the turn */
+	uint64_t last_request;
+	struct event deadline; /* the first one due */
+	uint64_t deadline_ms;  /* when it fires; 0: not armed */
+	uint64_t counters[TSTAT_COUNT];
+	/*
+	 * The buffers of all connections, used by io, the one being served:
+	 * ciphertext that came, ciphertext to send, plaintext either way.
+	 */
+	struct conn *io;
+	size_t rx_pos;
+	size_t rx_len;
+	size_t tx_len;
+	uint8_t rx[POOL_RX_SIZE];
+	uint8_t tx[POOL_TX_SIZE];
+	uint8_t plain[POOL_PLAIN_SIZE];
+};
+
+static inline void
+pool_count(struct pool *pool, enum pool_counter which)
+{
+	pool->counters[which]++;
+}
+
+/* Every callback begins with it: reads the clock, once a turn. */
+static inline void
+pool_turn_begin(struct pool *pool)
+{
+	if (pool->in_turn)
+		return;
+	pool->in_turn = true;
+	pool->now_us = util_now_us();
+	pool->now_ms = pool->now_us / 1000;
+}
+
+/* Milliseconds as libevent wants them. */
+static inline struct timeval
+pool_timeval(uint64_t ms)
+{
+	struct timeval tv;
+
+	tv.tv_sec = (time_t)(ms / 1000);
+	tv.tv_usec = (suseconds_t)(ms % 1000 * 1000);
+	return tv;
+}
+
+/* --- pool.c: channels and turns --- */
+
+/* The channel to the parent, for child_start(). */
+extern const struct imsg_rule pool_parent_rules[IMSG_TYPES_MAX];
+
+enum pool_phase {
+	POOL_PHASE_IDLE = 1, /* of the channel to the parent */
+	POOL_PHASE_CONF = 2  /* between CONF_BEGIN and CONF_END */
+};
+
+/* Sets up all of a zeroed struct but the channels; exits if it cannot. */
+void pool_init(struct pool *, struct event_base *);
+
+/* Frees everything, channels too: for tests. */
+void pool_free(struct pool *);
+
+/* Sends what was queued and frees what has ended. */
+void pool_turn_end(struct pool *);
+
+/* --- config.c: the configuration, piece by piece, swapped in at its end --- */
+
+int config_on_begin(void *arg, struct imsg *);
+int config_on_pool(void *arg, struct imsg *);
+int config_on_ca(void *arg, struct imsg *);
+int config_on_upstream(void *arg, struct imsg *);
+int config_on_end(void *arg, struct imsg *);
+void config_run_free(struct config_run *);
+
+/* --- dispatch.c: queries, from the listener and back --- */
+
+int dispatch_on_query(void *arg, struct imsg *);
+
+/*
+ * Finds an upstream for a query in state HELD, not avoid (an index, or
+ * POLICY_NONE) if there is another; parks it if there is none.
+ */
+void dispatch_query(struct pool *, struct query *, uint32_t avoid);
+
+/* Like it, for one which an upstream has failed for a cause. */
+void dispatch_again(struct pool *, struct query *, struct upstream *failed,
+    enum msg_cause, uint32_t avoid);
+
+/* The same for a whole list, which is empty afterwards. */
+void dispatch_list_again(struct pool *, struct query_list *,
+    struct upstream *failed, enum msg_cause, uint32_t avoid);
+
+/* For queries that no upstream has failed: their connections were dropped. */
+void dispatch_list_anew(struct pool *, struct query_list *);
+
+/* The queries parked get another chance: an upstream has come up. */
+void dispatch_parked(struct pool *);
+
+/* Sends an answer to a query in state HELD, which ends. */
+void dispatch_answer(
+    struct pool *, struct query *, const uint8_t *msg, size_t len);
+
+/* Ends the queries that came over the link that is lost. */
+void dispatch_cancel_all(struct pool *);
+
+/* Arms the deadline timer, if it does not fire soon enough. */
+void dispatch_arm_deadline(struct pool *);
+void dispatch_on_deadline(evutil_socket_t, short what, void *arg);
+
+/* --- stats.c: answers to LT_SHOW --- */
+
+int stats_on_show(void *arg, struct imsg *);
+
+/* Sends the INFO_END that did not fit, if it does now. */
+void stats_pay(struct pool *);
+
+#endif

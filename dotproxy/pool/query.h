@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The queries held: a table of fixed size, and their deadlines in order.  A
+ * query is in it from the moment the listener has sent it until an answer or
+ * a failure has gone back.  No libevent, no clock; time is an argument.
+ */
+#ifndef POOL_QUERY_H
+#define POOL_QUERY_H
+
+#include <sys/queue.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define QUERY_INLINE 512                    /* longer messages are malloc'd */
+#define QUERY_LONG_BYTES (32 * 1024 * 1024) /* of those, all together */
+#define QUERY_NO_UPSTREAM UINT32_MAX
+
+struct conn;
+struct upstream;
+
+enum query_state {
+	QUERY_FREE,
+	QUERY_HELD,    /* in no list: on its way from one to another */
+	QUERY_PARKED,  /* in pool->parked: no upstream can be used */
+	QUERY_WAITING, /* in upstream->waiting: no connection yet */
+	QUERY_ALONE,   /* in upstream->alone: wants one of its own */
+	QUERY_QUEUED,  /* in conn->sendq: not written yet */
+	QUERY_SENT     /* in conn->sent: has an ID there */
+};
+
+struct query {
+	TAILQ_ENTRY(query) place; /* in the list that state names, or free */
+	TAILQ_ENTRY(query) due;   /* in table->due */
+	uint64_t handle;          /* the listener's name for it */
+	uint64_t deadline_ms;
+	uint64_t sent_us;
+	struct conn *conn;         /* if QUEUED or SENT */
+	struct upstream *upstream; /* if WAITING or ALONE */
+	uint8_t *wire;             /* inline_wire, or owned */
+	uint32_t last_upstream;    /* id of the last one that failed it */
+	uint16_t len;
+	uint16_t id; /* on the connection, if SENT */
+	uint8_t state;
+	uint8_t cause;   /* enum msg_cause of the last failure */
+	uint8_t tries;   /* failures so far */
+	uint8_t lost;    /* of these, connections lost under it */
+	bool may_repeat; /* no harm if it is sent twice */
+	bool odd;        /* must not share a connection */
+	bool transfer;   /* AXFR or IXFR */
+	bool written;    /* some upstream may have seen it */
+	uint8_t inline_wire[QUERY_INLINE];
+};
+
+TAILQ_HEAD(query_list, query);
+
+struct query_table {
+	struct query *entries; /* owned; never moves */
+	uint32_t cap;          /* entries there are */
+	uint32_t limit;        /* entries that may be used, <= cap */
+	uint32_t used;
+	uint32_t touched;  /* entries ever used: the rest is not resident */
+	size_t long_bytes; /* in messages longer than QUERY_INLINE */
+	struct query_list free; /* last in, first out */
+	struct query_list due;  /* by deadline */
+};
+
+/* Makes room for cap queries, without touching it.  Returns 0 or -1. */
+int query_table_init(struct query_table *, uint32_t cap);
+void query_table_free(struct query_table *);
+
+/* At most limit queries from now on; those above it stay. */
+void query_table_set_limit(struct query_table *, uint32_t limit);
+
+/*
+ * Holds a message, state QUERY_HELD, until query_remove().  Returns NULL if the
+ * table is full or memory is short.  len >= DNS_HDR_LEN.
+ */
+struct query *query_add(struct query_table *, uint64_t handle,
+    uint64_t deadline_ms, const uint8_t *wire, size_t len);
+
+/* Ends it; it must be in no list of connection or upstream. */
+void query_remove(struct query_table *, struct query *);
+
+/* The query with the earliest deadline; NULL if none is held. */
+static inline struct query *
+query_first_due(const struct query_table *t)
+{
+	return TAILQ_FIRST(&t->due);
+}
+
+static inline uint32_t
+query_index(const struct query_table *t, const struct query *q)
+{
+	return (uint32_t)(q - t->entries);
+}
+
+static inline struct query *
+query_at(const struct query_table *t, uint32_t index)
+{
+	return &t->entries[index];
+}
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Answers to LT_SHOW: what the pool knows of itself, for dotproxyctl.  Runs in
+ * the pool.  It names upstreams and connections, never a query.
+ */
+#include "dotproxy/pool/pool.h"
+
+_Static_assert(TSTAT_COUNT <= INFO_COUNTERS_MAX, "too many counters");
+
+static bool
+send_counters(struct pool *pool, uint64_t handle)
+{
+	struct info_counters info = { .source = SOURCE_POOL,
+		.uptime_ms = pool->now_ms - pool->started_ms,
+		.n = TSTAT_COUNT };
+	uint32_t i;
+
+	pool->counters[TSTAT_in_flight] = pool->queries.used;
+	for (i = 0; i < TSTAT_COUNT; i++)
+		info.values[i] = pool->counters[i];
+	return msg_send_info_counters(&pool->link, handle, &info);
+}
+
+static bool
+send_pool(struct pool *pool, uint64_t handle)
+{
+	const struct info_pool info = {
+		.policy = (uint8_t)pool->forward.policy,
+		.nupstreams = pool->nupstreams,
+		.inflight = pool->queries.used,
+		.parked = pool->nparked,
+		.max_inflight = pool->queries.limit,
+	};
+
+	return msg_send_info_pool(&pool->link, handle, &info);
+}
+
+static bool
+send_conns(struct pool *pool, uint64_t handle, const struct upstream *up)
+{
+	const struct conn *c;
+	struct info_conn info;
+
+	TAILQ_FOREACH (c, &up->conns, all) {
+		conn_fill_info(c, &info);
+		if (!msg_send_info_conn(&pool->link, handle, &info))
+			return false;
+	}
+	return true;
+}
+
+static bool
+send_upstreams(struct pool *pool, uint64_t handle, bool with_conns)
+{
+	struct info_upstream info;
+	uint32_t i;
+
+	for (i = 0; i < pool->nupstreams; i++) {
+		upstream_fill_info(pool->upstreams[i], &info);
+		if (!msg_send_info_upstream(&pool->link, handle, &info))
+			return false;
+		if (with_conns && !send_conns(pool, handle, pool->upstreams[i]))
+			return false;
+	}
+	return true;
+}
+
+int
+stats_on_show(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+	bool ok, fits;
+	uint8_t what;
+
+	pool_turn_begin(pool);
+	if (msg_read_u8(m, &what, SHOW_COUNT) == -1)
+		return -1;
+	/* Answers come first; a listener that asks for ever gets less. */
+	fits = !imsg_congested(&pool->link);
+	switch ((enum msg_show)what) {
+	case SHOW_SUMMARY:
+	case SHOW_STATS:
+		ok = fits && send_counters(pool, m->id) &&
+		     send_pool(pool, m->id) &&
+		     send_upstreams(pool, m->id, false);
+		break;
+	case SHOW_POOL:
+		ok = fits && send_pool(pool, m->id) &&
+		     send_upstreams(pool, m->id, true);
+		break;
+	default: /* the others are not the pool's to answer */
+		return -1;
+	}
+	if (!msg_send_result(&pool->link, MSG_INFO_END, m->id, ok,
+		ok ? NULL : "the pool is too busy")) {
+		pool->info_owed = true;
+		pool->info_handle = m->id;
+	}
+	return 0;
+}
+
+void
+stats_pay(struct pool *pool)
+{
+	pool->info_owed = !msg_send_result(&pool->link, MSG_INFO_END,
+	    pool->info_handle, false, "the pool is too busy");
+}

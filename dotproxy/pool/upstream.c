@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * An upstream's connections and the queries that wait for them, see
+ * upstream.h.  Runs in the pool.  When to dial is health.c's.  It must choose
+ * among connections without a search, and never leave a query in a list that
+ * nothing will come back to.
+ */
+#include "dotproxy/pool/upstream.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dotproxy/pool/pool.h"
+
+/* Redials of an upstream that closes idle connections, without a query. */
+#define WARM_DIALS_MAX 8u
+/* An idle connection closed sooner than this is not replaced. */
+#define WARM_AGE_MIN_MS 500u
+/* A lone connection that ended without an answer: the next one not before. */
+#define LONE_PAUSE_MS 100u
+
+static void
+poke_later(evutil_socket_t fd, short what, void *arg)
+{
+	struct upstream *up = arg;
+
+	(void)fd;
+	(void)what;
+	pool_turn_begin(up->pool);
+	upstream_poke(up);
+}
+
+/* Takes over what a configuration says, but for its place in the list. */
+static void
+take_settings(struct upstream *up, const struct msg_upstream *m,
+    struct trust *trust, struct tls_config *cfg)
+{
+	char host[SOCKADDR_TEXT_MAX];
+
+	up->conf = m->conf;
+	up->trust = trust_ref(trust);
+	up->tls = cfg;
+	/* Without a name the certificate has to be for the address. */
+	(void)snprintf(up->peer_name, sizeof(up->peer_name), "%s",
+	    m->conf.server_name[0] != '\0'
+		? m->conf.server_name
+		: sockaddr_host_text(&m->conf.addr, host));
+}
+
+struct upstream *
+upstream_new(struct pool *pool, const struct msg_upstream *m,
+    struct trust *trust, struct tls_config *cfg)
+{
+	struct upstream *up = calloc(1, sizeof(*up));
+
+	if (up == NULL)
+		return NULL;
+	up->pool = pool;
+	up->id = m->id;
+	up->index = UPSTREAM_NO_INDEX;
+	TAILQ_INIT(&up->conns);
+	TAILQ_INIT(&up->avail);
+	TAILQ_INIT(&up->busy);
+	TAILQ_INIT(&up->waiting);
+	TAILQ_INIT(&up->alone);
+	event_assign(&up->timer, pool->base, -1, 0, poke_later, up);
+	backoff_init(
+	    &up->backoff, UPSTREAM_BACKOFF_MIN_MS, UPSTREAM_BACKOFF_MAX_MS);
+	take_settings(up, m, trust, cfg);
+	return up;
+}
+
+void
+upstream_update(struct upstream *up, const struct msg_upstream *m,
+    struct trust *trust, struct tls_config *cfg)
+{
+	struct trust *old_trust = up->trust;
+	struct conn *c;
+
+	tls_config_free(up->tls);
+	take_settings(up, m, trust, cfg);
+	trust_unref(old_trust);
+	/* The CA file may say something else now: verify again. */
+	session_tickets_clear(&up->tickets);
+	TAILQ_FOREACH (c, &up->conns, all)
+		conn_retime(c);
+}
+
+void
+upstream_free(struct upstream *up)
+{
+	if (up == NULL)
+		return;
+	event_del(&up->timer);
+	session_tickets_clear(&up->tickets);
+	trust_unref(up->trust);
+	tls_config_free(up->tls);
+	free(up);
+}
+
+/* The class a connection belongs to now. */
+static enum conn_class
+class_of(const struct conn *c)
+{
+	uint32_t load = conn_load(c);
+
+	if (c->state != CONN_READY || c->lone || load >= CONN_HARD_MAX)
+		return CONN_CLASS_NONE;
+	/* One whose socket is full takes queries if nothing else does. */
+	if (load >= CONN_SOFT_MAX || c->pending_len > 0)
+		return CONN_CLASS_BUSY;
+	return CONN_CLASS_AVAIL;
+}
+
+void
+upstream_relist(struct conn *c)
+{
+	struct upstream *up = c->up;
+	enum conn_class class = class_of(c);
+
+	if (class == c->class)
+		return;
+	if (c->class == CONN_CLASS_AVAIL)
+		TAILQ_REMOVE(&up->avail, c, place);
+	else if (c->class == CONN_CLASS_BUSY)
+		TAILQ_REMOVE(&up->busy, c, place);
+	c->class = class;
+	/* At the tail: the head is the one used last, and stays it. */
+	if (class == CONN_CLASS_AVAIL)
+		TAILQ_INSERT_TAIL(&up->avail, c, place);
+	else if (class == CONN_CLASS_BUSY)
+		TAILQ_INSERT_TAIL(&up->busy, c, place);
+}
+
+/*
+ * The connection for the next query: the one used last, so that those not
+ * needed become idle and go; if all are busy, each in turn.
+ */
+static struct conn *
+pick_conn(struct upstream *up)
+{
+	struct conn *c = TAILQ_FIRST(&up->avail);
+
+	if (c != NULL)
+		return c;
+	c = TAILQ_FIRST(&up->busy);
+	if (c != NULL) {
+		TAILQ_REMOVE(&up->busy, c, place);
+		TAILQ_INSERT_TAIL(&up->busy, c, place);
+	}
+	return c;
+}
+
+void
+upstream_submit(struct upstream *up, struct query *q)
+{
+	struct conn *c;
+
+	up->last_query_ms = up->pool->now_ms;
+	up->warm_dials = 0;
+	q->upstream = up;
+	if (q->odd || q->transfer) {
+		q->state = QUERY_ALONE;
+		TAILQ_INSERT_TAIL(&up->alone, q, place);
+		upstream_poke(up);
+		return;
+	}
+	c = pick_conn(up);
+	if (c != NULL)
+		conn_submit(c, q);
+	else {
+		q->state = QUERY_WAITING;
+		TAILQ_INSERT_TAIL(&up->waiting, q, place);
+		up->nwaiting++;
+	}
+	if (TAILQ_EMPTY(&up->avail))
+		upstream_grow(up);
+}
+
+void
+upstream_forget(struct upstream *up, struct query *q)
+{
+	if (q->state == QUERY_ALONE)
+		TAILQ_REMOVE(&up->alone, q, place);
+	else {
+		TAILQ_REMOVE(&up->waiting, q, place);
+		up->nwaiting--;
+	}
+	q->state = QUERY_HELD;
+	q->upstream = NULL;
+}
+
+/* Takes all queries out that wait here. */
+static void
+take_waiting(struct upstream *up, struct query_list *list)
+{
+	struct query *q;
+
+	TAILQ_CONCAT(list, &up->waiting, place);
+	TAILQ_CONCAT(list, &up->alone, place);
+	up->nwaiting = 0;
+	TAILQ_FOREACH (q, list, place) {
+		q->state = QUERY_HELD;
+		q->upstream = NULL;
+	}
+}
+
+/* Puts the queries that wait on connections, as far as these take them. */
+static void
+place_waiting(struct upstream *up)
+{
+	struct query *q;
+	struct conn *c;
+
+	while ((q = TAILQ_FIRST(&up->waiting)) != NULL &&
+	       (c = pick_conn(up)) != NULL) {
+		upstream_forget(up, q);
+		conn_submit(c, q);
+	}
+}
+
+void
+upstream_conn_ready(struct conn *c)
+{
+	struct upstream *up = c->up;
+
+	up->nconnecting--;
+	up->n.opened++;
+	if (session_resumed(&c->session))
+		up->n.resumed++;
+	if (!c->lone)
+		up->nready++;
+	up->failed = false;
+	if (up->suspect && !up->need_answer)
+		upstream_succeed(up, c);
+	upstream_relist(c);
+	upstream_refresh(up);
+	place_waiting(up);
+	upstream_poke(up);
+	dispatch_parked(up->pool);
+}
+
+void
+upstream_conn_answered(struct conn *c)
+{
+	struct upstream *up = c->up;
+
+	if (up->suspect)
+		upstream_succeed(up, c);
+	if (c->lone)
+		upstream_poke(up);
+	else if (up->nwaiting > 0)
+		place_waiting(up);
+}
+
+/*
+ * One connection has died of silence.  Its siblings went the same way: those
+ * which have heard nothing since are not given queries any more.
+ */
+static void
+distrust_silent(struct upstream *up, uint64_t since_ms)
+{
+	struct conn *c, *next;
+
+	for (c = TAILQ_FIRST(&up->conns); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, all);
+		if (c->state == CONN_READY && c->heard_ms < since_ms)
+			conn_drain(c);
+	}
+}
+
+/* Unlists a connection that has ended and hands it to the end of the turn. */
+static void
+bury(struct conn *c)
+{
+	struct upstream *up = c->up;
+	struct pool *pool = up->pool;
+
+	if (c->state == CONN_READY && !c->lone)
+		up->nready--;
+	if (c->ready_ms == 0)
+		up->nconnecting--;
+	if (c->state == CONN_ASKED)
+		TAILQ_REMOVE(&pool->asked, c, place);
+	if (c->lone) {
+		up->lone = NULL;
+		if (c->served == 0)
+			up->lone_ms = pool->now_ms + LONE_PAUSE_MS;
+	} else
+		up->nconns--;
+	c->state = CONN_DEAD;
+	upstream_relist(c);
+	TAILQ_REMOVE(&up->conns, c, all);
+	TAILQ_INSERT_TAIL(&pool->dead, c, all);
+}
+
+/*
+ * An idle connection was closed by the upstream.  While queries keep coming,
+ * the next one shall find another ready; but not for ever without one, and
+ * not one that is closed as soon as it stands.
+ */
+static void
+keep_warm(struct upstream *up, const struct conn *c)
+{
+	uint64_t now_ms = up->pool->now_ms;
+
+	if (up->nready > 0 || up->nconnecting > 0 || up->suspect || c->lone ||
+	    up->index == UPSTREAM_NO_INDEX ||
+	    up->warm_dials >= WARM_DIALS_MAX || up->last_query_ms == 0 ||
+	    now_ms - up->last_query_ms >= up->conf.stale_timeout_ms ||
+	    now_ms - c->ready_ms < WARM_AGE_MIN_MS)
+		return;
+	up->warm_dials++;
+	upstream_dial(up, false);
+}
+
+void
+upstream_conn_ended(struct conn *c, const struct conn_end *end)
+{
+	struct upstream *up = c->up;
+	struct query_list lost = TAILQ_HEAD_INITIALIZER(lost);
+	struct query_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
+
+	conn_take_all(c, &lost);
+	bury(c);
+	if (end->counts)
+		up->n.failures[end->phase]++;
+	if (end->blame) {
+		if (end->phase == PHASE_TIMEOUT)
+			distrust_silent(up, c->waiting_since);
+		upstream_fail(up, c, end);
+	}
+	upstream_refresh(up);
+	if (up->failed || (c->lone && c->ready_ms == 0))
+		take_waiting(up, &waiting);
+	dispatch_list_again(up->pool, &lost, up, end->cause,
+	    end->blame ? up->index : POLICY_NONE);
+	dispatch_list_again(up->pool, &waiting, up, end->cause, up->index);
+	if (end->by_peer)
+		keep_warm(up, c);
+	upstream_poke(up);
+}
+
+void
+upstream_retire(struct upstream *up)
+{
+	struct query_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
+	const struct conn_end end = { .cause = CAUSE_NETWORK,
+		.text = "no longer configured" };
+	struct conn *c, *next;
+
+	event_del(&up->timer);
+	take_waiting(up, &waiting);
+	dispatch_list_again(up->pool, &waiting, up, CAUSE_NETWORK, POLICY_NONE);
+	for (c = TAILQ_FIRST(&up->conns); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, all);
+		if (c->state == CONN_READY)
+			conn_drain(c);
+		else if (c->state != CONN_DRAINING)
+			conn_end(c, &end);
+	}
+}
+
+void
+upstream_reset(struct upstream *up, struct query_list *list)
+{
+	struct conn *c, *next;
+
+	take_waiting(up, list);
+	backoff_clear(&up->backoff);
+	up->failed = up->suspect = up->need_answer = false;
+	for (c = TAILQ_FIRST(&up->conns); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, all);
+		if (c->state == CONN_ASKED)
+			continue;
+		conn_take_all(c, list);
+		conn_close(c);
+	}
+	upstream_refresh(up);
+}
+
+/* Counts connections by what they do. */
+static void
+count_conns(const struct upstream *up, struct info_upstream *info)
+{
+	const struct conn *c;
+
+	TAILQ_FOREACH (c, &up->conns, all) {
+		info->inflight += conn_inflight(c);
+		if (c->ready_ms == 0)
+			info->connecting++;
+		else {
+			info->open++;
+			info->idle += conn_inflight(c) == 0;
+		}
+	}
+}
+
+static enum info_state
+state_of(const struct upstream *up)
+{
+	if (up->nready > 0)
+		return STATE_UP;
+	if (up->failed)
+		return STATE_BACKOFF;
+	if (up->nconnecting > 0)
+		return STATE_CONNECTING;
+	return up->n.opened > 0 ? STATE_UP : STATE_IDLE;
+}
+
+void
+upstream_fill_info(const struct upstream *up, struct info_upstream *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->index = up->index;
+	memcpy(info->name, up->conf.name, sizeof(info->name));
+	memcpy(
+	    info->server_name, up->conf.server_name, sizeof(info->server_name));
+	info->addr = up->conf.addr;
+	info->state = (uint8_t)state_of(up);
+	info->last_cause = up->last_cause;
+	info->backoff_left_ms =
+	    (uint32_t)backoff_left(&up->backoff, up->pool->now_ms);
+	info->pool_size = up->conf.pool_size;
+	info->waiting = up->nwaiting;
+	count_conns(up, info);
+	info->queries = up->n.queries;
+	info->answers = up->n.answers;
+	info->opened = up->n.opened;
+	info->resumed = up->n.resumed;
+	info->closed_by_peer = up->n.closed_by_peer;
+	info->retries = up->n.retries;
+	memcpy(info->failures, up->n.failures, sizeof(info->failures));
+	info->latency_mean_us = hist_mean_us(&up->latency);
+	info->latency_p50_us = hist_quantile_us(&up->latency, 500);
+	info->latency_p99_us = hist_quantile_us(&up->latency, 990);
+	info->connect_p50_us = hist_quantile_us(&up->connect, 500);
+	info->handshake_p50_us = hist_quantile_us(&up->handshake, 500);
+}

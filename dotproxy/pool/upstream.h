@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One upstream: its connections, the queries that wait for one, when it may
+ * be dialled, and what went wrong with it.
+ *
+ * It can be used (policy_set_up) while a connection stands, or as long as
+ * nothing has failed.  After a failure with no connection left it is out
+ * until a dial succeeds: a query never is what finds out whether it is back.
+ */
+#ifndef POOL_UPSTREAM_H
+#define POOL_UPSTREAM_H
+
+#include <sys/queue.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "common/backoff.h"
+#include "common/conf.h"
+#include "common/hist.h"
+#include "common/msg.h"
+#include "dotproxy/pool/conn.h"
+#include "dotproxy/pool/query.h"
+#include "dotproxy/pool/session.h"
+#include "dotproxy/pool/trust.h"
+
+struct pool;
+
+#define UPSTREAM_NO_INDEX UINT32_MAX /* gone from the configuration */
+#define UPSTREAM_DIALS_MAX 4u        /* at the same time */
+#define UPSTREAM_BACKOFF_MIN_MS 100u
+#define UPSTREAM_BACKOFF_MAX_MS 30000u
+/* Between two dials of one that fails while queries wait for any upstream. */
+#define UPSTREAM_PAUSE_MIN_MS 100u
+#define UPSTREAM_PAUSE_MAX_MS 500u
+/* How often the parent is asked again when it has had enough. */
+#define UPSTREAM_QUOTA_MS 100u
+
+/* What the log was told last. */
+struct upstream_log {
+	bool down; /* a warning was written and no "is up" since */
+	uint8_t phase;
+	uint8_t cause;
+	uint64_t warned_ms;
+	uint64_t down_since_ms;
+};
+
+struct upstream_counters {
+	uint64_t queries;
+	uint64_t answers;
+	uint64_t opened;
+	uint64_t resumed;
+	uint64_t closed_by_peer;
+	uint64_t retries;
+	uint64_t failures[PHASE_COUNT];
+};
+
+struct upstream {
+	TAILQ_ENTRY(upstream) gone; /* pool->gone, if it has no index */
+	struct pool *pool;
+	uint32_t id;    /* the parent's */
+	uint32_t index; /* in pool->upstreams, or UPSTREAM_NO_INDEX */
+	struct conf_upstream conf;
+	char peer_name[CONF_HOST_MAX]; /* what the certificate must be for */
+	struct trust *trust;           /* counted */
+	struct tls_config *tls;        /* counted by libtls */
+	struct session_tickets tickets;
+	struct conn_list conns; /* all but the dead */
+	struct conn_list avail; /* most recently used first */
+	struct conn_list busy;  /* taken in turn */
+	struct query_list waiting;
+	struct query_list alone; /* each wants a connection of its own */
+	struct conn *lone;       /* the one connection for these, or NULL */
+	uint32_t nwaiting;
+	uint32_t nready;      /* READY, without lone */
+	uint32_t nconnecting; /* ASKED, CONNECT or HANDSHAKE, with lone */
+	uint32_t nconns;      /* in conns, without lone */
+	struct event timer;   /* upstream_poke() */
+	struct backoff backoff;
+	bool failed;      /* out, until a connection is ready */
+	bool suspect;     /* failed_ms is newer than any success */
+	bool need_answer; /* a handshake alone is no success */
+	uint8_t last_cause;
+	uint64_t failed_ms;
+	uint64_t dialled_ms;   /* last dial */
+	uint64_t quota_ms;     /* no dial before: the parent said so */
+	uint64_t lone_ms;      /* no dial of a lone one before */
+	uint64_t queries_seen; /* of the pool, when it failed last */
+	uint64_t last_query_ms;
+	uint32_t warm_dials; /* in a row, without a query */
+	struct upstream_log log;
+	struct upstream_counters n;
+	struct hist latency;
+	struct hist connect;
+	struct hist handshake;
+};
+
+TAILQ_HEAD(upstream_list, upstream);
+
+/* --- upstream.c: its connections and queries --- */
+
+/*
+ * Makes an upstream in no list.  trust is counted and cfg consumed.  NULL out
+ * of memory; cfg then is the caller's.
+ */
+struct upstream *upstream_new(struct pool *, const struct msg_upstream *,
+    struct trust *, struct tls_config *cfg);
+
+/* Takes new settings for one that keeps its id; cfg is consumed. */
+void upstream_update(struct upstream *, const struct msg_upstream *,
+    struct trust *, struct tls_config *cfg);
+
+/*
+ * Takes it out of use: connections end with the queries on them, waiting
+ * queries are dispatched anew.  Its index must be UPSTREAM_NO_INDEX already.
+ */
+void upstream_retire(struct upstream *);
+
+/* Frees one without connections or queries; NULL is ignored. */
+void upstream_free(struct upstream *);
+
+/* Takes a query, state HELD: puts it on a connection or lets it wait. */
+void upstream_submit(struct upstream *, struct query *);
+
+/* Takes a query that waits here out; it becomes HELD. */
+void upstream_forget(struct upstream *, struct query *);
+
+/* Puts a connection into the list where it now belongs. */
+void upstream_relist(struct conn *);
+
+/* The handshake of a connection has succeeded. */
+void upstream_conn_ready(struct conn *);
+
+/* A connection got an answer, late or not. */
+void upstream_conn_answered(struct conn *);
+
+/* A connection has ended; it is dead afterwards. */
+void upstream_conn_ended(struct conn *, const struct conn_end *);
+
+/*
+ * Drops every connection without blame: the machine was asleep.  Its queries,
+ * state HELD, go to the end of list.
+ */
+void upstream_reset(struct upstream *, struct query_list *list);
+
+void upstream_fill_info(const struct upstream *, struct info_upstream *);
+
+/* --- health.c: when to dial, and what to say about it --- */
+
+/* True if queries may be given to it. */
+static inline bool
+upstream_usable(const struct upstream *up)
+{
+	return up->nready > 0 || !up->failed;
+}
+
+/* Tells the policy. */
+void upstream_refresh(struct upstream *);
+
+/* Opens a connection now; lone: for up->alone. */
+void upstream_dial(struct upstream *, bool lone);
+
+/* More connections, if those there are do not suffice. */
+void upstream_grow(struct upstream *);
+
+/* Does what is due and arms the timer for what is not. */
+void upstream_poke(struct upstream *);
+
+/* Something failed that says the upstream is at fault. */
+void upstream_fail(
+    struct upstream *, const struct conn *, const struct conn_end *);
+
+/*
+ * A connection works.  That ends the back-off if it was dialled after the last
+ * failure: an upstream may refuse more connections than it has accepted.
+ */
+void upstream_succeed(struct upstream *, const struct conn *);
+
+/* The answers to TP_CONNECT; -1 if there was no such request. */
+int upstream_on_connected(struct pool *, uint64_t request, int fd);
+int upstream_on_connect_failed(struct pool *, uint64_t request, int err);
+
+#endif
