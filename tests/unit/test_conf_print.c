@@ -28,6 +28,7 @@
 #include "tests/unit/conf_text.h"
 
 #define EXAMPLE "etc/dotproxy.conf"
+#define MANUAL "docs/dotproxy.conf.5"
 
 /* The cases are tested in a copy: the tree may be anybody's, of any mode. */
 struct cases {
@@ -134,6 +135,46 @@ example_is_right(void **state)
 	free(conf);
 }
 
+/* The keywords a printed line begins with. */
+static size_t
+keywords_length(const char *line)
+{
+	size_t len = 0, word;
+
+	for (;;) {
+		word = strspn(line + len, "abcdefghijklmnopqrstuvwxyz");
+		if (word == 0 || line[len + word] != ' ')
+			return len > 0 ? len - 1 : 0;
+		len += word + 1;
+	}
+}
+
+/* full.ok has every setting there is. */
+static void
+manual_has_every_setting(void **state)
+{
+	char *text = read_file("full.ok"), *manual, *line, *rest;
+	char item[128];
+	size_t len, found = 0;
+
+	(void)state;
+	manual = read_file("dotproxy.conf.5");
+	assert_non_null(text);
+	assert_non_null(manual);
+	for (line = strtok_r(text, "\n\t", &rest); line != NULL;
+	     line = strtok_r(NULL, "\n\t", &rest)) {
+		if ((len = keywords_length(line)) == 0)
+			continue;
+		(void)snprintf(item, sizeof(item), "Ic %.*s ", (int)len, line);
+		if (strstr(manual, item) == NULL)
+			fail_msg("%s: not in the manual", item);
+		found++;
+	}
+	assert_true(found > 25);
+	free(text);
+	free(manual);
+}
+
 static void
 write_errors_are_noticed(void **state)
 {
@@ -174,7 +215,7 @@ static int
 enter_copy(struct cases *c)
 {
 	const char *const patterns[] = { "tests/conf/*.*",
-		"tests/conf/include/*", EXAMPLE };
+		"tests/conf/include/*", EXAMPLE, MANUAL };
 	char to[4096];
 	const char *name;
 	glob_t g;
@@ -224,7 +265,7 @@ main(void)
 		perror("tests/conf");
 		return 1;
 	}
-	tests = calloc(c.confs.gl_pathc + 2, sizeof(*tests));
+	tests = calloc(c.confs.gl_pathc + 3, sizeof(*tests));
 	if (tests == NULL)
 		return 1;
 	for (i = 0; i < c.confs.gl_pathc; i++) {
@@ -235,6 +276,8 @@ main(void)
 			tests[n].test_func = example_is_right;
 		n++;
 	}
+	tests[n].name = "manual_has_every_setting";
+	tests[n++].test_func = manual_has_every_setting;
 	tests[n].name = "write_errors_are_noticed";
 	tests[n++].test_func = write_errors_are_noticed;
 

@@ -4,7 +4,7 @@
  * what is printed is read as the same.
  */
 /* LINK: dotproxy/parent/conf_value.c dotproxy/parent/conf_addr.c */
-/* LINK: common/util.c */
+/* LINK: common/log.c common/util.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
