@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Answers of a daemon for the tests of dotproxyctl: an ordinary one with one
+ * upstream down, and the worst one there can be, with every number at its
+ * largest, every string at its longest, and every byte in them unprintable.
+ */
+#ifndef TESTS_CTL_DATA_H
+#define TESTS_CTL_DATA_H
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dotproxyctl/data.h"
+
+/* Prints into a string; the caller frees it. */
+static inline char *
+printed(void (*print)(FILE *, const struct data *), const struct data *d)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	assert_non_null(out);
+	print(out, d);
+	assert_int_equal(fclose(out), 0);
+	return text;
+}
+
+static inline void
+set_address(struct sockaddr_storage *ss, const char *text, uint16_t port)
+{
+	struct sockaddr_in *sin = (struct sockaddr_in *)ss;
+
+	memset(ss, 0, sizeof(*ss));
+	sin->sin_family = AF_INET;
+	sin->sin_port = htons(port);
+	assert_int_equal(inet_pton(AF_INET, text, &sin->sin_addr), 1);
+}
+
+static inline void
+ordinary_upstreams(struct data *d)
+{
+	struct info_upstream *u = &d->upstreams[0];
+
+	d->nupstreams = 3;
+	(void)strcpy(u->name, "cloudflare");
+	(void)strcpy(u->server_name, "cloudflare-dns.com");
+	set_address(&u->addr, "1.1.1.1", 853);
+	u->state = STATE_UP;
+	u->pool_size = 8;
+	u->open = 3;
+	u->idle = 1;
+	u->connecting = 1;
+	u->inflight = 12;
+	u->queries = 1234567;
+	u->answers = 1234550;
+	u->opened = 45;
+	u->resumed = 40;
+	u->closed_by_peer = 41;
+	u->retries = 5;
+	u->failures[PHASE_CONNECT] = 1;
+	u->failures[PHASE_TIMEOUT] = 2;
+	u->last_cause = CAUSE_TIMEOUT;
+	u->latency_mean_us = 12149;
+	u->latency_p50_us = 11702;
+	u->latency_p99_us = 240113;
+	u->connect_p50_us = 11264;
+	u->handshake_p50_us = 23955;
+	u++;
+	u->index = 1;
+	(void)strcpy(u->name, "quad9");
+	(void)strcpy(u->server_name, "dns.quad9.net");
+	set_address(&u->addr, "9.9.9.9", 853);
+	u->state = STATE_BACKOFF;
+	u->backoff_left_ms = 11400;
+	u->last_cause = CAUSE_EXPIRED;
+	u->pool_size = 2;
+	u->failures[PHASE_VERIFY] = 25;
+	u++;
+	u->index = 2;
+	(void)strcpy(u->name, "spare");
+	set_address(&u->addr, "192.0.2.1", 8853);
+	u->state = STATE_IDLE;
+	u->pool_size = 2;
+}
+
+static inline void
+ordinary_conns(struct data *d)
+{
+	struct info_conn *c;
+
+	d->nconns = 4;
+	d->conns = c = calloc(d->nconns, sizeof(*c));
+	assert_non_null(c);
+	c->state = CONN_STATE_READY;
+	c->age_ms = 312345;
+	c->idle_ms = 210;
+	c->inflight = 12;
+	c->served = 812345;
+	(void)strcpy(c->version, "TLSv1.3");
+	(void)strcpy(c->cipher, "TLS_CHACHA20_POLY1305_SHA256");
+	c[1] = c[0];
+	c[1].age_ms = 3723000;
+	c[1].idle_ms = 9900;
+	c[1].inflight = 0;
+	c[1].served = 9123;
+	c[1].resumed = true;
+	(void)strcpy(c[1].version, "TLSv1.2");
+	(void)strcpy(c[1].cipher, "ECDHE-ECDSA-AES128-GCM-SHA256");
+	c[2] = c[1];
+	c[2].state = CONN_STATE_DRAINING;
+	c[3].state = CONN_STATE_HANDSHAKE;
+	c[3].age_ms = c[3].idle_ms = 34;
+}
+
+/* What "show summary", "show pool" and the rest may get, all in one. */
+static inline struct data *
+ordinary_data(void)
+{
+	struct data *d = data_new();
+	uint32_t i;
+
+	assert_non_null(d);
+	d->done = d->result.ok = true;
+	d->have_listener = d->have_pool = d->have_pool_counters = true;
+	d->listener.n = LSTAT_COUNT;
+	for (i = 0; i < LSTAT_COUNT; i++)
+		d->listener.values[i] = 100 + i;
+	d->listener.values[LSTAT_queries_udp] = 1200345;
+	d->listener.values[LSTAT_answered] = 1199000;
+	d->listener.values[LSTAT_failed_tls] = 0;
+	d->listener.uptime_ms = 100000000;
+	d->pool_counters.source = SOURCE_POOL;
+	d->pool_counters.n = TSTAT_COUNT;
+	for (i = 0; i < TSTAT_COUNT; i++)
+		d->pool_counters.values[i] = 10 * i;
+	d->pool_counters.uptime_ms = 61000;
+	d->pool.policy = POLICY_AVAILABILITY;
+	d->pool.nupstreams = 3;
+	d->pool.inflight = 12;
+	d->pool.max_inflight = 8192;
+	ordinary_upstreams(d);
+	ordinary_conns(d);
+	for (i = 0; i < ROLE_COUNT; i++) {
+		d->have_process[i] = true;
+		d->processes[i].role = (uint8_t)i;
+		d->processes[i].pid = 1000 + i;
+		d->processes[i].uptime_ms = 100000000;
+	}
+	d->processes[ROLE_POOL].uptime_ms = 61000;
+	d->processes[ROLE_POOL].restarts = 2;
+	(void)strcpy(
+	    d->processes[ROLE_POOL].last_death, "killed by signal 9 (Killed)");
+	return d;
+}
+
+static inline void
+worst_upstream(struct info_upstream *u, uint32_t index)
+{
+	struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&u->addr;
+
+	memset(u, 0xff, sizeof(*u));
+	u->index = index;
+	memset(u->name, '\x1b', sizeof(u->name));
+	u->name[sizeof(u->name) - 1] = '\0';
+	memset(u->server_name, 'x', sizeof(u->server_name));
+	u->server_name[sizeof(u->server_name) - 1] = '\0';
+	sin6->sin6_family = AF_INET6;
+	u->state = index % STATE_COUNT;
+	u->last_cause = CAUSE_EXPIRED; /* the longest name */
+	if (index % 2)
+		u->pool_size = 16; /* the longest gauge */
+}
+
+static inline struct data *
+worst_data(void)
+{
+	struct data *d = data_new();
+	struct info_conn *c;
+	uint32_t i;
+
+	assert_non_null(d);
+	memset(d, 0xff, sizeof(*d));
+	d->done = true;
+	d->have_listener = d->have_pool = d->have_pool_counters = true;
+	d->result.ok = false;
+	memset(d->result.text, '\a', sizeof(d->result.text));
+	d->result.text[sizeof(d->result.text) - 1] = '\0';
+	d->listener.source = SOURCE_LISTENER;
+	d->listener.n = LSTAT_COUNT;
+	d->pool_counters.source = SOURCE_POOL;
+	d->pool_counters.n = TSTAT_COUNT;
+	d->pool.policy = POLICY_HISTORICAL; /* the longest name */
+	d->nupstreams = CONF_UPSTREAMS_MAX;
+	d->nconns = (size_t)CONF_UPSTREAMS_MAX * CONN_STATE_COUNT;
+	d->conns = c = malloc(d->nconns * sizeof(*c));
+	assert_non_null(c);
+	memset(c, 0xff, d->nconns * sizeof(*c));
+	for (i = 0; i < d->nconns; i++) {
+		c[i].upstream = i / CONN_STATE_COUNT;
+		c[i].state = i % CONN_STATE_COUNT;
+		c[i].resumed = true;
+		c[i].version[sizeof(c->version) - 1] = '\0';
+		c[i].cipher[sizeof(c->cipher) - 1] = '\0';
+	}
+	for (i = 0; i < CONF_UPSTREAMS_MAX; i++)
+		worst_upstream(&d->upstreams[i], i);
+	for (i = 0; i < ROLE_COUNT; i++) {
+		d->have_process[i] = true;
+		d->processes[i].role = (uint8_t)i;
+		d->processes[i]
+		    .last_death[sizeof(d->processes[i].last_death) - 1] = '\0';
+	}
+	d->text_len = 256 * 8;
+	d->text = malloc(d->text_len);
+	assert_non_null(d->text);
+	for (i = 0; i < d->text_len; i++)
+		d->text[i] = (char)i;
+	return d;
+}
+
+#endif

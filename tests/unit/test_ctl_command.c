@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: ISC */
+/* The words of dotproxyctl: every command, abbreviated in every way. */
+/* LINK: dotproxyctl/command.c common/log.c */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "dotproxyctl/command.h"
+
+#define WORDS_MAX 5
+
+/* Parses a line of words; returns what command_parse() does. */
+static int
+parse(const char *line, struct command *c, char error[COMMAND_ERROR_MAX])
+{
+	char copy[512], *argv[WORDS_MAX + 1] = { NULL }, *save = NULL, *word;
+	int argc = 0;
+
+	(void)strncpy(copy, line, sizeof(copy) - 1);
+	copy[sizeof(copy) - 1] = '\0';
+	error[0] = '\0';
+	for (word = strtok_r(copy, " ", &save);
+	     word != NULL && argc < WORDS_MAX;
+	     word = strtok_r(NULL, " ", &save))
+		argv[argc++] = word;
+	return command_parse(c, argc, argv, error);
+}
+
+static void
+accepts(const char *line, enum msg_type request, int value)
+{
+	char error[COMMAND_ERROR_MAX];
+	struct command c;
+
+	if (parse(line, &c, error) == -1)
+		fail_msg("%s: %s", line, error);
+	assert_int_equal(c.request, request);
+	if (request == MSG_CL_SHOW)
+		assert_int_equal(c.show, value);
+	if (request == MSG_CL_LOG_LEVEL)
+		assert_int_equal(c.level, value);
+}
+
+static void
+refuses(const char *line, const char *want)
+{
+	char error[COMMAND_ERROR_MAX];
+	struct command c;
+
+	assert_int_equal(parse(line, &c, error), -1);
+	assert_string_equal(error, want);
+}
+
+static void
+all_commands(void **state)
+{
+	(void)state;
+	accepts("show", MSG_CL_SHOW, SHOW_SUMMARY);
+	accepts("show summary", MSG_CL_SHOW, SHOW_SUMMARY);
+	accepts("show pool", MSG_CL_SHOW, SHOW_POOL);
+	accepts("show stats", MSG_CL_SHOW, SHOW_STATS);
+	accepts("show processes", MSG_CL_SHOW, SHOW_PROCESSES);
+	accepts("show config", MSG_CL_SHOW, SHOW_CONFIG);
+	accepts("reload", MSG_CL_RELOAD, 0);
+	accepts("log level error", MSG_CL_LOG_LEVEL, LOG_LEVEL_FATAL);
+	accepts("log level warn", MSG_CL_LOG_LEVEL, LOG_LEVEL_WARN);
+	accepts("log level info", MSG_CL_LOG_LEVEL, LOG_LEVEL_INFO);
+	accepts("log level debug", MSG_CL_LOG_LEVEL, LOG_LEVEL_DEBUG);
+}
+
+static void
+abbreviations(void **state)
+{
+	(void)state;
+	accepts("s", MSG_CL_SHOW, SHOW_SUMMARY);
+	accepts("sh su", MSG_CL_SHOW, SHOW_SUMMARY);
+	accepts("s st", MSG_CL_SHOW, SHOW_STATS);
+	accepts("s po", MSG_CL_SHOW, SHOW_POOL);
+	accepts("s pr", MSG_CL_SHOW, SHOW_PROCESSES);
+	accepts("s c", MSG_CL_SHOW, SHOW_CONFIG);
+	accepts("r", MSG_CL_RELOAD, 0);
+	accepts("l l d", MSG_CL_LOG_LEVEL, LOG_LEVEL_DEBUG);
+}
+
+static void
+mistakes(void **state)
+{
+	(void)state;
+	refuses("", "missing argument; possible: show, reload, log");
+	refuses(
+	    "shaw", "unknown argument \"shaw\"; possible: show, reload, log");
+	refuses(
+	    "shows", "unknown argument \"shows\"; possible: show, reload, log");
+	refuses("show p",
+	    "ambiguous argument \"p\"; possible: summary, pool, stats, "
+	    "processes, config");
+	refuses("show s",
+	    "ambiguous argument \"s\"; possible: summary, pool, stats, "
+	    "processes, config");
+	refuses("log", "missing argument; possible: level");
+	refuses("log level",
+	    "missing argument; possible: error, warn, info, debug");
+	refuses("log level 3",
+	    "unknown argument \"3\"; possible: error, warn, info, debug");
+	refuses("log level fatal",
+	    "unknown argument \"fatal\"; possible: error, warn, info, debug");
+	refuses("reload now",
+	    "unknown argument \"now\"; nothing more is possible here");
+	refuses("show pool all",
+	    "unknown argument \"all\"; nothing more is possible here");
+	refuses("log level debug now",
+	    "unknown argument \"now\"; nothing more is possible here");
+}
+
+/* An empty word is not the beginning of anything. */
+static void
+empty_word(void **state)
+{
+	char error[COMMAND_ERROR_MAX], show[] = "show", empty[] = "";
+	char *const argv[] = { show, empty, NULL };
+	struct command c;
+
+	(void)state;
+	assert_int_equal(command_parse(&c, 2, argv, error), -1);
+	assert_int_equal(command_parse(&c, 1, argv + 1, error), -1);
+}
+
+/* However long and odd the word, the complaint is one printable line. */
+static void
+hostile_words(void **state)
+{
+	char error[COMMAND_ERROR_MAX], word[300];
+	char *const argv[] = { word, NULL };
+	struct command c;
+	size_t i;
+
+	(void)state;
+	memset(word, '\033', sizeof(word));
+	word[sizeof(word) - 1] = '\0';
+	assert_int_equal(command_parse(&c, 1, argv, error), -1);
+	for (i = 0; error[i] != '\0'; i++)
+		assert_in_range(error[i], ' ', '~');
+	assert_non_null(strstr(error, "possible: show, reload, log"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_commands),
+		cmocka_unit_test(abbreviations),
+		cmocka_unit_test(mistakes),
+		cmocka_unit_test(empty_word),
+		cmocka_unit_test(hostile_words),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The JSON emitter, and every document dotproxyctl makes with it: read back
+ * by a strict little checker, and compared where the bytes matter.
+ */
+/* LINK: dotproxyctl/json.c dotproxyctl/output.c dotproxyctl/data.c */
+/* LINK: dotproxyctl/format.c dotproxyctl/text_pool.c */
+/* LINK: dotproxyctl/text_stats.c dotproxyctl/text_summary.c */
+/* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
+/* LINK: common/util.c */
+/* LIBS: -levent_core */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "dotproxyctl/json.h"
+#include "dotproxyctl/output.h"
+#include "tests/unit/ctl_data.h"
+
+/* --- a checker for RFC 8259, in printable ASCII and without white space --- */
+
+static const char *check_value(const char *p, int depth);
+
+static const char *
+check_string(const char *p)
+{
+	size_t i;
+
+	if (*p++ != '"')
+		return NULL;
+	for (; *p != '"'; p++) {
+		if (*p < 0x20 || *p >= 0x7f)
+			return NULL;
+		if (*p != '\\')
+			continue;
+		if (*++p == 'u') {
+			for (i = 0; i < 4; i++)
+				if (strchr("0123456789abcdef", *++p) == NULL ||
+				    *p == '\0')
+					return NULL;
+		} else if (strchr("\"\\nt", *p) == NULL || *p == '\0')
+			return NULL;
+	}
+	return p + 1;
+}
+
+static const char *
+check_number(const char *p)
+{
+	size_t n = strspn(p, "0123456789");
+
+	if (n == 0 || n > 20 || (n > 1 && *p == '0'))
+		return NULL;
+	return p + n;
+}
+
+/* Between the brackets of an object or an array. */
+static const char *
+check_members(const char *p, bool object, int depth)
+{
+	char end = object ? '}' : ']';
+
+	if (*p == end)
+		return p + 1;
+	for (;;) {
+		if (object) {
+			p = check_string(p);
+			if (p == NULL || *p++ != ':')
+				return NULL;
+		}
+		p = check_value(p, depth + 1);
+		if (p == NULL)
+			return NULL;
+		if (*p == end)
+			return p + 1;
+		if (*p++ != ',')
+			return NULL;
+	}
+}
+
+static const char *
+check_value(const char *p, int depth)
+{
+	if (depth > JSON_DEPTH_MAX)
+		return NULL;
+	if (*p == '{' || *p == '[')
+		return check_members(p + 1, *p == '{', depth);
+	if (*p == '"')
+		return check_string(p);
+	if (strncmp(p, "true", 4) == 0 || strncmp(p, "null", 4) == 0)
+		return p + 4;
+	if (strncmp(p, "false", 5) == 0)
+		return p + 5;
+	return check_number(p);
+}
+
+static bool
+is_json(const char *text)
+{
+	const char *end = check_value(text, 0);
+
+	return end != NULL && strcmp(end, "\n") == 0;
+}
+
+/* --- the emitter --- */
+
+struct sink {
+	FILE *out;
+	char *text;
+	size_t len;
+	struct json j;
+};
+
+static void
+sink_open(struct sink *s)
+{
+	s->text = NULL;
+	s->out = open_memstream(&s->text, &s->len);
+	assert_non_null(s->out);
+	json_begin(&s->j, s->out);
+}
+
+/* Ends the document; it must be want, or wrong if want is NULL. */
+static void
+sink_close(struct sink *s, const char *want)
+{
+	assert_int_equal(json_end(&s->j), want == NULL ? -1 : 0);
+	assert_int_equal(fclose(s->out), 0);
+	if (want != NULL) {
+		assert_string_equal(s->text, want);
+		assert_true(is_json(s->text));
+	}
+	free(s->text);
+}
+
+static void
+values(void **state)
+{
+	struct sink s;
+
+	(void)state;
+	sink_open(&s);
+	json_object(&s.j, NULL);
+	json_u64(&s.j, "zero", 0);
+	json_u64(&s.j, "most", UINT64_MAX);
+	json_bool(&s.j, "yes", true);
+	json_bool(&s.j, "no", false);
+	json_null(&s.j, "none");
+	json_string(&s.j, "text", "");
+	json_array(&s.j, "empty");
+	json_array_end(&s.j);
+	json_array(&s.j, "list");
+	json_u64(&s.j, NULL, 1);
+	json_object(&s.j, NULL);
+	json_object_end(&s.j);
+	json_object(&s.j, NULL);
+	json_u64(&s.j, "a", 2);
+	json_object_end(&s.j);
+	json_array_end(&s.j);
+	json_object_end(&s.j);
+	sink_close(&s, "{\"zero\":0,\"most\":18446744073709551615,\"yes\":true,"
+		       "\"no\":false,\"none\":null,\"text\":\"\",\"empty\":[],"
+		       "\"list\":[1,{},{\"a\":2}]}\n");
+}
+
+static void
+value_at_the_top(void **state)
+{
+	struct sink s;
+
+	(void)state;
+	sink_open(&s);
+	json_string(&s.j, NULL, "x");
+	sink_close(&s, "\"x\"\n");
+}
+
+/* Makes one string; it must come out as this. */
+static void
+string_is(const char *bytes, size_t len, const char *want)
+{
+	char quoted[128];
+	struct sink s;
+
+	(void)snprintf(quoted, sizeof(quoted), "\"%s\"\n", want);
+	sink_open(&s);
+	json_bytes(&s.j, NULL, bytes, len);
+	sink_close(&s, quoted);
+}
+
+static void
+strings(void **state)
+{
+	(void)state;
+	string_is("a/b~ 'c'", 8, "a/b~ 'c'");
+	string_is("\"\\", 2, "\\\"\\\\");
+	string_is("\n\t\r\b\0\033\177", 7,
+	    "\\n\\t\\u000d\\u0008\\u0000\\u001b\\u007f");
+	string_is("\xc3\xa9", 2, "\\u00e9");
+	string_is("\xe2\x82\xac", 3, "\\u20ac");
+	string_is("\xf0\x9f\x98\x80", 4, "\\ud83d\\ude00");
+	string_is("\xf4\x8f\xbf\xbf", 4, "\\udbff\\udfff");
+	string_is("\xc2\x80\xef\xbf\xbf", 5, "\\u0080\\uffff");
+}
+
+/* What is not UTF-8 is replaced, byte by byte, and hides nothing. */
+static void
+strings_not_utf8(void **state)
+{
+	(void)state;
+	string_is("\x80", 1, "\\ufffd");
+	string_is("\xff\xfe", 2, "\\ufffd\\ufffd");
+	string_is("\xc3", 1, "\\ufffd");
+	string_is("\xc3\"", 2, "\\ufffd\\\"");
+	string_is("\xe2\x82", 2, "\\ufffd\\ufffd");
+	string_is("\xe2\x82x", 3, "\\ufffd\\ufffdx");
+	string_is("\xc0\xaf", 2, "\\ufffd\\ufffd"); /* overlong */
+	string_is("\xe0\x80\xaf", 3, "\\ufffd\\ufffd\\ufffd");
+	string_is("\xed\xa0\x80", 3, "\\ufffd\\ufffd\\ufffd"); /* surrogate */
+	string_is("\xf4\x90\x80\x80", 4, "\\ufffd\\ufffd\\ufffd\\ufffd");
+	string_is(
+	    "\xf8\x88\x80\x80\x80", 5, "\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd");
+}
+
+/* Every pair of bytes makes a valid document. */
+static void
+strings_of_any_bytes(void **state)
+{
+	struct sink s;
+	unsigned int c;
+	char two[2];
+
+	(void)state;
+	for (c = 0; c <= 0xffff; c++) {
+		two[0] = (char)(c >> 8);
+		two[1] = (char)c;
+		sink_open(&s);
+		json_bytes(&s.j, NULL, two, 2);
+		assert_int_equal(json_end(&s.j), 0);
+		assert_int_equal(fclose(s.out), 0);
+		assert_true(is_json(s.text));
+		free(s.text);
+	}
+}
+
+static void
+nesting_is_checked(void **state)
+{
+	struct sink s;
+	int i;
+
+	(void)state;
+	sink_open(&s); /* nothing at all */
+	sink_close(&s, NULL);
+	sink_open(&s); /* not closed */
+	json_object(&s.j, NULL);
+	sink_close(&s, NULL);
+	sink_open(&s); /* closed as what it is not */
+	json_object(&s.j, NULL);
+	json_array_end(&s.j);
+	sink_close(&s, NULL);
+	sink_open(&s); /* closed, but never opened */
+	json_object_end(&s.j);
+	sink_close(&s, NULL);
+	sink_open(&s); /* two values */
+	json_u64(&s.j, NULL, 1);
+	json_u64(&s.j, NULL, 1);
+	sink_close(&s, NULL);
+	sink_open(&s); /* a key at the top */
+	json_u64(&s.j, "k", 1);
+	sink_close(&s, NULL);
+	sink_open(&s); /* no key in an object; then it stays wrong */
+	json_object(&s.j, NULL);
+	json_u64(&s.j, NULL, 1);
+	json_object_end(&s.j);
+	sink_close(&s, NULL);
+	sink_open(&s); /* a key in an array */
+	json_array(&s.j, NULL);
+	json_u64(&s.j, "k", 1);
+	json_array_end(&s.j);
+	sink_close(&s, NULL);
+	sink_open(&s); /* too deep */
+	for (i = 0; i <= JSON_DEPTH_MAX; i++)
+		json_array(&s.j, NULL);
+	for (i = 0; i <= JSON_DEPTH_MAX; i++)
+		json_array_end(&s.j);
+	sink_close(&s, NULL);
+}
+
+static void
+deepest_nesting(void **state)
+{
+	struct sink s;
+	int i;
+
+	(void)state;
+	sink_open(&s);
+	for (i = 0; i < JSON_DEPTH_MAX; i++)
+		json_array(&s.j, NULL);
+	for (i = 0; i < JSON_DEPTH_MAX; i++)
+		json_array_end(&s.j);
+	sink_close(&s, "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]\n");
+}
+
+/* A stream that fails is not a document that was written. */
+static void
+stream_errors_are_seen(void **state)
+{
+	FILE *out = fopen("/dev/full", "w");
+
+	(void)state;
+	assert_non_null(out);
+	assert_int_equal(output_json_result(out, NULL), -1);
+	(void)fclose(out);
+}
+
+/* --- the documents --- */
+
+/* Returns the document; the caller frees it. */
+static char *
+document(enum msg_show show, const struct data *d)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	assert_non_null(out);
+	assert_int_equal(output_json(out, show, d), 0);
+	assert_int_equal(fclose(out), 0);
+	assert_int_equal(strlen(text), len);
+	return text;
+}
+
+/* Of ordinary, worst and empty answers, all documents are JSON. */
+static void
+documents_are_valid(void **state)
+{
+	struct data *d[3];
+	char *text;
+	int i, show;
+
+	(void)state;
+	d[0] = ordinary_data();
+	d[1] = worst_data();
+	d[2] = data_new();
+	for (i = 0; i < 3; i++) {
+		for (show = 0; show < SHOW_COUNT; show++) {
+			text = document((enum msg_show)show, d[i]);
+			assert_true(is_json(text));
+			free(text);
+		}
+		data_free(d[i]);
+	}
+}
+
+/* The document of d has this in it. */
+static void
+document_has(enum msg_show show, const struct data *d, const char *want)
+{
+	char *text = document(show, d);
+
+	if (strstr(text, want) == NULL)
+		fail_msg("no %s in %s", want, text);
+	free(text);
+}
+
+static void
+document_summary(void **state)
+{
+	struct data *d = ordinary_data();
+
+	(void)state;
+	document_has(SHOW_SUMMARY, d,
+	    "{\"ok\":true,\"verdict\":\"degraded\",\"reason\":"
+	    "\"1 of 3 upstreams down\",\"uptime_ms\":100000000,"
+	    "\"policy\":\"availability\",\"in_flight\":12,"
+	    "\"max_in_flight\":8192,\"parked\":0,\"queries\":{\"received\":"
+	    "1200446,\"answered\":1199000,\"failed\":538,\"refused\":223,"
+	    "\"dropped\":227,\"abandoned\":115},\"upstreams\":[{");
+	document_has(SHOW_SUMMARY, d,
+	    "\"processes\":[{\"role\":\"parent\",\"pid\":1000,"
+	    "\"uptime_ms\":100000000,\"restarts\":0,\"last_death\":\"\"},");
+	d->processes[ROLE_POOL].pid = 0;
+	document_has(SHOW_SUMMARY, d, "{\"role\":\"pool\",\"pid\":null,");
+	document_has(SHOW_PROCESSES, d,
+	    "{\"ok\":true,\"processes\":[{\"role\":\"parent\",");
+	data_free(d);
+}
+
+static void
+document_pool(void **state)
+{
+	struct data *d = ordinary_data();
+
+	(void)state;
+	document_has(SHOW_POOL, d,
+	    "\"upstreams\":[{\"index\":0,\"name\":\"cloudflare\","
+	    "\"address\":\"1.1.1.1\",\"port\":853,\"server_name\":"
+	    "\"cloudflare-dns.com\",\"state\":\"up\",\"down\":false,"
+	    "\"backoff_left_ms\":0,\"last_failure\":\"no answer in time\","
+	    "\"pool_size\":8,\"open\":3,\"idle\":1,\"connecting\":1,"
+	    "\"in_flight\":12,\"waiting\":0,\"queries\":1234567,"
+	    "\"answers\":1234550,\"retries\":5,\"opened\":45,\"resumed\":40,"
+	    "\"closed_by_peer\":41,\"failures\":{\"connect\":1,"
+	    "\"handshake\":0,\"verify\":0,\"write\":0,\"read\":0,"
+	    "\"timeout\":2,\"protocol\":0},\"latency_mean_us\":12149,"
+	    "\"latency_p50_us\":11702,\"latency_p99_us\":240113,"
+	    "\"connect_p50_us\":11264,\"handshake_p50_us\":23955,"
+	    "\"connections\":[{\"state\":\"ready\",\"age_ms\":312345,"
+	    "\"idle_ms\":210,\"in_flight\":12,\"served\":812345,"
+	    "\"resumed\":false,\"tls_version\":\"TLSv1.3\",\"cipher\":"
+	    "\"TLS_CHACHA20_POLY1305_SHA256\"},");
+	document_has(SHOW_POOL, d,
+	    "\"state\":\"back-off\",\"down\":true,\"backoff_left_ms\":11400,"
+	    "\"last_failure\":\"certificate has expired or is not yet "
+	    "valid\",");
+	document_has(SHOW_POOL, d, "\"last_failure\":null,");
+	document_has(SHOW_POOL, d, "\"connections\":[]}");
+	data_free(d);
+}
+
+static void
+document_stats_and_config(void **state)
+{
+	static const char config[] = "upstream \"a\\b\" {\n\t\xff\0}";
+	struct data *d = ordinary_data();
+
+	(void)state;
+	document_has(SHOW_STATS, d,
+	    "{\"ok\":true,\"listener\":{\"uptime_ms\":100000000,"
+	    "\"queries_udp\":1200345,\"queries_tcp\":101,");
+	document_has(SHOW_STATS, d,
+	    "\"pool\":{\"uptime_ms\":61000,\"queries\":0,\"in_flight\":10,");
+	document_has(SHOW_STATS, d, "\"bytes_received\":130}");
+	d->text_len = sizeof(config) - 1;
+	d->text = malloc(d->text_len);
+	assert_non_null(d->text);
+	memcpy(d->text, config, d->text_len);
+	document_has(SHOW_CONFIG, d,
+	    "{\"ok\":true,\"config\":"
+	    "\"upstream \\\"a\\\\b\\\" {\\n\\t\\ufffd\\u0000}\"}\n");
+	data_free(d);
+}
+
+/* A part of an answer comes with the reason why it is no more. */
+static void
+document_of_a_failure(void **state)
+{
+	struct data *d = data_new();
+	char *text;
+	size_t len;
+	FILE *out;
+
+	(void)state;
+	assert_non_null(d);
+	(void)strcpy(d->result.text, "pool \"gone\"");
+	document_has(SHOW_SUMMARY, d,
+	    "{\"ok\":false,\"error\":\"pool \\\"gone\\\"\","
+	    "\"verdict\":\"down\",");
+	data_free(d);
+	out = open_memstream(&text, &len);
+	assert_non_null(out);
+	assert_int_equal(output_json_result(out, NULL), 0);
+	assert_int_equal(output_json_result(out, "a\nb"), 0);
+	assert_int_equal(fclose(out), 0);
+	assert_string_equal(
+	    text, "{\"ok\":true}\n{\"ok\":false,\"error\":\"a\\nb\"}\n");
+	free(text);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(values),
+		cmocka_unit_test(value_at_the_top),
+		cmocka_unit_test(strings),
+		cmocka_unit_test(strings_not_utf8),
+		cmocka_unit_test(strings_of_any_bytes),
+		cmocka_unit_test(nesting_is_checked),
+		cmocka_unit_test(deepest_nesting),
+		cmocka_unit_test(stream_errors_are_seen),
+		cmocka_unit_test(documents_are_valid),
+		cmocka_unit_test(document_summary),
+		cmocka_unit_test(document_pool),
+		cmocka_unit_test(document_stats_and_config),
+		cmocka_unit_test(document_of_a_failure),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
