@@ -66,7 +66,7 @@ options_parse(struct options *o, int argc, char *argv[])
 			o->socket = optarg;
 			break;
 		case 'V':
-			(void)printf("dotproxyctl %s\n", DOTPROXY_VERSION);
+			(void)printf("dotproxyctl/%s\n", DOTPROXY_VERSION);
 			exit(0);
 		default:
 			usage(stderr);
