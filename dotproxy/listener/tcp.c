@@ -20,42 +20,69 @@
 /* Connections accepted from one socket before others have their turn. */
 #define TCP_ACCEPTS 64
 
-/* Closes those of a queue that have been there for timeout_ms. */
+/* Arms a timer for the head of its queue. */
 static void
-expire(struct listener *l, struct tcp_conns *queue, struct lazy_timer *timer,
-    uint32_t timeout_ms)
+arm_timer(struct listener *l, const struct tcp_conns *queue,
+    struct lazy_timer *timer, uint32_t timeout_ms)
 {
-	uint64_t now_ms = listener_now(l);
-	struct tcp_conn *c;
+	const struct tcp_conn *c = TAILQ_FIRST(queue);
 
-	timer->due_ms = 0;
-	while ((c = TAILQ_FIRST(queue)) != NULL &&
-	       c->since_ms + timeout_ms <= now_ms)
-		tcp_close(c, LSTAT_tcp_timeout);
 	if (c != NULL)
-		lazy_timer_arm(timer, now_ms, c->since_ms + timeout_ms);
+		lazy_timer_arm(
+		    timer, listener_now(l), c->since_ms + timeout_ms);
+}
+
+static void
+arm_timers(struct listener *l)
+{
+	struct tcp *t = l->tcp;
+
+	arm_timer(
+	    l, &t->idle, &t->read_timer, l->conf.client.tcp_read_timeout_ms);
+	arm_timer(
+	    l, &t->stuck, &t->write_timer, l->conf.client.tcp_write_timeout_ms);
+}
+
+/* The head of a queue if it has been there for timeout_ms, or NULL. */
+static struct tcp_conn *
+overdue(struct listener *l, const struct tcp_conns *queue, uint32_t timeout_ms)
+{
+	struct tcp_conn *c = TAILQ_FIRST(queue);
+
+	if (c != NULL && c->since_ms + timeout_ms > listener_now(l))
+		return NULL;
+	return c;
 }
 
 static void
 read_timeout(evutil_socket_t fd, short what, void *arg)
 {
 	struct listener *l = arg;
+	struct tcp_conn *c;
 
 	(void)fd;
 	(void)what;
-	expire(l, &l->tcp->idle, &l->tcp->read_timer,
-	    l->conf.client.tcp_read_timeout_ms);
+	l->tcp->read_timer.due_ms = 0;
+	while ((c = overdue(l, &l->tcp->idle,
+		    l->conf.client.tcp_read_timeout_ms)) != NULL)
+		tcp_close(c, LSTAT_tcp_timeout);
+	arm_timers(l);
 }
 
 static void
 write_timeout(evutil_socket_t fd, short what, void *arg)
 {
 	struct listener *l = arg;
+	struct tcp_conn *c;
 
 	(void)fd;
 	(void)what;
-	expire(l, &l->tcp->stuck, &l->tcp->write_timer,
-	    l->conf.client.tcp_write_timeout_ms);
+	l->tcp->write_timer.due_ms = 0;
+	while ((c = overdue(l, &l->tcp->stuck,
+		    l->conf.client.tcp_write_timeout_ms)) != NULL)
+		if (!tcp_last_try(c))
+			tcp_close(c, LSTAT_tcp_timeout);
+	arm_timers(l);
 }
 
 void
@@ -249,18 +276,7 @@ tcp_retire(struct listener *l,
 void
 tcp_configure(struct listener *l)
 {
-	const struct conf_client *conf = &l->conf.client;
-	uint64_t now_ms = listener_now(l);
-	struct tcp_conn *c;
-
-	c = TAILQ_FIRST(&l->tcp->idle);
-	if (c != NULL)
-		lazy_timer_arm(&l->tcp->read_timer, now_ms,
-		    c->since_ms + conf->tcp_read_timeout_ms);
-	c = TAILQ_FIRST(&l->tcp->stuck);
-	if (c != NULL)
-		lazy_timer_arm(&l->tcp->write_timer, now_ms,
-		    c->since_ms + conf->tcp_write_timeout_ms);
+	arm_timers(l);
 }
 
 void
@@ -377,12 +393,7 @@ tcp_place(struct tcp_conn *c)
 	TAILQ_INSERT_TAIL(queue, c, entry);
 	c->queue = queue;
 	c->since_ms = listener_now(l);
-	if (queue == &t->idle)
-		lazy_timer_arm(&t->read_timer, c->since_ms,
-		    c->since_ms + l->conf.client.tcp_read_timeout_ms);
-	else if (queue == &t->stuck)
-		lazy_timer_arm(&t->write_timer, c->since_ms,
-		    c->since_ms + l->conf.client.tcp_write_timeout_ms);
+	arm_timers(l);
 }
 
 /* The connection that holds memory for longest without moving on. */

@@ -14,6 +14,8 @@
 #define TCP_QUERIES_MAX 256
 /* Bytes waiting to be sent to one client; above, it is not read. */
 #define TCP_UNSENT_MAX ((size_t)256 * 1024)
+/* The same, when what was in flight came back at once; above, it goes. */
+#define TCP_OUT_MAX ((size_t)4 * 1024 * 1024)
 /* Bytes in the buffers of all connections; above, the worst are closed. */
 #define TCP_BYTES_MAX ((size_t)64 * 1024 * 1024)
 /* A message with its length (RFC 1035 4.2.2). */
@@ -106,6 +108,11 @@ void tcp_place(struct tcp_conn *);
 void tcp_readable(int fd, short what, void *arg);
 /* Sends, takes what had to wait, and decides how the connection goes on. */
 void tcp_io_turn(struct tcp_conn *);
+/*
+ * Sends once more before the write timeout strikes: the kernel reports room
+ * only when there is plenty.  Returns false if the client has taken nothing.
+ */
+bool tcp_last_try(struct tcp_conn *);
 void tcp_buf_free(struct tcp *, struct tcp_buf *);
 
 #endif

@@ -241,6 +241,7 @@ tcp_reply(struct listener *l, struct tcp_conn *c, uint16_t id,
 
 	tcp_mark_dirty(c);
 	if (c->broken || len < DNS_HDR_LEN || len > DNS_MSG_MAX ||
+	    unsent(c) + len > TCP_OUT_MAX ||
 	    !buf_reserve(l->tcp, &c->out, 2 + len) ||
 	    !buf_reserve(l->tcp, &c->outcomes, 1)) {
 		c->broken = true;
@@ -297,6 +298,18 @@ send_output(struct tcp_conn *c)
 		tcp_buf_free(t, &c->out);
 		tcp_buf_free(t, &c->outcomes);
 	}
+}
+
+bool
+tcp_last_try(struct tcp_conn *c)
+{
+	if (!c->broken)
+		send_output(c);
+	if (!c->progress)
+		return false;
+	tcp_mark_dirty(c);
+	tcp_place(c);
+	return true;
 }
 
 static void
