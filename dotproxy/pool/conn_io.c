@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "common/dns.h"
+#include "common/log.h"
 #include "common/wire.h"
 #include "dotproxy/pool/pool.h"
 
@@ -320,6 +321,9 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 	q->state = QUERY_HELD;
 	q->conn = NULL;
 	us = pool->now_us > q->sent_us ? pool->now_us - q->sent_us : 0;
+	if (log_get_level() >= LOG_LEVEL_DEBUG)
+		log_debug("upstream \"%s\": %zu bytes after %llu us",
+		    up->conf.name, len, (unsigned long long)us);
 	hist_add(&up->latency, us);
 	up->n.answers++;
 	transfer = q->transfer;

@@ -18,8 +18,9 @@
 
 /* Values that are no query's index. */
 #define IDMAP_NONE UINT32_MAX
-#define IDMAP_ABANDONED (UINT32_MAX - 1) /* an answer may come; nobody waits \
-					  */
+#define IDMAP_ABANDONED                                      \
+	(UINT32_MAX - 1) /* an answer may come; nobody waits \
+			  */
 
 struct idmap_slot {
 	uint32_t value; /* IDMAP_NONE: free */

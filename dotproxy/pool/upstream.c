@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "dotproxy/pool/pool.h"
 
 /* Redials of an upstream that closes idle connections, without a query. */
@@ -231,6 +232,10 @@ upstream_conn_ready(struct conn *c)
 		up->n.resumed++;
 	if (!c->lone)
 		up->nready++;
+	log_debug("upstream \"%s\": connected, %s %s%s", up->conf.name,
+	    SSL_get_version(c->session.ssl),
+	    SSL_get_cipher_name(c->session.ssl),
+	    session_resumed(&c->session) ? ", resumed" : "");
 	up->failed = false;
 	if (up->suspect && !up->need_answer)
 		upstream_succeed(up, c);
