@@ -76,14 +76,26 @@ options_parse(struct options *o, int argc, char *argv[])
 	return optind;
 }
 
-/* Says what went wrong, on stderr and, if asked for, as JSON; returns 1. */
+/* What went wrong, on stderr; the errors of a configuration are several. */
+static void
+complain(const char *error)
+{
+	char escaped[4 * MSG_TEXT_MAX];
+	size_t len;
+
+	do {
+		len = strcspn(error, "\n");
+		log_escape(escaped, sizeof(escaped), error, len);
+		(void)fprintf(stderr, "dotproxyctl: %s\n", escaped);
+		error += len + (error[len] == '\n');
+	} while (*error != '\0');
+}
+
+/* Says what went wrong, also as JSON if asked for; returns 1. */
 static int
 fail(const struct options *o, const char *error)
 {
-	char escaped[4 * CLIENT_ERROR_MAX];
-
-	log_escape(escaped, sizeof(escaped), error, strlen(error));
-	(void)fprintf(stderr, "dotproxyctl: %s\n", escaped);
+	complain(error);
 	if (o->json)
 		(void)output_json_result(stdout, error);
 	return 1;
@@ -105,10 +117,13 @@ has_facts(const struct data *d)
 static int
 print(const struct options *o, const struct command *cmd, const struct data *d)
 {
-	char escaped[4 * CLIENT_ERROR_MAX];
-	const char *error = d->result.ok ? NULL : d->result.text;
+	const char *error = NULL;
 	int ret = 0;
 
+	if (!d->result.ok)
+		error = d->result.text[0] != '\0'
+			    ? d->result.text
+			    : "the daemon gives no reason";
 	if (cmd->request != MSG_CL_SHOW || (error != NULL && !has_facts(d))) {
 		if (error != NULL)
 			return fail(o, error);
@@ -125,8 +140,7 @@ print(const struct options *o, const struct command *cmd, const struct data *d)
 	}
 	if (error == NULL)
 		return 0;
-	log_escape(escaped, sizeof(escaped), error, strlen(error));
-	(void)fprintf(stderr, "dotproxyctl: %s\n", escaped);
+	complain(error);
 	return 1;
 }
 
