@@ -115,8 +115,9 @@ def test_nothing_grows_over_twenty_pool_kills(make_proxy, make_upstream):
     before = [open_files(pid)
               for pid in (proxy.process.pid, proxy.child("listener"))]
     for i in range(20):
+        time.sleep(1.1)     # what has lived for a second is replaced at once
         with Stream(proxy.address) as stream:
-            stream.send(*(make_query("n%d.test" % k).to_wire()
+            stream.send(*(make_query("n%d-%d.test" % (i, k)).to_wire()
                           for k in range(30)))
             time.sleep(0.01)
             proxy.kill_child("pool")
