@@ -5,7 +5,7 @@
  * pool and the parent, whose INFO messages are passed on.  A client is known
  * to them by a handle made here, never by what it wrote.  Nothing that a
  * client sends reaches the parent but the kind of its request, and what
- * changes something is let through one at a time, and not often.
+ * changes something is let through one at a time; how often, the parent says.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,9 +26,6 @@
 /* For the others to answer; a reload takes its time. */
 #define CONTROL_SHOW_MS 2000
 #define CONTROL_CHANGE_MS 15000
-/* Requests that change something: so many within such a time. */
-#define CONTROL_CHANGES 5
-#define CONTROL_CHANGES_MS 10000
 
 struct control_client {
 	struct listener *listener;
@@ -52,8 +49,6 @@ struct control {
 	struct lazy_timer timer; /* of the first deadline */
 	uint64_t change_handle;  /* of the change under way; 0 if none */
 	uint64_t change_until_ms;
-	uint64_t changes_since_ms;
-	uint32_t nchanges; /* since then */
 };
 
 /* What is asked of whom. */
@@ -191,13 +186,6 @@ change_begin(struct control_client *c)
 
 	if (ctl->change_handle != 0 && now_ms < ctl->change_until_ms)
 		return "another change is under way, try again later";
-	if (now_ms >= ctl->changes_since_ms + CONTROL_CHANGES_MS) {
-		ctl->changes_since_ms = now_ms;
-		ctl->nchanges = 0;
-	}
-	if (ctl->nchanges >= CONTROL_CHANGES)
-		return "too many changes, try again later";
-	ctl->nchanges++;
 	ctl->change_handle = client_handle(c);
 	ctl->change_until_ms = now_ms + CONTROL_CHANGE_MS;
 	return NULL;

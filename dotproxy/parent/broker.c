@@ -17,6 +17,9 @@
 #include "dotproxy/parent/conf_print.h"
 
 #define LOG_LINES_PER_SECOND 50
+/* Reloads asked for by a listener that was taken over must not wear us out. */
+#define RELOADS_PER_WINDOW 20
+#define RELOAD_WINDOW_MS 10000
 
 static int
 on_ready(void *arg, struct imsg *m)
@@ -97,7 +100,18 @@ static int
 on_reload(void *arg, struct imsg *m)
 {
 	struct child *c = arg;
+	struct parent *parent = c->parent;
+	uint64_t now_ms = util_now_ms();
 
+	if (now_ms - parent->reload_window_ms >= RELOAD_WINDOW_MS) {
+		parent->reload_window_ms = now_ms;
+		parent->reloads = 0;
+	}
+	if (++parent->reloads > RELOADS_PER_WINDOW) {
+		(void)msg_send_result(&c->chan, MSG_INFO_END, m->id, false,
+		    "too many reloads, try again later");
+		return 0;
+	}
 	reload_start(c->parent, m->id);
 	return 0;
 }

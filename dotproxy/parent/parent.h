@@ -103,8 +103,10 @@ struct parent {
 	struct parent_conf active;
 	struct parent_conf next; /* conf != NULL during a reload */
 	enum reload_step reload;
-	uint64_t reload_asker; /* control handle; 0 for a signal */
-	uint64_t generation;   /* of the last configuration sent */
+	uint64_t reload_asker;     /* control handle; 0 for a signal */
+	uint64_t generation;       /* of the last configuration sent */
+	uint64_t reload_window_ms; /* start of the time now counted */
+	uint32_t reloads;          /* asked for by control in it */
 	uint32_t next_socket_id;
 	uint32_t next_upstream_id;
 	struct connect_quota quotas[CONF_UPSTREAMS_MAX];

@@ -496,28 +496,6 @@ test_one_change_at_a_time(void **state)
 }
 
 static void
-test_changes_have_a_rate(void **state)
-{
-	unsigned int i;
-
-	(void)state;
-	for (i = 0; i < 8; i++) {
-		ctl.ended = false;
-		assert_true(imsg_send_empty(&ctl.chan, MSG_CL_RELOAD, i, -1));
-		if (i < 5) {
-			ctl_until(rig.nasked_parent == i + 1);
-			says_end(&rig.parent, rig.asked_parent_id, true, NULL);
-		}
-		ctl_until(ctl.ended);
-		assert_int_equal(ctl.end.ok, i < 5);
-	}
-	assert_int_equal(rig.nasked_parent, 5);
-	assert_string_equal(ctl.end.text, "too many changes, try again later");
-	ctl_show(SHOW_PROCESSES, 1); /* to look is free */
-	assert_int_equal(rig.nasked_parent, 6);
-}
-
-static void
 test_too_many_clients(void **state)
 {
 	int fds[20];
@@ -600,7 +578,6 @@ main(void)
 		CTL_TEST(test_reload),
 		CTL_TEST(test_log_level),
 		CTL_TEST(test_one_change_at_a_time),
-		CTL_TEST(test_changes_have_a_rate),
 		CTL_TEST(test_too_many_clients),
 		CTL_TEST(test_silent_client_is_let_go),
 		CTL_TEST(test_socket_is_replaced),
