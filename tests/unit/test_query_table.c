@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: ISC */
+/* LINK: dotproxy/pool/query.c */
+/* The table of held queries: limits, order of deadlines, reuse of entries. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/dns.h"
+#include "dotproxy/pool/query.h"
+
+static struct query_table t;
+static uint8_t wire[DNS_MSG_MAX + 1];
+
+static int
+setup(void **state)
+{
+	(void)state;
+	memset(wire, 0x5a, sizeof(wire));
+	if (query_table_init(&t, 8) == -1)
+		return -1;
+	query_table_set_limit(&t, 8);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	query_table_free(&t);
+	return 0;
+}
+
+static void
+test_holds_a_copy(void **state)
+{
+	struct query *q;
+
+	(void)state;
+	q = query_add(&t, 77, 1000, wire, 40);
+	assert_non_null(q);
+	assert_int_equal(q->handle, 77);
+	assert_int_equal(q->deadline_ms, 1000);
+	assert_int_equal(q->len, 40);
+	assert_int_equal(q->state, QUERY_HELD);
+	assert_ptr_not_equal(q->wire, wire);
+	assert_memory_equal(q->wire, wire, 40);
+	assert_ptr_equal(query_at(&t, query_index(&t, q)), q);
+	assert_int_equal(t.used, 1);
+	query_remove(&t, q);
+	assert_int_equal(t.used, 0);
+	assert_null(query_first_due(&t));
+}
+
+static void
+test_long_message_is_held_too(void **state)
+{
+	struct query *q, *r;
+
+	(void)state;
+	q = query_add(&t, 1, 1000, wire, QUERY_INLINE);
+	assert_int_equal(t.long_bytes, 0);
+	r = query_add(&t, 2, 1000, wire, DNS_MSG_MAX);
+	assert_int_equal(t.long_bytes, DNS_MSG_MAX);
+	assert_memory_equal(r->wire, wire, DNS_MSG_MAX);
+	query_remove(&t, r);
+	query_remove(&t, q);
+	assert_int_equal(t.long_bytes, 0);
+	assert_null(query_add(&t, 3, 1000, wire, DNS_MSG_MAX + 1));
+	/* An entry that held a long one holds a short one after it. */
+	q = query_add(&t, 4, 1000, wire, 20);
+	assert_ptr_equal(q->wire, q->inline_wire);
+}
+
+static void
+test_full_table_refuses(void **state)
+{
+	struct query *q = NULL;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 8; i++)
+		assert_non_null(q = query_add(&t, i, 1000, wire, 20));
+	assert_null(query_add(&t, 8, 1000, wire, 20));
+	assert_null(query_add(&t, 8, 1000, wire, 2000));
+	assert_int_equal(t.long_bytes, 0);
+	query_remove(&t, q);
+	assert_non_null(query_add(&t, 8, 1000, wire, 20));
+}
+
+static void
+test_limit_can_change(void **state)
+{
+	struct query *q[8];
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 6; i++)
+		q[i] = query_add(&t, i, 1000, wire, 20);
+	query_table_set_limit(&t, 4);
+	assert_null(query_add(&t, 6, 1000, wire, 20));
+	query_remove(&t, q[0]);
+	query_remove(&t, q[1]);
+	assert_null(query_add(&t, 6, 1000, wire, 20));
+	query_remove(&t, q[2]);
+	assert_non_null(query_add(&t, 6, 1000, wire, 20));
+	query_table_set_limit(&t, 100); /* not above what there is */
+	assert_int_equal(t.limit, 8);
+}
+
+static void
+test_long_messages_have_a_limit(void **state)
+{
+	struct query_table big;
+	struct query *q;
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal(query_table_init(&big, 1024), 0);
+	query_table_set_limit(&big, 1024);
+	while (query_add(&big, n, 1000, wire, DNS_MSG_MAX) != NULL)
+		n++;
+	assert_int_equal(n, QUERY_LONG_BYTES / DNS_MSG_MAX);
+	/* Short ones still have room, and long ones when one has gone. */
+	assert_non_null(q = query_add(&big, n, 1000, wire, 50));
+	query_remove(&big, query_first_due(&big));
+	assert_non_null(query_add(&big, n, 1000, wire, DNS_MSG_MAX));
+	query_table_free(&big);
+}
+
+static void
+test_deadlines_are_in_order(void **state)
+{
+	static const uint64_t in[] = { 50, 10, 40, 40, 60, 5, 55, 10 };
+	struct query *q;
+	uint64_t last = 0;
+	uint32_t i, n = 0;
+
+	(void)state;
+	for (i = 0; i < 8; i++)
+		(void)query_add(&t, i, in[i], wire, 20);
+	while ((q = query_first_due(&t)) != NULL) {
+		assert_true(q->deadline_ms >= last);
+		last = q->deadline_ms;
+		query_remove(&t, q);
+		n++;
+	}
+	assert_int_equal(n, 8);
+}
+
+static void
+test_equal_deadlines_keep_their_order(void **state)
+{
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 8; i++)
+		(void)query_add(&t, i, 100, wire, 20);
+	for (i = 0; i < 8; i++) {
+		assert_int_equal(query_first_due(&t)->handle, i);
+		query_remove(&t, query_first_due(&t));
+	}
+}
+
+static void
+test_untouched_entries_stay_untouched(void **state)
+{
+	struct query *q;
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 1000; i++) {
+		q = query_add(&t, i, i, wire, 20);
+		assert_non_null(q);
+		query_remove(&t, q);
+	}
+	assert_int_equal(t.touched, 1);
+}
+
+/* Deadlines that run backwards must not make insertion slow. */
+static void
+test_descending_deadlines_end_too(void **state)
+{
+	struct query_table big;
+	uint32_t i, n = 0;
+
+	(void)state;
+	assert_int_equal(query_table_init(&big, 65536), 0);
+	query_table_set_limit(&big, 65536);
+	for (i = 0; i < 65536; i++)
+		(void)query_add(&big, i, 100000 - i, wire, 20);
+	while (query_first_due(&big) != NULL) {
+		query_remove(&big, query_first_due(&big));
+		n++;
+	}
+	assert_int_equal(n, 65536);
+	query_table_free(&big);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_holds_a_copy),
+		T(test_long_message_is_held_too),
+		T(test_full_table_refuses),
+		T(test_limit_can_change),
+		T(test_long_messages_have_a_limit),
+		T(test_deadlines_are_in_order),
+		T(test_equal_deadlines_keep_their_order),
+		T(test_untouched_entries_stay_untouched),
+		T(test_descending_deadlines_end_too),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
