@@ -96,12 +96,9 @@ channel_readable(evutil_socket_t fd, short what, void *arg)
 static void
 channel_writable(evutil_socket_t fd, short what, void *arg)
 {
-	struct imsg_chan *ch = arg;
-
 	(void)fd;
 	(void)what;
-	if (imsg_flush(ch) == IMSG_OK && ch->on_drained != NULL)
-		ch->on_drained(ch->arg);
+	(void)imsg_flush(arg); /* on_down has the failure */
 }
 
 int
@@ -263,6 +260,7 @@ imsg_flush(struct imsg_chan *ch)
 		/* ETOOMANYREFS: too many descriptors in flight; they land. */
 		if (errno == EAGAIN || errno == ENOBUFS ||
 		    errno == ETOOMANYREFS) {
+			ch->blocked = true;
 			if (ch->ev_write != NULL)
 				event_add(ch->ev_write, NULL);
 			return IMSG_BLOCKED;
@@ -272,6 +270,12 @@ imsg_flush(struct imsg_chan *ch)
 	ch->out_pos = ch->out_len = 0;
 	if (ch->ev_write != NULL)
 		event_del(ch->ev_write);
+	/* Whoever flushed: the one that waits for it has to know. */
+	if (ch->blocked) {
+		ch->blocked = false;
+		if (ch->on_drained != NULL)
+			ch->on_drained(ch->arg);
+	}
 	return IMSG_OK;
 }
 
@@ -364,7 +368,7 @@ check_rule(const struct imsg_chan *ch, uint16_t type, uint16_t flags,
 /*
  * Hands the message at p, of which avail bytes are here, to its handler.
  * Returns its length, 0 if it is not complete, or -1 with *why set (NULL if
- * the handler closed the channel).
+ * the handler closed the channel, or found its peer gone).
  */
 static ssize_t
 dispatch_one(
@@ -406,7 +410,7 @@ dispatch_one(
 		*why = "bad payload";
 		return -1;
 	}
-	return ch->fd == -1 ? -1 : (ssize_t)(IMSG_HDR_LEN + m.len);
+	return imsg_is_open(ch) ? (ssize_t)(IMSG_HDR_LEN + m.len) : -1;
 }
 
 enum imsg_status
@@ -431,7 +435,7 @@ imsg_read(struct imsg_chan *ch)
 	ch->in_len += (size_t)n;
 	while ((n = dispatch_one(ch, ch->in + off, ch->in_len - off, &why)) > 0)
 		off += (size_t)n;
-	if (ch->fd == -1) /* a handler closed it */
+	if (!imsg_is_open(ch)) /* a handler closed it, or found it down */
 		return IMSG_CLOSED;
 	if (n == -1)
 		return channel_down(ch, IMSG_VIOLATION, why);

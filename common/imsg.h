@@ -70,13 +70,14 @@ enum imsg_status {
 /* Called once when the channel is closed or violated; why is for the log. */
 typedef void (*imsg_on_down)(void *arg, enum imsg_status, const char *why);
 
-/* Called when output that was blocked has drained. */
+/* Called when output that was blocked has drained, by whatever flush. */
 typedef void (*imsg_on_drained)(void *arg);
 
 struct imsg_chan {
 	int fd; /* -1 when not open */
 	bool fdpass;
-	bool down; /* reported; nothing is read or sent any more */
+	bool blocked; /* the last flush left a rest: on_drained is owed */
+	bool down;    /* reported; nothing is read or sent any more */
 	const struct imsg_rule *rules; /* IMSG_TYPES_MAX of them */
 	void *arg;
 	uint32_t phase;
