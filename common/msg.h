@@ -275,6 +275,17 @@ struct info_conn {
 
 enum info_role { ROLE_PARENT, ROLE_LISTENER, ROLE_POOL, ROLE_COUNT };
 
+/* Layers of confinement which a process may have to do without. */
+enum info_layer {
+	LAYER_USER,
+	LAYER_ROOT_DIR,
+	LAYER_CAPABILITIES,
+	LAYER_NAMESPACES,
+	LAYER_LANDLOCK,
+	LAYER_MDWE,
+	LAYER_COUNT
+};
+
 struct info_process {
 	uint8_t role;
 	uint32_t pid; /* 0 while it is not running */

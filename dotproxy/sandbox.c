@@ -11,12 +11,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -25,9 +28,14 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/msg.h"
+#include "dotproxy/sandbox_layers.h"
 
 #define NR(name) SCMP_SYS(name)
 #define ARGS_MAX 2
+#define NEW_NAMESPACES                                                 \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | \
+	    CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 /* A system call a process may make, if the conditions on arguments hold. */
 struct allowance {
@@ -106,6 +114,87 @@ static const struct allowance policy_pool[] = {
 		{ 2, SCMP_CMP_EQ, SO_ERROR, 0 } } },
 };
 
+/*
+ * The parent, and a child until it has entered its own policy: filters are
+ * inherited, and add up.  What is not here does not exist (ENOSYS): no mount,
+ * no other namespace, no ptrace, bpf, or kernel module, whatever capability
+ * there may be.
+ */
+static const struct allowance policy_parent[] = {
+	/* Sockets for clients and to upstreams; the control socket; syslog. */
+	{ NR(socket), 1, { { 0, SCMP_CMP_EQ, AF_INET, 0 } } },
+	{ NR(socket), 1, { { 0, SCMP_CMP_EQ, AF_INET6, 0 } } },
+	{ NR(socket), 1, { { 0, SCMP_CMP_EQ, AF_UNIX, 0 } } },
+	{ .nr = NR(bind) },
+	{ .nr = NR(listen) },
+	{ .nr = NR(connect) },
+	{ .nr = NR(setsockopt) },
+	{ .nr = NR(socketpair) }, /* channels and links */
+	{ .nr = NR(sendto) },
+	{ .nr = NR(fcntl) },  /* a second descriptor to send away */
+	{ .nr = NR(unlink) }, /* the control socket's name */
+	{ .nr = NR(umask) },  /* the control socket's mode */
+	{ .nr = NR(mkdir) },  /* its directory */
+	/* The interface of an address with %scope. */
+	{ NR(ioctl), 1, { { 1, SCMP_CMP_EQ, SIOCGIFINDEX, 0 } } },
+	/* Reading the configuration again, handing over CA files. */
+	{ .nr = NR(openat) },
+	{ .nr = NR(read) },
+	{ .nr = NR(pread64) },
+	{ .nr = NR(lseek) },
+	{ .nr = NR(newfstatat) },
+	{ .nr = NR(fstat) },
+	{ .nr = NR(readlink) }, /* realpath() */
+	{ .nr = NR(write) },    /* the log */
+	/* Children: made, ended, collected. */
+	{ NR(clone), 1, { { 0, SCMP_CMP_MASKED_EQ, NEW_NAMESPACES, 0 } } },
+	{ .nr = NR(execve) },
+	{ .nr = NR(kill) },
+	{ .nr = NR(wait4) },
+	{ .nr = NR(clock_nanosleep) },
+	/* A new program: the dynamic linker and the C library. */
+	{ .nr = NR(access) },
+	{ .nr = NR(arch_prctl) },
+	{ .nr = NR(mmap) },
+	{ .nr = NR(mprotect) },
+	{ .nr = NR(set_tid_address) },
+	{ .nr = NR(set_robust_list) },
+	{ .nr = NR(rseq) },
+	{ .nr = NR(uname) },
+	{ .nr = NR(futex) },
+	{ .nr = NR(sysinfo) },
+	{ .nr = NR(rt_sigaction) },
+	{ .nr = NR(poll) },
+	{ .nr = NR(pipe2) },
+	{ .nr = NR(epoll_create1) },
+	{ .nr = NR(dup2) },
+	{ .nr = NR(dup3) },
+	{ .nr = NR(close_range) },
+	{ .nr = NR(exit) },
+	/* A child's way into its own confinement. */
+	{ .nr = NR(prlimit64) },
+	{ NR(unshare), 1, { { 0, SCMP_CMP_EQ, LAYER_NAMESPACE_FLAGS, 0 } } },
+	{ .nr = NR(chroot) },
+	{ .nr = NR(chdir) },
+	{ .nr = NR(capget) },
+	{ .nr = NR(capset) },
+	{ .nr = NR(prctl) },
+	{ .nr = NR(setgroups) },
+	{ .nr = NR(setresgid) },
+	{ .nr = NR(setresuid) },
+	{ .nr = NR(setuid) }, /* to see it fail */
+	{ .nr = NR(getresuid) },
+	{ .nr = NR(getuid) },
+	{ .nr = NR(geteuid) },
+	{ .nr = NR(getgid) },
+	{ .nr = NR(getegid) },
+	{ .nr = NR(statfs) }, /* libcap-ng looks for /proc */
+	{ .nr = NR(fstatfs) },
+	{ .nr = NR(landlock_create_ruleset) },
+	{ .nr = NR(landlock_restrict_self) },
+	{ .nr = NR(seccomp) },
+};
+
 /* Capabilities the parent keeps: what respawn and reload need. */
 static const unsigned int parent_caps[] = {
 	CAP_NET_BIND_SERVICE, /* port 53, also for a line that is new */
@@ -114,6 +203,7 @@ static const unsigned int parent_caps[] = {
 	CAP_SETPCAP,          /* their emptying of the bounding set */
 	CAP_SYS_CHROOT,       /* their change of root */
 	CAP_KILL,             /* ending one that misbehaves */
+	CAP_SYS_ADMIN,        /* their namespaces; see policy_parent */
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -207,13 +297,20 @@ add_rules(scmp_filter_ctx ctx, const struct allowance *rules, size_t n)
 static void
 filter_system_calls(enum sandbox_role role)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	scmp_filter_ctx ctx;
 	int rc;
 
+	ctx = seccomp_init(role == SANDBOX_PARENT ? SCMP_ACT_ERRNO(ENOSYS)
+						  : SCMP_ACT_KILL_PROCESS);
 	if (ctx == NULL)
 		fatalx("seccomp: out of memory");
 	add_rules(ctx, policy_common, COUNT(policy_common));
-	if (role == SANDBOX_LISTENER)
+	if (role == SANDBOX_PARENT) {
+		/* Whatever a child will be allowed has to be here, too. */
+		add_rules(ctx, policy_parent, COUNT(policy_parent));
+		add_rules(ctx, policy_listener, COUNT(policy_listener));
+		add_rules(ctx, policy_pool, COUNT(policy_pool));
+	} else if (role == SANDBOX_LISTENER)
 		add_rules(ctx, policy_listener, COUNT(policy_listener));
 	else
 		add_rules(ctx, policy_pool, COUNT(policy_pool));
@@ -223,33 +320,52 @@ filter_system_calls(enum sandbox_role role)
 	seccomp_release(ctx);
 }
 
-static void
+/* The layers that a child has but we can do without: what is missing. */
+static uint32_t
+enter_optional_layers(void)
+{
+	uint32_t absent = 0;
+
+	if (!layer_landlock())
+		absent |= 1u << LAYER_LANDLOCK;
+	if (!layer_mdwe())
+		absent |= 1u << LAYER_MDWE;
+	return absent;
+}
+
+static uint32_t
 enter_child(enum sandbox_role role, const struct sandbox_opts *o)
 {
+	uint32_t absent = 0;
+
 	limit(RLIMIT_NOFILE, o->nofile);
 	limit(RLIMIT_CORE, 0);
 #ifndef SANITIZER /* whose reports may go to a file */
 	limit(RLIMIT_FSIZE, 0);
 #endif
+	if (!layer_namespaces())
+		absent |= 1u << LAYER_NAMESPACES;
 	if (o->confine) {
 		drop_privileges(o);
 		limit(RLIMIT_NPROC, 0);
-	}
+	} else
+		absent |= 1u << LAYER_USER | 1u << LAYER_ROOT_DIR |
+			  1u << LAYER_CAPABILITIES;
 	/* The change of user has cleared it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 ||
 	    prctl(PR_SET_DUMPABLE, 0) == -1 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		fatal("prctl");
+	absent |= enter_optional_layers();
 	filter_system_calls(role);
+	return absent;
 }
 
 static void
-enter_parent(const struct sandbox_opts *o)
+keep_capabilities(void)
 {
 	size_t i;
 
-	if (!o->confine)
-		return;
 	capng_clear(CAPNG_SELECT_ALL);
 	for (i = 0; i < COUNT(parent_caps); i++)
 		if (capng_update(CAPNG_ADD,
@@ -260,11 +376,23 @@ enter_parent(const struct sandbox_opts *o)
 		fatalx("cannot give up capabilities");
 }
 
-void
+static void
+enter_parent(const struct sandbox_opts *o)
+{
+	if (o->confine)
+		keep_capabilities();
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		fatal("prctl");
+#ifndef SANITIZER /* whose leak check traces its own process */
+	filter_system_calls(SANDBOX_PARENT);
+#endif
+}
+
+uint32_t
 sandbox_enter(enum sandbox_role role, const struct sandbox_opts *o)
 {
-	if (role == SANDBOX_PARENT)
-		enter_parent(o);
-	else
-		enter_child(role, o);
+	if (role != SANDBOX_PARENT)
+		return enter_child(role, o);
+	enter_parent(o);
+	return 0;
 }

@@ -28,8 +28,10 @@ void sandbox_make_empty_dir(void);
 
 /*
  * Enters the confinement of a role, for good.  Everything that libraries do
- * lazily must have been done.  Exits with the reason if a step fails.
+ * lazily must have been done.  Exits with the reason if a layer that the
+ * kernel offers cannot be entered.  Returns the layers that are not on offer:
+ * bits of enum info_layer.
  */
-void sandbox_enter(enum sandbox_role, const struct sandbox_opts *);
+uint32_t sandbox_enter(enum sandbox_role, const struct sandbox_opts *);
 
 #endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The layers of the children's confinement that newer kernels offer; see
+ * sandbox_layers.h.  Debian 12's headers know less than its successors'
+ * kernels: what they lack is defined here, and the kernel is asked.
+ */
+#include "dotproxy/sandbox_layers.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#endif
+#define MDWE_REFUSE_EXEC_GAIN 1ul
+
+#define LANDLOCK_VERSION 1u /* LANDLOCK_CREATE_RULESET_VERSION */
+
+/* struct landlock_ruleset_attr as of ABI 6; older kernels take a prefix. */
+struct ruleset_attr {
+	uint64_t handled_access_fs;
+	uint64_t handled_access_net;
+	uint64_t scoped;
+};
+
+/* What each ABI version can deny; we deny all of it. */
+static const struct {
+	long abi; /* first version to have it */
+	size_t size;
+	struct ruleset_attr attr;
+} landlock_abis[] = {
+	{ 6, 24, { 0xffff, 0x3, 0x3 } }, /* abstract sockets and signals */
+	{ 5, 16, { 0xffff, 0x3, 0 } },   /* ioctl on devices */
+	{ 4, 16, { 0x7fff, 0x3, 0 } },   /* TCP bind and connect */
+	{ 3, 8, { 0x7fff, 0, 0 } },      /* truncate */
+	{ 2, 8, { 0x3fff, 0, 0 } },      /* rename between directories */
+	{ 1, 8, { 0x1fff, 0, 0 } },      /* the rest of the file system */
+};
+
+bool
+layer_namespaces(void)
+{
+	if (unshare(LAYER_NAMESPACE_FLAGS) == 0)
+		return true;
+	/* A container without SYS_ADMIN, or a kernel without one of them. */
+	if (errno == EPERM || errno == EINVAL || errno == ENOSYS)
+		return false;
+	fatal("namespaces");
+}
+
+bool
+layer_landlock(void)
+{
+	size_t i;
+	long abi;
+	int fd;
+
+	abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
+	if (abi == -1) {
+		if (errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM)
+			return false;
+		fatal("landlock");
+	}
+	for (i = 0; landlock_abis[i].abi > abi; i++)
+		;
+	fd = (int)syscall(SYS_landlock_create_ruleset, &landlock_abis[i].attr,
+	    landlock_abis[i].size, 0);
+	if (fd == -1)
+		fatal("landlock: ruleset");
+	if (syscall(SYS_landlock_restrict_self, fd, 0) == -1)
+		fatal("landlock: restrict");
+	close(fd);
+	return true;
+}
+
+bool
+layer_mdwe(void)
+{
+	if (prctl(PR_SET_MDWE, MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0)
+		return true;
+	if (errno == EINVAL) /* before Linux 6.3 */
+		return false;
+	fatal("memory-deny-write-execute");
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/* The layers of the children's confinement that are not a policy. */
+#ifndef DOTPROXY_SANDBOX_LAYERS_H
+#define DOTPROXY_SANDBOX_LAYERS_H
+
+#include <sched.h>
+#include <stdbool.h>
+
+#define LAYER_NAMESPACE_FLAGS \
+	(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS)
+
+/*
+ * Each enters its layer and returns true, or returns false if the kernel or
+ * the container does not offer it, or exits with the reason.
+ */
+
+/* Network, IPC, UTS and mount namespaces of our own, with nothing in them. */
+bool layer_namespaces(void);
+
+/* No file system, no TCP bind or connect, no signals to others (Landlock). */
+bool layer_landlock(void);
+
+/* Memory is never made executable (PR_SET_MDWE). */
+bool layer_mdwe(void);
+
+#endif
