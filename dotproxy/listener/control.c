@@ -191,25 +191,32 @@ change_begin(struct control_client *c)
 	return NULL;
 }
 
-/* The rest of a request for a change, once it has been asked of the parent. */
+/* Passes a request for a change on, as this type; level is checked. */
 static int
-change_asked(struct control_client *c, bool sent)
+change_request(
+    struct control_client *c, const struct imsg *m, uint16_t type, int level)
 {
-	if (sent)
-		c->waiting |= 1u << ROLE_PARENT;
-	else {
-		c->listener->control->change_handle = 0;
-		client_fail(c, "parent process is busy");
-	}
-	client_end(c, c->text);
-	return 0;
-}
+	struct imsg_chan *parent = &c->listener->parent;
+	uint64_t handle = client_handle(c);
+	const char *text;
+	bool sent;
 
-static int
-change_refused(struct control_client *c, const char *text)
-{
-	client_fail(c, text);
-	client_end(c, text);
+	client_begin(c, m->id, CONTROL_CHANGE_MS);
+	text = change_begin(c);
+	if (text == NULL) {
+		sent = level == -1
+			   ? imsg_send_empty(parent, type, handle, -1)
+			   : msg_send_u8(parent, type, handle, (uint8_t)level);
+		if (sent)
+			c->waiting |= 1u << ROLE_PARENT;
+		else {
+			c->listener->control->change_handle = 0;
+			text = "parent process is busy";
+		}
+	}
+	if (text != NULL)
+		client_fail(c, text);
+	client_end(c, c->text);
 	return 0;
 }
 
@@ -217,33 +224,21 @@ static int
 on_reload(void *arg, struct imsg *m)
 {
 	struct control_client *c = arg;
-	const char *text;
 
 	if (c->busy)
 		return -1;
-	client_begin(c, m->id, CONTROL_CHANGE_MS);
-	text = change_begin(c);
-	if (text != NULL)
-		return change_refused(c, text);
-	return change_asked(c, imsg_send_empty(&c->listener->parent,
-				   MSG_LP_RELOAD, client_handle(c), -1));
+	return change_request(c, m, MSG_LP_RELOAD, -1);
 }
 
 static int
 on_log_level(void *arg, struct imsg *m)
 {
 	struct control_client *c = arg;
-	const char *text;
 	uint8_t level;
 
 	if (c->busy || msg_read_u8(m, &level, LOG_LEVEL_COUNT) == -1)
 		return -1;
-	client_begin(c, m->id, CONTROL_CHANGE_MS);
-	text = change_begin(c);
-	if (text != NULL)
-		return change_refused(c, text);
-	return change_asked(c, msg_send_u8(&c->listener->parent,
-				   MSG_LP_LOG_LEVEL, client_handle(c), level));
+	return change_request(c, m, MSG_LP_LOG_LEVEL, level);
 }
 
 /* What is accepted from a control client. */

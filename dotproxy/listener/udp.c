@@ -227,23 +227,30 @@ udp_open(struct listener *l, const struct msg_listen *ml, int fd)
 	return 0;
 }
 
+/* Takes no more but what has come already. */
+static void
+sock_retire(struct udp_sock *s)
+{
+	unsigned int round;
+
+	s->retired = true;
+	set_reading(s, false);
+	for (round = 0; round < UDP_LAST_ROUNDS; round++)
+		if (receive_batch(s) < UDP_BATCH)
+			break;
+}
+
 void
 udp_retire(struct listener *l,
     bool (*keep)(const struct conf_run *, uint32_t id),
     const struct conf_run *run)
 {
 	struct udp_sock *s;
-	unsigned int round;
 
-	TAILQ_FOREACH (s, &l->udp->socks, entry) {
-		if (s->retired || keep(run, s->id))
-			continue;
-		s->retired = true;
-		set_reading(s, false);
-		for (round = 0; round < UDP_LAST_ROUNDS; round++)
-			if (receive_batch(s) < UDP_BATCH)
-				break;
-	}
+	for (s = TAILQ_FIRST(&l->udp->socks); s != NULL;
+	     s = TAILQ_NEXT(s, entry))
+		if (!s->retired && !keep(run, s->id))
+			sock_retire(s);
 }
 
 void

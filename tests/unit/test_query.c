@@ -8,7 +8,7 @@
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
 /* LIBS: -levent_core */
-/* What becomes of a query, whatever clients and the pool do. */
+/* What becomes of a query, whatever clients and the pool say. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -429,164 +429,6 @@ test_full_table(void **state)
 }
 
 static void
-test_queries_wait_for_a_pool(void **state)
-{
-	int fd = rig_udp_client(&rig.udp_addr);
-
-	(void)state;
-	imsg_close(&rig.pool);
-	rig_until(rig.links_down == 1);
-	assert_int_equal(rig.link_down_id, rig.link_id);
-	rig_make_query(&pkt, 1, "www.example", 0);
-	rig_send(fd, &pkt);
-	assert_true(rig_nothing_comes(fd));
-	assert_int_equal(rig_count(LSTAT_in_flight), 1);
-	rig_run_ms(30);
-	rig_link();
-	rig_until(rig.nqueries == 1);
-	assert_in_range(rig.queries[0].left_ms, 3000, 3970);
-	assert_int_equal(rig_count(LSTAT_resent), 0);
-	rig_answer(&rig.queries[0], 0);
-	(void)rig_recv(fd, buf, sizeof(buf));
-	assert_int_equal(rig_count(LSTAT_answered), 1);
-	close(fd);
-}
-
-static void
-test_no_pool_until_the_deadline(void **state)
-{
-	int fd = rig_udp_client(&rig.udp_addr);
-	char text[256];
-	size_t len;
-
-	(void)state;
-	rig.client.query_timeout_ms = 50;
-	rig_reload("127.0.0.0", 8);
-	imsg_close(&rig.pool);
-	rig_make_query(&pkt, 1, "www.example", 1232);
-	rig_send(fd, &pkt);
-	len = rig_recv(fd, buf, sizeof(buf));
-	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
-	assert_int_equal(rig_ede(buf, len, text), DNS_EDE_NOT_READY);
-	assert_int_equal(rig_count(LSTAT_failed_not_ready), 1);
-	close(fd);
-}
-
-static void
-test_pool_dies_with_queries(void **state)
-{
-	int fd = rig_udp_client(&rig.udp_addr);
-	char text[256];
-	uint64_t old;
-	size_t len;
-
-	(void)state;
-	old = rig_ask(fd, 1, "www.example", 0)->handle;
-	rig_make_query(&pkt, 2, "update.example", 1232);
-	pkt.buf[2] = DNS_OPCODE_UPDATE << 3;
-	rig_send(fd, &pkt);
-	rig_until(rig.nqueries == 2);
-	rig_run_ms(20);
-	rig_link();
-	/* What may be sent twice is; */
-	rig_until(rig.nqueries == 3);
-	assert_int_equal(rig.queries[2].handle, old);
-	assert_in_range(rig.queries[2].left_ms, 3000, 3980);
-	assert_memory_equal(
-	    rig.queries[2].wire, rig.queries[0].wire, rig.queries[0].len);
-	assert_int_equal(rig_count(LSTAT_resent), 1);
-	/* what may not has an answer at once. */
-	len = rig_recv(fd, buf, sizeof(buf));
-	assert_int_equal(dns_id(buf), 2);
-	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
-	assert_int_equal(rig_ede(buf, len, text), DNS_EDE_NOT_READY);
-	rig_answer(&rig.queries[2], 0);
-	(void)rig_recv(fd, buf, sizeof(buf));
-	assert_int_equal(dns_id(buf), 1);
-	close(fd);
-}
-
-static void
-test_pool_breaks_the_protocol(void **state)
-{
-	int fd = rig_udp_client(&rig.udp_addr);
-	struct info_counters c = { .source = SOURCE_LISTENER, .n = 1 };
-	unsigned int round;
-
-	(void)state;
-	(void)rig_ask(fd, 1, "www.example", 0);
-	for (round = 0; round < 3; round++) {
-		if (round == 0) /* what only the parent may say */
-			assert_true(
-			    msg_send_u8(&rig.pool, MSG_PX_LOG_LEVEL, 0, 1));
-		else if (round == 1) /* no answer is so short */
-			assert_true(
-			    imsg_send_empty(&rig.pool, MSG_TL_ANSWER, 0, -1));
-		else /* not its counters */
-			assert_true(msg_send_info_counters(&rig.pool, 0, &c));
-		rig_until(rig.links_down == round + 1);
-		assert_int_equal(rig.link_down_id, rig.link_id);
-		assert_int_equal(rig_count(LSTAT_in_flight), 1);
-		rig_link();
-		rig_until(rig.nqueries == round + 2);
-	}
-	rig_answer(&rig.queries[3], 0);
-	(void)rig_recv(fd, buf, sizeof(buf));
-	assert_int_equal(rig_count(LSTAT_resent), 3);
-	close(fd);
-}
-
-/* Sends queries of about 1,200 bytes, as many as there are. */
-static void
-send_large(int fd, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		rig_make_query(&pkt, (uint16_t)i, "www.example", 1232);
-		memset(pkt.buf + pkt.w.pos, 0, 1160);
-		pkt.w.pos += 1160;
-		rig_send(fd, &pkt);
-		if (i % 64 == 63)
-			rig_turn();
-	}
-}
-
-static void
-test_pool_that_does_not_read(void **state)
-{
-	int fd = rig_udp_client(&rig.udp_addr), size = 4 * 1024 * 1024;
-	struct imsg_chan pool = rig.pool;
-	uint64_t read_by_us;
-	size_t i;
-
-	(void)state;
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	/* Nobody reads the other end: rig_turn() must not. */
-	rig.pool.fd = -1;
-	send_large(fd, 4000);
-	rig_settle();
-	assert_true(rig.l->paused);
-	assert_true(rig.l->link.out_len - rig.l->link.out_pos <= MSG_LINK_BUF);
-	read_by_us = rig_count(LSTAT_queries_udp);
-	assert_true(read_by_us < 4000);
-	rig_settle(); /* it does not go on reading */
-	assert_int_equal(rig_count(LSTAT_queries_udp), read_by_us);
-	assert_int_equal(rig_count(LSTAT_failed_busy), 0);
-	/* Now it does read; all that has been read is answered. */
-	rig.pool = pool;
-	rig.echo = true;
-	rig_until(!rig.l->paused && rig_count(LSTAT_in_flight) == 0);
-	assert_int_equal(
-	    rig_count(LSTAT_answered), rig_count(LSTAT_queries_udp));
-	for (i = 0; i < read_by_us; i++)
-		if (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == -1)
-			break;
-	assert_true(i > 0);
-	close(fd);
-}
-
-static void
 test_identity_of_counters(void **state)
 {
 	struct msg_failed f = { CAUSE_PIN, MSG_NO_UPSTREAM };
@@ -614,92 +456,6 @@ test_identity_of_counters(void **state)
 	close(fd);
 }
 
-/* A small generator: the test must be the same every time. */
-static uint32_t
-next_random(uint32_t *seed)
-{
-	*seed = *seed * 1664525u + 1013904223u;
-	return *seed >> 8;
-}
-
-/* One message of a hostile pool that its rule may admit, or may not. */
-static void
-hostile_message(uint32_t *seed)
-{
-	static const uint16_t types[] = { MSG_TL_ANSWER, MSG_TL_ANSWER,
-		MSG_TL_FAILED, MSG_INFO_END, MSG_INFO_POOL, MSG_INFO_CONN,
-		MSG_INFO_COUNTERS, MSG_INFO_UPSTREAM };
-	struct wire_writer w;
-	const struct rig_query *q = NULL;
-	uint64_t handle = next_random(seed);
-	size_t n = next_random(seed) % 80, i;
-	uint8_t *p;
-
-	if (rig.nqueries > 0 && next_random(seed) % 4 > 0) {
-		q = &rig.queries[next_random(seed) % rig.nqueries];
-		handle = q->handle;
-		if (next_random(seed) % 2 > 0) /* another's question */
-			q = &rig.queries[next_random(seed) % rig.nqueries];
-		n = q->len;
-	}
-	if (!imsg_begin(&rig.pool, &w, 128))
-		return;
-	p = wire_put_space(&w, n);
-	for (i = 0; i < n; i++)
-		p[i] = q != NULL ? q->wire[i] : (uint8_t)next_random(seed);
-	if (n > 2 && next_random(seed) % 8 > 0)
-		p[2] |= 0x80;
-	if (n > 0 && next_random(seed) % 2 > 0)
-		p[next_random(seed) % n] ^= (uint8_t)next_random(seed);
-	(void)imsg_commit(
-	    &rig.pool, &w, types[next_random(seed) % 8], handle, -1);
-}
-
-static void
-test_hostile_pool(void **state)
-{
-	int fds[4];
-	uint32_t seed = 7, round, i;
-	char name[32];
-	ssize_t n;
-
-	(void)state;
-	rig.client.query_timeout_ms = 100;
-	rig_reload("127.0.0.0", 8);
-	for (i = 0; i < 4; i++)
-		fds[i] = rig_udp_client(&rig.udp_addr);
-	for (round = 0; round < 3000; round++) {
-		/* The ID says what was asked, by whom. */
-		i = round % 4;
-		(void)snprintf(
-		    name, sizeof(name), "c%u.n%05u.example", i, round);
-		rig_make_query(&pkt, (uint16_t)round, name, 0);
-		rig_send(fds[i], &pkt);
-		rig_turn();
-		for (i = 0; i < 5; i++)
-			hostile_message(&seed);
-		if (!imsg_is_open(&rig.pool) || rig.links_down == rig.link_id)
-			rig_link();
-		for (i = 0; i < 4; i++) {
-			n = recv(fds[i], buf, sizeof(buf), MSG_DONTWAIT);
-			if (n < 0 || wire_load_u16(buf + 4) == 0)
-				continue;
-			(void)snprintf(name, sizeof(name), "c%u.n%05u.example",
-			    i, dns_id(buf));
-			rig_make_query(&pkt, dns_id(buf), name, 0);
-			assert_true(dns_answer_matches(
-			    pkt.buf, pkt.w.pos, buf, (size_t)n));
-			assert_true(dns_is_response(buf));
-		}
-	}
-	assert_true(rig_count(LSTAT_bad_answers) > 0);
-	assert_true(rig_count(LSTAT_stale_answers) > 0);
-	assert_true(rig_count(LSTAT_answered) > 0);
-	rig_until(rig_count(LSTAT_in_flight) == 0);
-	for (i = 0; i < 4; i++)
-		close(fds[i]);
-}
-
 int
 main(void)
 {
@@ -720,13 +476,7 @@ main(void)
 		RIG_TEST(test_deadline_is_the_backstop),
 		RIG_TEST(test_shorter_timeout_after_reload),
 		RIG_TEST(test_full_table),
-		RIG_TEST(test_queries_wait_for_a_pool),
-		RIG_TEST(test_no_pool_until_the_deadline),
-		RIG_TEST(test_pool_dies_with_queries),
-		RIG_TEST(test_pool_breaks_the_protocol),
-		RIG_TEST(test_pool_that_does_not_read),
 		RIG_TEST(test_identity_of_counters),
-		RIG_TEST(test_hostile_pool),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
