@@ -495,9 +495,9 @@ rig_turn(void)
 /* Turns until cond is true, and fails if it does not come true. */
 #define RIG_UNTIL(cond)                                                    \
 	do {                                                               \
-		uint64_t end_ms = util_now_ms() + RIG_PATIENCE_MS;         \
+		uint64_t rig_end_ms = util_now_ms() + RIG_PATIENCE_MS;     \
 		while (!(cond)) {                                          \
-			if (util_now_ms() > end_ms)                        \
+			if (util_now_ms() > rig_end_ms)                    \
 				fail_msg("never: %s\n%s", #cond, rig.log); \
 			rig_turn();                                        \
 			(void)usleep(200);                                 \
