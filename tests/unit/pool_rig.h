@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,13 +175,18 @@ rig_leaf(const char *name, long from, long to)
 	EVP_PKEY_free(key);
 }
 
+/* Another authority, of another name; it signs from now on. */
 static inline void
 rig_new_ca(void)
 {
+	static unsigned int n;
+	char name[32];
+
 	EVP_PKEY_free(rig.ca_key);
 	X509_free(rig.ca);
+	(void)snprintf(name, sizeof(name), "rig CA %u", ++n);
 	rig.ca_key = EVP_EC_gen("P-256");
-	rig.ca = rig_certificate(rig.ca_key, "rig CA", true, -RIG_DAY, RIG_DAY);
+	rig.ca = rig_certificate(rig.ca_key, name, true, -RIG_DAY, RIG_DAY);
 	rig_pin(rig.ca, rig.ca_pin);
 }
 
@@ -676,6 +682,8 @@ rig_log(enum log_level level, const char *line, void *arg)
 	size_t n = strlen(rig.log);
 
 	(void)arg;
+	if (level == LOG_LEVEL_FATAL)
+		(void)fprintf(stderr, "%s\n", line);
 	(void)snprintf(rig.log + n, sizeof(rig.log) - n, "%s: %s\n",
 	    log_level_name(level), line);
 }
@@ -750,6 +758,7 @@ rig_setup(void **state)
 	const struct conf_forward forward = CONF_FORWARD_DEFAULT;
 
 	(void)state;
+	(void)signal(SIGPIPE, SIG_IGN);
 	memset(&rig, 0, sizeof(rig));
 	rig.link.fd = -1;
 	rig.replies = calloc(RIG_REPLIES_MAX, sizeof(*rig.replies));
