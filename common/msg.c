@@ -91,13 +91,13 @@ msg_type_name(uint16_t type)
 }
 
 const char *
-msg_cause_name(uint8_t cause)
+msg_cause_name(unsigned int cause)
 {
 	return name_of(cause_names, CAUSE_COUNT, cause);
 }
 
 const char *
-msg_state_name(uint8_t state)
+msg_state_name(unsigned int state)
 {
 	static const char *const names[STATE_COUNT] = { "idle", "up",
 		"connecting", "back-off" };
@@ -106,13 +106,13 @@ msg_state_name(uint8_t state)
 }
 
 const char *
-msg_phase_name(uint8_t phase)
+msg_phase_name(unsigned int phase)
 {
 	return name_of(phase_names, PHASE_COUNT, phase);
 }
 
 const char *
-msg_conn_state_name(uint8_t state)
+msg_conn_state_name(unsigned int state)
 {
 	static const char *const names[CONN_STATE_COUNT] = { "connect",
 		"handshake", "ready", "draining" };
@@ -121,7 +121,7 @@ msg_conn_state_name(uint8_t state)
 }
 
 const char *
-msg_role_name(uint8_t role)
+msg_role_name(unsigned int role)
 {
 	static const char *const names[ROLE_COUNT] = { "parent", "listener",
 		"pool" };

@@ -297,11 +297,11 @@ struct info_process {
 /* --- names for people, and their number; "?" if out of range --- */
 
 const char *msg_type_name(uint16_t type);  /* "TL_ANSWER" */
-const char *msg_cause_name(uint8_t cause); /* "no answer in time" */
-const char *msg_state_name(uint8_t state); /* "up" */
-const char *msg_phase_name(uint8_t phase); /* "handshake" */
-const char *msg_conn_state_name(uint8_t state);
-const char *msg_role_name(uint8_t role);
+const char *msg_cause_name(unsigned int cause); /* "no answer in time" */
+const char *msg_state_name(unsigned int state); /* "up" */
+const char *msg_phase_name(unsigned int phase); /* "handshake" */
+const char *msg_conn_state_name(unsigned int state);
+const char *msg_role_name(unsigned int role);
 
 /* --- the fast path: no struct between the buffer and the wire --- */
 

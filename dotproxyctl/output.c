@@ -43,7 +43,7 @@ put_conn(struct json *j, const struct info_conn *c)
 static void
 put_upstream_counters(struct json *j, const struct info_upstream *u)
 {
-	uint8_t i;
+	unsigned int i;
 
 	json_u64(j, "queries", u->queries);
 	json_u64(j, "answers", u->answers);

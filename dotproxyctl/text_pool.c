@@ -132,7 +132,7 @@ put_failures(FILE *out, const struct info_upstream *u)
 {
 	char text[PHASE_COUNT * 32], n[FORMAT_MAX], *p = text;
 	size_t room = sizeof(text);
-	uint8_t i;
+	unsigned int i;
 	int len;
 
 	if (data_failures(u) == 0) {

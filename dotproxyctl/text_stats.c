@@ -89,7 +89,7 @@ put_upstream(FILE *out, const struct info_upstream *u)
 	const uint64_t values[UPSTREAM_COUNTERS] = { u->queries, u->answers,
 		u->retries, u->opened, u->resumed, u->closed_by_peer };
 	size_t width;
-	uint8_t i;
+	unsigned int i;
 
 	width = values_width(values, UPSTREAM_COUNTERS, 0);
 	width = values_width(u->failures, PHASE_COUNT, width);

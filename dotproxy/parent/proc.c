@@ -33,7 +33,7 @@
 const char *
 proc_name(const struct child *c)
 {
-	return msg_role_name((uint8_t)c->role);
+	return msg_role_name(c->role);
 }
 
 static const char *
