@@ -296,7 +296,7 @@ struct info_process {
 
 /* --- names for people, and their number; "?" if out of range --- */
 
-const char *msg_type_name(uint16_t type);  /* "TL_ANSWER" */
+const char *msg_type_name(uint16_t type);       /* "TL_ANSWER" */
 const char *msg_cause_name(unsigned int cause); /* "no answer in time" */
 const char *msg_state_name(unsigned int state); /* "up" */
 const char *msg_phase_name(unsigned int phase); /* "handshake" */
