@@ -98,6 +98,20 @@ accept_retry(evutil_socket_t fd, short what, void *arg)
 	control_accept_enable(l, true);
 }
 
+/* The end of the turn does the rest. */
+static void
+pause_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)fd;
+	(void)what;
+	l->pause_end.due_ms = 0;
+	if (l->paused)
+		lazy_timer_arm(
+		    &l->pause_end, listener_now(l), l->pause_until_ms);
+}
+
 void
 listener_init(struct listener *l, struct event_base *base)
 {
@@ -112,6 +126,7 @@ listener_init(struct listener *l, struct event_base *base)
 		fatalx("out of memory");
 	lazy_timer_init(&l->deadline, base, query_deadline, l);
 	lazy_timer_init(&l->accept_retry, base, accept_retry, l);
+	lazy_timer_init(&l->pause_end, base, pause_end, l);
 	udp_init(l);
 	tcp_init(l);
 	control_init(l);
@@ -132,6 +147,7 @@ listener_free(struct listener *l)
 	acl_clear(&l->acl);
 	lazy_timer_free(&l->deadline);
 	lazy_timer_free(&l->accept_retry);
+	lazy_timer_free(&l->pause_end);
 	imsg_close(&l->link);
 	imsg_close(&l->parent);
 }
@@ -154,17 +170,29 @@ link_is_congested(const struct listener *l)
 	return imsg_is_open(&l->link) && imsg_congested(&l->link);
 }
 
+/* Reads clients again when the link has room, or when it has had its time. */
+static void
+check_pause(struct listener *l)
+{
+	bool congested = link_is_congested(l);
+
+	if (!congested)
+		l->pause_over = false;
+	if (!l->paused || (congested && listener_now(l) < l->pause_until_ms))
+		return;
+	l->paused = false;
+	l->pause_over = congested;
+	udp_resume(l);
+	tcp_resume(l);
+}
+
 void
 listener_turn_end(struct listener *l)
 {
 	if (l->link_broken)
 		link_drop(l);
 	link_send_waiting(l);
-	if (l->paused && !link_is_congested(l)) {
-		l->paused = false;
-		udp_resume(l);
-		tcp_resume(l);
-	}
+	check_pause(l);
 	udp_turn_end(l);
 	tcp_turn_end(l); /* may find more queries in what it has kept */
 	control_turn_end(l);
@@ -189,11 +217,17 @@ listener_now(struct listener *l)
 bool
 listener_check_pressure(struct listener *l)
 {
-	if (l->paused || !link_is_congested(l))
+	uint64_t now_ms = listener_now(l);
+
+	if (l->paused || l->pause_over || !link_is_congested(l))
 		return l->paused;
 	(void)imsg_flush(&l->link);
-	l->paused = link_is_congested(l);
-	return l->paused;
+	if (!link_is_congested(l))
+		return false;
+	l->paused = true;
+	l->pause_until_ms = now_ms + LISTENER_PAUSE_MS;
+	lazy_timer_arm(&l->pause_end, now_ms, l->pause_until_ms);
+	return true;
 }
 
 void

@@ -32,6 +32,12 @@ struct udp;
 
 /* The pool gives up at the query timeout, and knows why; this is later. */
 #define LISTENER_GRACE_MS 100
+/*
+ * How long clients may go unread because the pool does not take queries.  Then
+ * they are read all the same, and wait in the table, for an answer is due even
+ * if the pool is stuck.
+ */
+#define LISTENER_PAUSE_MS 500
 /* How long nothing is accepted after we ran out of descriptors. */
 #define LISTENER_ACCEPT_PAUSE_MS 1000
 
@@ -55,7 +61,9 @@ struct listener {
 	struct imsg_chan link; /* to the pool; fd -1 while there is none */
 	uint64_t link_id;      /* which link, in the parent's count */
 	bool link_broken;      /* to be closed at the end of the turn */
-	bool paused;           /* the link is congested: no client is read */
+	bool paused;           /* no client is read: the link is congested */
+	bool pause_over;       /* that has lasted for too long */
+	uint64_t pause_until_ms;
 	bool in_turn;
 	uint64_t now_ms; /* of this turn; see listener_now() */
 	uint64_t started_ms;
@@ -75,6 +83,7 @@ struct listener {
 	struct inflight inflight;
 	struct lazy_timer deadline; /* of the first query in flight */
 	struct lazy_timer accept_retry;
+	struct lazy_timer pause_end;
 	struct udp *udp;         /* owned */
 	struct tcp *tcp;         /* owned */
 	struct control *control; /* owned */

@@ -179,6 +179,42 @@ test_pool_that_does_not_read(void **state)
 	close(fd);
 }
 
+static void
+test_pool_that_is_stuck(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr), late;
+	struct imsg_chan pool = rig.pool;
+	char text[256];
+	size_t len;
+
+	(void)state;
+	rig.client.query_timeout_ms = 1000;
+	rig_reload("127.0.0.0", 8);
+	rig.pool.fd = -1; /* nobody reads the other end, ever */
+	send_large(fd, 4000);
+	rig_settle();
+	assert_true(rig.l->paused);
+	/* A client that comes now has an answer all the same. */
+	late = rig_udp_client(&rig.udp_addr);
+	rig_make_query(&pkt, 4711, "late.example", 1232);
+	rig_send(late, &pkt);
+	len = rig_recv(late, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 4711);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+	assert_int_equal(
+	    rig_ede(buf, len, text), DNS_EDE_NO_REACHABLE_AUTHORITY);
+	rig_until(rig_count(LSTAT_in_flight) == 0);
+	/* When it comes to itself, there is room for queries again. */
+	rig.pool = pool;
+	rig.echo = true;
+	rig_until(!rig.l->pause_over);
+	rig_send(late, &pkt);
+	(void)rig_recv(late, buf, sizeof(buf));
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_NOERROR);
+	close(late);
+	close(fd);
+}
+
 /* A small generator: the test must be the same every time. */
 static uint32_t
 next_random(uint32_t *seed)
@@ -274,6 +310,7 @@ main(void)
 		RIG_TEST(test_pool_dies_with_queries),
 		RIG_TEST(test_pool_breaks_the_protocol),
 		RIG_TEST(test_pool_that_does_not_read),
+		RIG_TEST(test_pool_that_is_stuck),
 		RIG_TEST(test_hostile_pool),
 	};
 
