@@ -29,7 +29,7 @@ static void
 test_random_bits_are_the_id_if_the_slot_is_free(void **state)
 {
 	struct idmap m = { 0 };
-	uint16_t id;
+	uint16_t id = 0;
 
 	(void)state;
 	assert_true(idmap_add(&m, 5, 0xabcd, &id));
@@ -154,7 +154,7 @@ test_churn(void **state)
 	static uint32_t owner[65536];
 	struct idmap m = { 0 };
 	uint32_t i, x = 7, held = 0;
-	uint16_t id, r;
+	uint16_t id = 0, r;
 
 	(void)state;
 	for (i = 0; i < 65536; i++)
