@@ -31,8 +31,8 @@ def upstream(make_upstream):
 
 
 @pytest.fixture
-def make_proxy(tmp_path):
-    """Makes a running daemon; the arguments are Daemon.configure's."""
+def make_proxy(tmp_path, make_upstream):
+    """Makes a running daemon, which ends before the upstreams do."""
     with contextlib.ExitStack() as stack:
         def make(*upstreams, args=(), **kw):
             folder = tmp_path / ("d%d" % len(list(tmp_path.iterdir())))

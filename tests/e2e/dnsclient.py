@@ -8,7 +8,6 @@ import time
 import zlib
 
 import dns.edns
-import dns.flags
 import dns.message
 import dns.name
 import dns.rcode

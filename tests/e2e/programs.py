@@ -182,14 +182,19 @@ class Daemon:
     def pids(self):
         return [self.process.pid, *self.children().values()]
 
+    def _trouble(self):
+        if self.process.poll() is not None:
+            return "it ended by itself"
+        if self.children_may_die or self.children() == self.first_children:
+            return None
+        return "a child died"
+
     def stop(self):
         """Ends the daemon; everything it promises at its end is checked."""
         if self.process is None:
             return
         pids = [self.process.pid, *descendants(self.process.pid)]
-        if self.process.poll() is None and not self.children_may_die:
-            assert self.children() == self.first_children, (
-                "a child died\n" + self.log())
+        trouble = self._trouble()
         self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(15)
@@ -200,6 +205,7 @@ class Daemon:
             raise
         self.process = None
         log = self.log()
+        assert trouble is None, trouble + "\n" + log
         assert status == 0, log
         for report in SANITIZER_REPORTS:
             assert report not in log, log

@@ -80,7 +80,9 @@ def test_log_level_can_be_changed(proxy):
     assert proxy.ctl("log", "level", "loudly").returncode == 1
 
 
-def test_debug_level_logs_more(proxy):
+def test_debug_level_logs_more(make_proxy, upstream):
+    proxy = make_proxy(upstream, timeout="300ms")
+
     def lines_of_trouble():
         before = len(proxy.log().splitlines())
         for _ in range(5):

@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 
-import dns.flags
 import dns.message
 import dns.update
 import pytest
