@@ -191,7 +191,7 @@ check_asleep(struct pool *pool)
 	uint32_t i;
 
 	pool->asleep_ms = asleep_ms;
-	if (asleep_ms < last_ms + POOL_ASLEEP_MS)
+	if ((int64_t)(asleep_ms - last_ms) < POOL_ASLEEP_MS)
 		return;
 	log_info("slept for %llu s, connecting anew",
 	    (unsigned long long)(asleep_ms - last_ms) / 1000);

@@ -37,7 +37,7 @@
 #define POOL_TX_SOFT 65536
 #define POOL_TX_SIZE (POOL_TX_SOFT + POOL_PLAIN_SIZE + 16384)
 /* A jump of CLOCK_BOOTTIME that means the machine was asleep. */
-#define POOL_ASLEEP_MS 2000u
+#define POOL_ASLEEP_MS 2000
 
 struct config_run;
 

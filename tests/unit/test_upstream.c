@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: ISC */
+/* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
+/* LINK: common/msg_info.c common/util.c dotproxy/pool/config.c */
+/* LINK: dotproxy/pool/conn.c dotproxy/pool/conn_io.c dotproxy/pool/dispatch.c
+ */
+/* LINK: dotproxy/pool/health.c dotproxy/pool/policy.c dotproxy/pool/pool.c */
+/* LINK: dotproxy/pool/query.c dotproxy/pool/session.c dotproxy/pool/stats.c */
+/* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
+/* LIBS: -levent_core -ltls -lssl -lcrypto */
+/* Which connection a query is put on, and which of them there are. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/pool_rig.h"
+
+static struct pkt pkt;
+
+static size_t
+total_got(void)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < rig.npeers; i++)
+		n += rig.peers[i]->ngot;
+	return n;
+}
+
+/* Answers everything every connection has got so far. */
+static void
+answer_all(void)
+{
+	static size_t done[RIG_PEERS_MAX];
+	size_t i;
+
+	if (rig.nreplies == 0)
+		memset(done, 0, sizeof(done));
+	for (i = 0; i < rig.npeers; i++)
+		while (rig.peers[i]->fd != -1 && done[i] < rig.peers[i]->ngot)
+			peer_answer(rig.peers[i], done[i]++);
+}
+
+/* A query whose question cannot be read. */
+static void
+ask_odd(uint64_t handle)
+{
+	pkt_start(&pkt, QUERY_FLAGS, 1, 0, 0, 0);
+	wire_put_bytes(&pkt.w, "\077oops", 5);
+	rig_ask_wire(handle, 60000, pkt.buf, pkt.w.pos);
+}
+
+static void
+test_one_connection_serves_while_it_can(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < CONN_SOFT_MAX - 1; i++)
+		rig_ask(i);
+	RIG_UNTIL(total_got() == CONN_SOFT_MAX - 1);
+	rig_pass(20);
+	assert_int_equal(rig.npeers, 1);
+}
+
+static void
+test_load_opens_another_connection(void **state)
+{
+	size_t i, n = 3 * CONN_SOFT_MAX;
+
+	(void)state;
+	for (i = 0; i < n; i++)
+		rig_ask(i);
+	RIG_UNTIL(total_got() == n);
+	RIG_UNTIL(rig_up(0)->nready == 2);
+	/* What comes next is for the new one. */
+	for (; i < n + CONN_SOFT_MAX; i++)
+		rig_ask(i);
+	RIG_UNTIL(rig_peer(1, 1)->ngot == CONN_SOFT_MAX);
+	RIG_UNTIL(rig_up(0)->nready == 3);
+	RIG_UNTIL(total_got() == n + CONN_SOFT_MAX);
+	answer_all();
+	RIG_UNTIL(rig.nreplies == n + CONN_SOFT_MAX);
+}
+
+static void
+test_pool_size_is_the_limit(void **state)
+{
+	size_t i, n = 10 * CONN_SOFT_MAX;
+
+	(void)state;
+	rig.ups[0].conf.pool_size = 3;
+	rig_configure();
+	for (i = 0; i < n; i++) {
+		rig_ask(i);
+		if (i % 64 == 0)
+			rig_pass(2);
+	}
+	RIG_UNTIL(total_got() == n);
+	rig_pass(30);
+	assert_int_equal(rig.npeers, 3);
+	/* The busy ones take turns. */
+	for (i = 0; i < 3; i++)
+		assert_in_range(rig.peers[i]->ngot, n / 3 - 200, n / 3 + 200);
+}
+
+static void
+test_crowd_of_waiting_queries_dials_four_at_most(void **state)
+{
+	size_t i;
+
+	(void)state;
+	rig.manual = true;
+	rig_configure();
+	for (i = 0; i < CONN_SOFT_MAX; i++)
+		rig_ask(i);
+	RIG_UNTIL(rig_up(0)->nwaiting == CONN_SOFT_MAX);
+	assert_int_equal(rig_up(0)->nconnecting, 2);
+	for (; i < 1000; i++)
+		rig_ask(i);
+	RIG_UNTIL(rig_up(0)->nwaiting == 1000);
+	rig_pass(20);
+	assert_int_equal(rig.ndials, UPSTREAM_DIALS_MAX);
+	/* The first that stands takes them all. */
+	rig.manual = false;
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PT_CONNECTED, rig.last_request, rig_connect()));
+	(void)rig_accept(1);
+	RIG_UNTIL(total_got() == 1000);
+}
+
+static void
+test_connection_used_last_is_used_next(void **state)
+{
+	size_t i, n = 2 * CONN_SOFT_MAX;
+
+	(void)state;
+	rig.ups[0].conf.stale_timeout_ms = 200;
+	rig_configure();
+	for (i = 0; i < n; i++)
+		rig_ask(i);
+	RIG_UNTIL(rig_up(0)->nready == 2);
+	RIG_UNTIL(total_got() == n);
+	answer_all();
+	RIG_UNTIL(rig.nreplies == n);
+	/* A trickle needs one: the other becomes stale. */
+	for (; i < n + 20; i++) {
+		rig_ask(i);
+		RIG_UNTIL(total_got() == i + 1);
+		answer_all();
+		rig_pass(20);
+	}
+	assert_int_equal(rig_up(0)->nready, 1);
+	assert_int_equal(rig_up(0)->n.opened, 2);
+}
+
+static void
+test_odd_query_has_a_connection_of_its_own(void **state)
+{
+	struct peer *p = rig_peer(1, 0), *q;
+
+	(void)state;
+	rig_ask(1);
+	RIG_UNTIL(p->ngot == 1);
+	ask_odd(2);
+	RIG_UNTIL((q = rig_peer(1, 1)) != NULL && q->ngot == 1);
+	assert_int_equal(rig_up(0)->nready, 1);
+	/* It can end it without harm to anybody. */
+	peer_reset(q);
+	RIG_UNTIL(rig_up(0)->n.failures[PHASE_READ] == 1);
+	assert_false(rig_up(0)->suspect);
+	assert_string_equal(rig.log, "");
+	peer_answer(p, 0);
+	RIG_UNTIL(rig_answered(1));
+	/* And is tried again, not at once. */
+	RIG_UNTIL((q = rig_peer(1, 1)) != NULL && q->ngot == 1);
+	peer_answer(q, 0);
+	RIG_UNTIL(rig_answered(2));
+	/* The connection is kept for the next one. */
+	ask_odd(3);
+	RIG_UNTIL(q->ngot == 2);
+	assert_int_equal(rig.npeers, 3);
+}
+
+static void
+test_odd_queries_go_one_by_one(void **state)
+{
+	struct peer *q;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 5; i++)
+		ask_odd(i);
+	for (i = 0; i < 5; i++) {
+		RIG_UNTIL((q = rig_peer(1, 1)) != NULL && q->ngot == i + 1);
+		rig_pass(5);
+		assert_int_equal(q->ngot, i + 1);
+		peer_answer(q, i);
+	}
+	RIG_UNTIL(rig.nreplies == 5);
+	assert_int_equal(rig.npeers, 2);
+}
+
+static void
+test_odd_query_without_answer_frees_its_connection(void **state)
+{
+	struct peer *q;
+
+	(void)state;
+	pkt_start(&pkt, QUERY_FLAGS, 1, 0, 0, 0);
+	wire_put_bytes(&pkt.w, "\077oops", 5);
+	rig_ask_wire(1, 50, pkt.buf, pkt.w.pos);
+	RIG_UNTIL((q = rig_peer(1, 1)) != NULL && q->ngot == 1);
+	ask_odd(2);
+	RIG_UNTIL(rig_failed(1, CAUSE_TIMEOUT));
+	RIG_UNTIL(q->eof);
+	RIG_UNTIL((q = rig_peer(1, 1)) != NULL && q->ngot == 1);
+	peer_answer(q, 0);
+	RIG_UNTIL(rig_answered(2));
+	assert_false(rig_up(0)->suspect);
+}
+
+/* The open connection whose last query is for a name that begins like this. */
+static struct peer *
+peer_asked_for(uint8_t letter)
+{
+	struct peer *p;
+	size_t i;
+
+	for (i = 0; i < rig.npeers; i++) {
+		p = rig.peers[i];
+		if (p->fd != -1 && p->ngot > 0 &&
+		    p->got[p->ngot - 1].wire[DNS_HDR_LEN + 1] == letter)
+			return p;
+	}
+	return NULL;
+}
+
+static void
+test_query_that_kills_connections_is_set_apart(void **state)
+{
+	struct peer *p;
+	size_t i;
+
+	(void)state;
+	rig_ask_type(1, "poison", 1);
+	rig_ask(2);
+	for (i = 0; i < 2; i++) { /* it takes others with it, twice */
+		RIG_UNTIL(rig.npeers == i + 1 && rig.peers[i]->ngot == 2);
+		peer_close(rig.peers[i], true);
+	}
+	/* From then on each of the two is alone. */
+	RIG_UNTIL((p = peer_asked_for('p')) != NULL);
+	assert_int_equal(p->ngot, 1);
+	peer_close(p, true);
+	RIG_UNTIL((p = peer_asked_for('w')) != NULL);
+	assert_int_equal(p->ngot, 1);
+	peer_answer(p, 0);
+	RIG_UNTIL(rig_answered(2));
+	/* Everybody else shares a connection that it does not touch. */
+	rig_ask_type(3, "third", 1);
+	RIG_UNTIL((p = peer_asked_for('t')) != NULL);
+	peer_answer(p, p->ngot - 1);
+	RIG_UNTIL(rig_answered(3));
+}
+
+static void
+test_transfer_has_a_connection_of_its_own(void **state)
+{
+	struct peer *q;
+
+	(void)state;
+	rig_ask_type(1, "zone.example", DNS_TYPE_IXFR);
+	RIG_UNTIL((q = rig_peer(1, 1)) != NULL && q->ngot == 1);
+	assert_int_equal(rig_peer(1, 0)->ngot, 0);
+	peer_answer(q, 0);
+	peer_answer(q, 0); /* more of it, which nobody wants */
+	RIG_UNTIL(rig_answered(1));
+	RIG_UNTIL(q->eof);
+	assert_int_equal(rig_up(0)->n.failures[PHASE_PROTOCOL], 0);
+	assert_int_equal(rig_nreplies(1), 1);
+}
+
+static void
+test_transfer_is_not_sent_twice(void **state)
+{
+	struct peer *q;
+
+	(void)state;
+	rig_ask_type(1, "zone.example", DNS_TYPE_AXFR);
+	RIG_UNTIL((q = rig_peer(1, 1)) != NULL && q->ngot == 1);
+	peer_close(q, true);
+	RIG_UNTIL(rig_failed(1, CAUSE_NOT_REPEATABLE));
+}
+
+static void
+test_closed_idle_connection_is_replaced_while_queries_come(void **state)
+{
+	struct peer *p = rig_peer(1, 0);
+
+	(void)state;
+	rig_ask(1);
+	RIG_UNTIL(p->ngot == 1);
+	peer_answer(p, 0);
+	RIG_UNTIL(rig_answered(1));
+	rig_pass(550);
+	peer_close(p, true);
+	RIG_UNTIL(rig.npeers == 2 && rig_up(0)->nready == 1);
+	/* One closed as soon as it stands is not. */
+	peer_close(rig_peer(1, 0), true);
+	RIG_UNTIL(rig_up(0)->n.closed_by_peer == 2);
+	rig_pass(50);
+	assert_int_equal(rig.npeers, 2);
+	assert_string_equal(rig.log, "");
+}
+
+static void
+test_no_replacement_without_queries(void **state)
+{
+	(void)state;
+	rig_pass(550);
+	peer_close(rig_peer(1, 0), true);
+	RIG_UNTIL(rig_up(0)->n.closed_by_peer == 1);
+	rig_pass(50);
+	assert_int_equal(rig.npeers, 1);
+}
+
+static void
+test_replacements_end_without_queries(void **state)
+{
+	struct peer *p = rig_peer(1, 0);
+	struct upstream *up = rig_up(0);
+	size_t i;
+
+	(void)state;
+	rig_ask(1);
+	RIG_UNTIL(p->ngot == 1);
+	peer_answer(p, 0);
+	RIG_UNTIL(rig_answered(1));
+	for (i = 0; i < 20 && (p = rig_peer(1, 0)) != NULL; i++) {
+		/* As if it had stood for a second. */
+		TAILQ_FIRST(&up->conns)->ready_ms -= 1000;
+		peer_close(p, true);
+		RIG_UNTIL(up->n.closed_by_peer == i + 1);
+		rig_pass(20);
+	}
+	assert_int_equal(up->n.opened, 9);
+	assert_int_equal(up->warm_dials, 8);
+}
+
+static void
+test_silent_siblings_are_not_trusted_any_more(void **state)
+{
+	size_t i, n = 2 * CONN_SOFT_MAX;
+	struct peer *a, *b;
+
+	(void)state;
+	rig.ups[0].conf.read_timeout_ms = 200;
+	rig_configure();
+	for (i = 0; i < n; i++)
+		rig_ask(i);
+	RIG_UNTIL(rig_up(0)->nready == 2);
+	RIG_UNTIL(total_got() == n);
+	answer_all();
+	RIG_UNTIL(rig.nreplies == n);
+	a = rig.peers[0];
+	b = rig.peers[1];
+	rig_pass(20);
+	rig_ask(1000);
+	RIG_UNTIL(total_got() == n + 1);
+	/* The path is gone: no answer, on either. */
+	RIG_UNTIL(a->eof && b->eof);
+	assert_int_equal(rig_up(0)->n.failures[PHASE_TIMEOUT], 1);
+	RIG_UNTIL(rig.npeers == 3 && rig.peers[2]->ngot == 1);
+	peer_answer(rig.peers[2], 0);
+	RIG_UNTIL(rig_answered(1000));
+}
+
+static void
+test_sleep_drops_everything_at_once(void **state)
+{
+	struct peer *p = rig_peer(1, 0), *q;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 10; i++)
+		rig_ask(i);
+	RIG_UNTIL(p->ngot == 10);
+	rig.pool->asleep_ms -= POOL_ASLEEP_MS + 1;
+	rig_turn();
+	RIG_UNTIL(p->eof);
+	assert_non_null(strstr(rig.log, "slept"));
+	RIG_UNTIL((q = rig_peer(1, 0)) != NULL && q->ngot == 10);
+	for (i = 0; i < 10; i++)
+		peer_answer(q, i);
+	RIG_UNTIL(rig.nreplies == 10);
+	assert_int_equal(rig.pool->counters[TSTAT_retries], 0);
+	assert_false(rig_up(0)->suspect);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST_ONE(test_one_connection_serves_while_it_can),
+		RIG_TEST_ONE(test_load_opens_another_connection),
+		RIG_TEST_ONE(test_pool_size_is_the_limit),
+		RIG_TEST(test_crowd_of_waiting_queries_dials_four_at_most),
+		RIG_TEST_ONE(test_connection_used_last_is_used_next),
+		RIG_TEST_ONE(test_odd_query_has_a_connection_of_its_own),
+		RIG_TEST_ONE(test_odd_queries_go_one_by_one),
+		RIG_TEST_ONE(
+		    test_odd_query_without_answer_frees_its_connection),
+		RIG_TEST_ONE(test_query_that_kills_connections_is_set_apart),
+		RIG_TEST_ONE(test_transfer_has_a_connection_of_its_own),
+		RIG_TEST_ONE(test_transfer_is_not_sent_twice),
+		RIG_TEST_ONE(
+		    test_closed_idle_connection_is_replaced_while_queries_come),
+		RIG_TEST_ONE(test_no_replacement_without_queries),
+		RIG_TEST_ONE(test_replacements_end_without_queries),
+		RIG_TEST_ONE(test_silent_siblings_are_not_trusted_any_more),
+		RIG_TEST_ONE(test_sleep_drops_everything_at_once),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
