@@ -342,6 +342,87 @@ test_held_back_with_the_link(void **state)
 		close(fds[i]);
 }
 
+/* A small generator: the test must be the same every time. */
+static uint32_t
+next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return *seed >> 8;
+}
+
+/* Sends something: queries, noise, a piece of either; or leaves. */
+static void
+hostile_act(int *fd, uint32_t *seed)
+{
+	struct linger rst = { 1, 0 };
+	uint8_t bytes[600];
+	size_t i, n = 1 + next_random(seed) % sizeof(bytes);
+
+	switch (next_random(seed) % 16) {
+	case 0:
+		(void)setsockopt(*fd, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
+		/* FALLTHROUGH */
+	case 1:
+		close(*fd);
+		*fd = rig_tcp_client();
+		return;
+	case 2:
+		(void)shutdown(*fd, SHUT_WR);
+		return;
+	case 3:
+		(void)recv(*fd, buf, n, MSG_DONTWAIT);
+		return;
+	default:
+		break;
+	}
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)next_random(seed);
+	if (next_random(seed) % 8 > 0)
+		(void)make_pipeline(bytes, 1 + next_random(seed) % 15);
+	if (next_random(seed) % 8 == 0)
+		bytes[next_random(seed) % n] ^= (uint8_t)next_random(seed);
+	(void)send(*fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void
+test_hostile_clients(void **state)
+{
+	int fds[12], good = rig_tcp_client();
+	uint32_t seed = 3, round, i;
+	size_t done = 0;
+
+	(void)state;
+	rig.client.client.max_inflight = 300;
+	rig.client.client.max_tcp = 10;
+	rig.client.query_timeout_ms = 50;
+	rig_reload("127.0.0.0", 8);
+	for (i = 0; i < 12; i++)
+		fds[i] = rig_tcp_client();
+	for (round = 0; round < 4000; round++) {
+		hostile_act(&fds[next_random(&seed) % 12], &seed);
+		rig_turn();
+		/* Some are answered, long or short, some never. */
+		while (done + 50 < rig.nqueries) {
+			if (next_random(&seed) % 4 > 0)
+				rig_answer(&rig.queries[done],
+				    next_random(&seed) % 3000);
+			done++;
+		}
+		if (round % 500 == 0)
+			rig_run_ms(200);
+	}
+	for (i = 0; i < 12; i++)
+		close(fds[i]);
+	rig_until(rig_count(LSTAT_in_flight) == 0);
+	assert_true(rig_count(LSTAT_answered) > 0);
+	assert_true(rig_count(LSTAT_abandoned) > 0);
+	assert_true(rig_count(LSTAT_tcp_error) > 0);
+	close(good);
+	good = rig_tcp_client();
+	exchange(good);
+	close(good);
+}
+
 int
 main(void)
 {
@@ -360,6 +441,7 @@ main(void)
 		RIG_TEST(test_queries_of_one_client_have_a_limit),
 		RIG_TEST(test_limit_and_half_close),
 		RIG_TEST(test_held_back_with_the_link),
+		RIG_TEST(test_hostile_clients),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
