@@ -235,9 +235,8 @@ expire(struct pool *pool, struct query *q)
 {
 	enum msg_cause cause = q->cause;
 
-	if (q->state == QUERY_SENT || q->state == QUERY_QUEUED) {
+	if (cause == CAUSE_NONE && q->conn != NULL) {
 		q->last_upstream = q->conn->up->id;
-		cause = CAUSE_TIMEOUT;
 	} else if (cause == CAUSE_NONE && q->state == QUERY_PARKED) {
 		q->last_upstream = pool->last_failed;
 		cause = pool->last_cause;
