@@ -77,9 +77,11 @@ class Upstream:
         return json.loads(self.command("stats"))
 
     def stop(self):
+        ended = self.process.poll()
         self.process.stdin.close()
         self.process.wait(10)
         self.process.stdout.close()
+        assert ended is None, "the upstream ended by itself: %d" % ended
 
     def block(self, name, *lines):
         return upstream_block(
