@@ -669,6 +669,22 @@ rig_peer(uint32_t upstream, size_t n)
 	return NULL;
 }
 
+/* An open connection whose last query was not answered; NULL if none. */
+static inline struct peer *
+rig_peer_with_query(void)
+{
+	struct peer *p;
+	size_t i;
+
+	for (i = 0; i < rig.npeers; i++) {
+		p = rig.peers[i];
+		if (p->fd != -1 && !p->eof && p->ngot > 0 &&
+		    !dns_is_response(p->got[p->ngot - 1].wire))
+			return p;
+	}
+	return NULL;
+}
+
 static inline struct upstream *
 rig_up(uint32_t i)
 {

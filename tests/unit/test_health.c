@@ -38,22 +38,6 @@ answer_last(struct peer *p)
 	peer_answer(p, p->ngot - 1);
 }
 
-/* A connection with a query that was not answered. */
-static struct peer *
-peer_with_query(void)
-{
-	struct peer *p;
-	size_t i;
-
-	for (i = 0; i < rig.npeers; i++) {
-		p = rig.peers[i];
-		if (p->fd != -1 && p->ngot > 0 &&
-		    !dns_is_response(p->got[p->ngot - 1].wire))
-			return p;
-	}
-	return NULL;
-}
-
 /* Asks, and has the answer come from this upstream. */
 static void
 served_by(uint64_t handle, uint32_t upstream)
@@ -246,8 +230,8 @@ test_accepted_but_never_answered_is_a_failure(void **state)
 	rig_ask(1);
 	begin_ms = util_now_ms();
 	for (i = 0; rig_reply(1) == NULL; i++) {
-		RIG_UNTIL(
-		    rig_reply(1) != NULL || (p = peer_with_query()) != NULL);
+		RIG_UNTIL(rig_reply(1) != NULL ||
+			  (p = rig_peer_with_query()) != NULL);
 		if (rig_reply(1) == NULL)
 			peer_close(p, true);
 	}
