@@ -446,10 +446,10 @@ rig_on_info(void *arg, struct imsg *m)
 		return msg_read_info_pool(m, &rig.info_pool);
 	case MSG_INFO_UPSTREAM:
 		return msg_read_info_upstream(
-		    m, &rig.info_ups[rig.ninfo_ups++]);
+		    m, &rig.info_ups[rig.ninfo_ups++ % CONF_UPSTREAMS_MAX]);
 	case MSG_INFO_CONN:
 		return msg_read_info_conn(
-		    m, &rig.info_conns[rig.ninfo_conns++]);
+		    m, &rig.info_conns[rig.ninfo_conns++ % RIG_PEERS_MAX]);
 	default:
 		assert_int_equal(msg_read_result(m, &res), 0);
 		rig.nends++;

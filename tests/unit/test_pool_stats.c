@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: ISC */
+/* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
+/* LINK: common/msg_info.c common/util.c dotproxy/pool/config.c */
+/* LINK: dotproxy/pool/conn.c dotproxy/pool/conn_io.c dotproxy/pool/dispatch.c
+ */
+/* LINK: dotproxy/pool/health.c dotproxy/pool/policy.c dotproxy/pool/pool.c */
+/* LINK: dotproxy/pool/query.c dotproxy/pool/session.c dotproxy/pool/stats.c */
+/* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
+/* LIBS: -levent_core -ltls -lssl -lcrypto */
+/* What LT_SHOW tells. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/pool_rig.h"
+
+static void
+test_counters(void **state)
+{
+	(void)state;
+	rig_ask(1);
+	rig_ask(2);
+	RIG_UNTIL(rig_peer(1, 0)->ngot == 2);
+	peer_answer(rig_peer(1, 0), 0);
+	RIG_UNTIL(rig_answered(1));
+	rig_show(SHOW_STATS);
+	assert_true(rig.end_ok);
+	assert_int_equal(rig.counters.source, SOURCE_POOL);
+	assert_int_equal(rig.counters.n, TSTAT_COUNT);
+	assert_int_equal(rig.counters.values[TSTAT_queries], 2);
+	assert_int_equal(rig.counters.values[TSTAT_in_flight], 1);
+	assert_int_equal(rig.counters.values[TSTAT_answered], 1);
+	assert_int_equal(rig.counters.values[TSTAT_connect_requests], 1);
+	assert_true(rig.counters.uptime_ms < 10000);
+	assert_int_equal(rig.ninfo_ups, 1);
+	assert_int_equal(rig.ninfo_conns, 0);
+}
+
+static void
+test_summary_is_like_stats(void **state)
+{
+	(void)state;
+	rig_show(SHOW_SUMMARY);
+	assert_true(rig.end_ok);
+	assert_int_equal(rig.counters.n, TSTAT_COUNT);
+	assert_int_equal(rig.ninfo_ups, 1);
+	assert_int_equal(rig.info_pool.nupstreams, 1);
+}
+
+static void
+test_pool_and_its_connections(void **state)
+{
+	const struct info_upstream *u = &rig.info_ups[0];
+	const struct info_conn *c = &rig.info_conns[0];
+
+	(void)state;
+	rig_ask(1);
+	rig_ask(2);
+	RIG_UNTIL(rig_peer(1, 0)->ngot == 2);
+	peer_answer(rig_peer(1, 0), 0);
+	RIG_UNTIL(rig_answered(1));
+	rig_show(SHOW_POOL);
+	assert_true(rig.end_ok);
+	assert_int_equal(rig.info_pool.policy, POLICY_FAILOVER);
+	assert_int_equal(rig.info_pool.inflight, 1);
+	assert_int_equal(rig.info_pool.max_inflight, 8192);
+	assert_int_equal(rig.ninfo_ups, 1);
+	assert_string_equal(u->name, "up1");
+	assert_string_equal(u->server_name, "dot.test");
+	assert_int_equal(u->state, STATE_UP);
+	assert_int_equal(u->pool_size, 8);
+	assert_int_equal(u->open, 1);
+	assert_int_equal(u->idle, 0);
+	assert_int_equal(u->inflight, 1);
+	assert_int_equal(u->queries, 2);
+	assert_int_equal(u->answers, 1);
+	assert_int_equal(u->opened, 1);
+	assert_true(u->latency_p50_us > 0);
+	assert_true(u->handshake_p50_us > 0);
+	assert_int_equal(rig.ninfo_conns, 1);
+	assert_int_equal(c->state, CONN_STATE_READY);
+	assert_int_equal(c->inflight, 1);
+	assert_int_equal(c->served, 1);
+	assert_false(c->resumed);
+	assert_string_equal(c->version, "TLSv1.3");
+	assert_string_equal(c->cipher, "TLS_AES_256_GCM_SHA384");
+}
+
+static void
+test_states(void **state)
+{
+	(void)state;
+	rig.manual = true;
+	rig_configure();
+	rig_show(SHOW_POOL);
+	assert_int_equal(rig.info_ups[0].state, STATE_CONNECTING);
+	assert_int_equal(rig.info_ups[0].connecting, 1);
+	assert_int_equal(rig.info_conns[0].state, CONN_STATE_CONNECT);
+	assert_true(
+	    msg_send_u32(&rig.parent, MSG_PT_CONNECT_FAILED, 1, ECONNREFUSED));
+	RIG_UNTIL(rig_up(0)->failed);
+	rig_ask(1);
+	rig_show(SHOW_POOL);
+	assert_int_equal(rig.info_ups[0].state, STATE_BACKOFF);
+	assert_in_range(rig.info_ups[0].backoff_left_ms, 1, 100);
+	assert_int_equal(rig.info_ups[0].last_cause, CAUSE_NETWORK);
+	assert_int_equal(rig.info_ups[0].failures[PHASE_CONNECT], 1);
+	assert_int_equal(rig.info_pool.parked, 1);
+}
+
+static void
+test_listener_that_does_not_read(void **state)
+{
+	size_t i, n = 4000;
+
+	(void)state;
+	/* More than the channel holds: the rest is refused, none forgotten. */
+	for (i = 0; i < n; i++) {
+		assert_true(msg_send_u8(&rig.link, MSG_LT_SHOW, i, SHOW_POOL));
+		(void)imsg_flush(&rig.link);
+		(void)event_base_loop(rig.base, EVLOOP_NONBLOCK);
+		pool_turn_end(rig.pool);
+	}
+	rig_pass(50);
+	assert_true(rig.nends > 100);
+	assert_int_equal(rig.links_down, 0);
+	rig_show(SHOW_POOL);
+	assert_true(rig.end_ok);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST_ONE(test_counters),
+		RIG_TEST_ONE(test_summary_is_like_stats),
+		RIG_TEST_ONE(test_pool_and_its_connections),
+		RIG_TEST(test_states),
+		RIG_TEST_ONE(test_listener_that_does_not_read),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
