@@ -342,6 +342,29 @@ test_pool_says_nothing(void **state)
 }
 
 static void
+test_answer_for_a_client_that_has_gone(void **state)
+{
+	uint64_t old;
+
+	(void)state;
+	ctl_show(SHOW_POOL, 1);
+	ctl_until(rig.nasked_pool == 1);
+	old = rig.asked_pool_id;
+	imsg_close(&ctl.chan);
+	rig_settle();
+	ctl_open(); /* in the same place */
+	ctl_show(SHOW_POOL, 2);
+	ctl_until(rig.nasked_pool == 2);
+	assert_int_equal((uint32_t)rig.asked_pool_id, (uint32_t)old);
+	pool_says_pool(old);
+	says_end(&rig.pool, old, true, NULL);
+	rig_settle();
+	ctl_turn();
+	assert_int_equal(ctl.n, 0);
+	assert_false(ctl.ended);
+}
+
+static void
 test_pool_speaks_unasked(void **state)
 {
 	(void)state;
@@ -570,6 +593,7 @@ main(void)
 		CTL_TEST(test_pool_is_not_there),
 		CTL_TEST(test_pool_goes_in_the_middle),
 		CTL_TEST(test_pool_says_nothing),
+		CTL_TEST(test_answer_for_a_client_that_has_gone),
 		CTL_TEST(test_pool_speaks_unasked),
 		CTL_TEST(test_pool_claims_to_be_another),
 		CTL_TEST(test_pool_floods_a_client),

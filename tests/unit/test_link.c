@@ -215,6 +215,36 @@ test_pool_that_is_stuck(void **state)
 	close(fd);
 }
 
+static void
+test_answer_before_the_question(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	struct imsg_chan pool = rig.pool;
+	struct inflight_slot *s;
+	uint64_t handle;
+
+	(void)state;
+	rig.pool.fd = -1; /* nobody reads the other end */
+	send_large(fd, 4000);
+	rig_until(rig.l->pause_over);
+	send_large(fd, 1000);
+	rig_settle();
+	s = TAILQ_FIRST(&rig.l->inflight.wait);
+	assert_non_null(s);
+	/* A pool that guesses what it has not been asked. */
+	handle = inflight_handle(&rig.l->inflight, s);
+	rig.pool = pool;
+	rig_answer_wire(handle, inflight_wire(s), s->wire_len, 0);
+	(void)imsg_flush(&rig.pool);
+	pool = rig.pool;
+	rig.pool.fd = -1;
+	rig_settle();
+	assert_int_equal(rig_count(LSTAT_stale_answers), 1);
+	assert_ptr_equal(inflight_find(&rig.l->inflight, handle), s);
+	rig.pool = pool;
+	close(fd);
+}
+
 /* A small generator: the test must be the same every time. */
 static uint32_t
 next_random(uint32_t *seed)
@@ -311,6 +341,7 @@ main(void)
 		RIG_TEST(test_pool_breaks_the_protocol),
 		RIG_TEST(test_pool_that_does_not_read),
 		RIG_TEST(test_pool_that_is_stuck),
+		RIG_TEST(test_answer_before_the_question),
 		RIG_TEST(test_hostile_pool),
 	};
 
