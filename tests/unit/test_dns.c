@@ -106,7 +106,7 @@ parse_edns_place(void **state)
 	(void)state;
 	pkt_start(&p, QUERY_FLAGS | 0x2800, 1, 1, 2, 3); /* an UPDATE */
 	pkt_question(&p, "zone", 6);
-	pkt_rr(&p, "a.zone", 1, 1, 0, 0);
+	pkt_rr(&p, LABEL63 ".zone", 1, 1, 0, 0);
 	pkt_rr(&p, "b.zone", 16, 254, 9, 300);
 	wire_put_u16(&p.w, 0xc00c); /* an owner that is a pointer */
 	wire_put_bytes(&p.w, "\0\1\0\1\0\0\0\0\0\4abcd", 14);
@@ -311,6 +311,32 @@ parse_names_chain(void **state)
 	assert_int_equal(q.question_len, 7 + 1000 * 6);
 }
 
+/*
+ * A pointer has to go below the part of the name that it ends, not only below
+ * where the name began: else it comes round in circles.
+ */
+static void
+parse_names_in_circles(void **state)
+{
+	const uint8_t targets[] = { 11, 13, 14, 15, 16, 17 };
+	struct pkt p;
+	struct dns_query q;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(targets); i++) {
+		pkt_start(&p, QUERY_FLAGS, 2, 0, 0, 0);
+		wire_put_u8(&p.w, 3); /* a label that reads as a pointer */
+		wire_put_u8(&p.w, 0xc0);
+		wire_put_u8(&p.w, targets[i]);
+		wire_put_bytes(&p.w, "x\0\0\1\0\1", 6);
+		wire_put_u16(&p.w, 0xc00d);
+		wire_put_u32(&p.w, 0x00010001);
+		assert_int_equal(parse(&p, &q), DNS_FORWARD);
+		assert_int_equal(q.question_len, 0);
+	}
+}
+
 /* At every length: forwarded, no byte behind the end read. */
 static void
 parse_cut_anywhere(void **state)
@@ -431,6 +457,7 @@ main(void)
 		cmocka_unit_test(parse_names),
 		cmocka_unit_test(parse_names_compressed_length),
 		cmocka_unit_test(parse_names_chain),
+		cmocka_unit_test(parse_names_in_circles),
 		cmocka_unit_test(parse_cut_anywhere),
 		cmocka_unit_test(parse_any_bytes),
 		cmocka_unit_test(parse_longest),

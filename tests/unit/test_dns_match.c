@@ -43,6 +43,7 @@ match_question(void **state)
 	assert_false(question_matches("www.example.com", 28, 1));
 	assert_false(question_matches("www.example.com", 1, 3));
 	assert_false(question_matches("www.example.con", 1, 1));
+	assert_false(question_matches("vww.example.com", 1, 1));
 	assert_false(question_matches("ww.example.com", 1, 1));
 	assert_false(question_matches("www.example", 1, 1));
 	assert_false(question_matches("www.example.com.x", 1, 1));
