@@ -127,8 +127,7 @@ test_files_without_certificates(void **state)
 		"-----BEGIN CERTIFICATE-----\n",
 		"-----BEGIN CERTIFICATE-----\nAAAA\n",
 		"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
-		"-----BEGIN PRIVATE KEY-----\nAAAA\n"
-		"-----END PRIVATE KEY-----\n" };
+		"-----BEGIN PRIVATE KEY-----\nAA\n-----END PRIVATE KEY-----\n" };
 	const char *why;
 	size_t i, bad;
 
