@@ -123,11 +123,12 @@ test_the_same_one_twice_is_one(void **state)
 static void
 test_files_without_certificates(void **state)
 {
-	static const char *const texts[] = { "", "\n", "hello\n",
-		"-----BEGIN CERTIFICATE-----\n",
+	static const char *const texts[] = {
+		"", "\n", "hello\n", "-----BEGIN CERTIFICATE-----\n",
 		"-----BEGIN CERTIFICATE-----\nAAAA\n",
 		"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
-		"-----BEGIN PRIVATE KEY-----\nAA\n-----END PRIVATE KEY-----\n" };
+		"-----BEGIN PRIVATE KEY-----\nAA\n-----END PRIVATE KEY-----\n"
+	};
 	const char *why;
 	size_t i, bad;
 
