@@ -194,15 +194,24 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(seccomp) },
 };
 
+/* The same for one who was not started as root: a user namespace instead. */
+static const struct allowance policy_user[] = {
+	{ NR(unshare), 1, { { 0, SCMP_CMP_EQ, LAYER_USER_FLAGS, 0 } } },
+	{ .nr = NR(rmdir) }, /* the empty root, once it is entered */
+};
+
 /* Capabilities the parent keeps: what respawn and reload need. */
-static const unsigned int parent_caps[] = {
-	CAP_NET_BIND_SERVICE, /* port 53, also for a line that is new */
-	CAP_SETUID,           /* the children's change of user */
-	CAP_SETGID,           /* and group */
-	CAP_SETPCAP,          /* their emptying of the bounding set */
-	CAP_SYS_CHROOT,       /* their change of root */
-	CAP_KILL,             /* ending one that misbehaves */
-	CAP_SYS_ADMIN,        /* their namespaces; see policy_parent */
+static const struct {
+	unsigned int cap;
+	bool low_ports; /* only if the configuration has such a port */
+} parent_caps[] = {
+	{ CAP_NET_BIND_SERVICE, true }, /* a line that is new in a reload */
+	{ CAP_SETUID, false },          /* the children's change of user */
+	{ CAP_SETGID, false },          /* and group */
+	{ CAP_SETPCAP, false },         /* their emptying of the bounding set */
+	{ CAP_SYS_CHROOT, false },      /* their change of root */
+	{ CAP_KILL, false },            /* ending one that misbehaves */
+	{ CAP_SYS_ADMIN, false }, /* their namespaces; see policy_parent */
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -294,7 +303,7 @@ add_rules(scmp_filter_ctx ctx, const struct allowance *rules, size_t n)
 }
 
 static void
-filter_system_calls(enum sandbox_role role)
+filter_system_calls(enum sandbox_role role, bool user_namespace)
 {
 	scmp_filter_ctx ctx;
 	int rc;
@@ -307,6 +316,8 @@ filter_system_calls(enum sandbox_role role)
 	if (role == SANDBOX_PARENT) {
 		/* Whatever a child will be allowed has to be here, too. */
 		add_rules(ctx, policy_parent, COUNT(policy_parent));
+		if (user_namespace)
+			add_rules(ctx, policy_user, COUNT(policy_user));
 		add_rules(ctx, policy_listener, COUNT(policy_listener));
 		add_rules(ctx, policy_pool, COUNT(policy_pool));
 	} else if (role == SANDBOX_LISTENER)
@@ -332,6 +343,24 @@ enter_optional_layers(void)
 	return absent;
 }
 
+/*
+ * Not started as root: the user stays the same.  In a user namespace of our
+ * own there are the privileges to change the root directory, and to give up
+ * all others.  Returns the layers that are missing.
+ */
+static uint32_t
+enter_as_user(bool in_namespace)
+{
+	if (!in_namespace)
+		return 1u << LAYER_USER | 1u << LAYER_ROOT_DIR |
+		       1u << LAYER_CAPABILITIES;
+	layer_vanished_root();
+	capng_clear(CAPNG_SELECT_ALL);
+	if (capng_apply(CAPNG_SELECT_ALL) != 0)
+		fatalx("cannot give up capabilities");
+	return 1u << LAYER_USER;
+}
+
 static uint32_t
 enter_child(enum sandbox_role role, const struct sandbox_opts *o)
 {
@@ -342,35 +371,43 @@ enter_child(enum sandbox_role role, const struct sandbox_opts *o)
 #ifndef SANITIZER /* whose reports may go to a file */
 	limit(RLIMIT_FSIZE, 0);
 #endif
-	if (!layer_namespaces())
+	if (!layer_namespaces(!o->confine))
 		absent |= 1u << LAYER_NAMESPACES;
 	if (o->confine) {
 		drop_privileges(o);
 		limit(RLIMIT_NPROC, 0);
 	} else
-		absent |= 1u << LAYER_USER | 1u << LAYER_ROOT_DIR |
-			  1u << LAYER_CAPABILITIES;
+		absent |= enter_as_user(absent == 0);
 	/* The change of user has cleared it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 ||
 	    prctl(PR_SET_DUMPABLE, 0) == -1 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		fatal("prctl");
 	absent |= enter_optional_layers();
-	filter_system_calls(role);
+	filter_system_calls(role, false);
 	return absent;
 }
 
+/* Keeps what is needed, as far as it is there: containers have less. */
 static void
-keep_capabilities(void)
+keep_capabilities(bool low_ports)
 {
+	bool have[COUNT(parent_caps)];
 	size_t i;
 
+	if (capng_get_caps_process() != 0)
+		fatalx("cannot read capabilities");
+	for (i = 0; i < COUNT(parent_caps); i++)
+		have[i] = capng_have_capability(
+			      CAPNG_PERMITTED, parent_caps[i].cap) == 1 &&
+			  (low_ports || !parent_caps[i].low_ports);
 	capng_clear(CAPNG_SELECT_ALL);
 	for (i = 0; i < COUNT(parent_caps); i++)
-		if (capng_update(CAPNG_ADD,
+		if (have[i] &&
+		    capng_update(CAPNG_ADD,
 			CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
-			parent_caps[i]) != 0)
-			fatalx("capability %u", parent_caps[i]);
+			parent_caps[i].cap) != 0)
+			fatalx("capability %u", parent_caps[i].cap);
 	if (capng_apply(CAPNG_SELECT_ALL) != 0)
 		fatalx("cannot give up capabilities");
 }
@@ -379,11 +416,11 @@ static void
 enter_parent(const struct sandbox_opts *o)
 {
 	if (o->confine)
-		keep_capabilities();
+		keep_capabilities(o->low_ports);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		fatal("prctl");
 #ifndef SANITIZER /* whose leak check traces its own process */
-	filter_system_calls(SANDBOX_PARENT);
+	filter_system_calls(SANDBOX_PARENT, !o->confine);
 #endif
 }
 

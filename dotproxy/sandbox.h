@@ -18,6 +18,7 @@ struct sandbox_opts {
 	uint32_t gid;
 	uint32_t nofile; /* RLIMIT_NOFILE */
 	bool confine;    /* we are root: change user and root directory */
+	bool low_ports;  /* parent: there are ports below 1024 to bind */
 };
 
 /*

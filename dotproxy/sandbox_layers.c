@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -46,14 +46,28 @@ static const struct {
 };
 
 bool
-layer_namespaces(void)
+layer_namespaces(bool user)
 {
-	if (unshare(LAYER_NAMESPACE_FLAGS) == 0)
+	if (unshare(user ? LAYER_USER_FLAGS : LAYER_NAMESPACE_FLAGS) == 0)
 		return true;
-	/* A container without SYS_ADMIN, or a kernel without one of them. */
-	if (errno == EPERM || errno == EINVAL || errno == ENOSYS)
+	/*
+	 * A container without SYS_ADMIN, a kernel without one of them, or one
+	 * that denies users a namespace (ENOSPC: a limit of 0).
+	 */
+	if (errno == EPERM || errno == EINVAL || errno == ENOSYS ||
+	    (user && (errno == ENOSPC || errno == EUSERS)))
 		return false;
 	fatal("namespaces");
+}
+
+void
+layer_vanished_root(void)
+{
+	char path[] = "/tmp/dotproxy.XXXXXX";
+
+	if (mkdtemp(path) == NULL || chdir(path) == -1 || rmdir(path) == -1 ||
+	    chroot(".") == -1)
+		fatal("empty root directory");
 }
 
 bool

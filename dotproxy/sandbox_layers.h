@@ -9,13 +9,24 @@
 #define LAYER_NAMESPACE_FLAGS \
 	(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS)
 
+#define LAYER_USER_FLAGS (LAYER_NAMESPACE_FLAGS | CLONE_NEWUSER)
+
 /*
  * Each enters its layer and returns true, or returns false if the kernel or
  * the container does not offer it, or exits with the reason.
  */
 
-/* Network, IPC, UTS and mount namespaces of our own, with nothing in them. */
-bool layer_namespaces(void);
+/*
+ * Network, IPC, UTS and mount namespaces of our own, with nothing in them; in
+ * a user namespace of our own if we are not root.
+ */
+bool layer_namespaces(bool user);
+
+/*
+ * For one who is not root, in a user namespace: an empty root directory that
+ * has been removed already, so that nothing can be made in it.
+ */
+void layer_vanished_root(void);
 
 /* No file system, no TCP bind or connect, no signals to others (Landlock). */
 bool layer_landlock(void);

@@ -83,8 +83,8 @@ find_user(struct parent *parent)
 
 	parent->root = geteuid() == 0;
 	if (!parent->root) {
-		log_warnx("not started as root: user and root directory of "
-			  "the processes stay as they are");
+		log_warnx(
+		    "not started as root: the processes run as this user");
 		return;
 	}
 	errno = 0;
@@ -98,6 +98,19 @@ find_user(struct parent *parent)
 	parent->uid = pw->pw_uid;
 	parent->gid = pw->pw_gid;
 	sandbox_make_empty_dir();
+}
+
+static void
+enter_sandbox(const struct parent *parent)
+{
+	const struct conf *conf = parent->active.conf;
+	struct sandbox_opts opts = { .confine = parent->root };
+	uint32_t i;
+
+	for (i = 0; i < conf->nlistens; i++)
+		if (sockaddr_port(&conf->listens[i].addr) < IPPORT_RESERVED)
+			opts.low_ports = true;
+	(void)sandbox_enter(SANDBOX_PARENT, &opts); /* exits on failure */
 }
 
 static void
@@ -210,8 +223,7 @@ main(int argc, char *argv[])
 	}
 	parent->started_ms = util_now_ms();
 	start_events(parent);
-	sandbox_enter(
-	    SANDBOX_PARENT, &(struct sandbox_opts){ .confine = parent->root });
+	enter_sandbox(parent);
 	log_info("started, version %s", DOTPROXY_VERSION);
 	run(parent);
 	failed = parent->failed;

@@ -201,9 +201,13 @@ sockets_open(struct parent *parent, const struct conf *conf,
 				parent, old, out, &conf->listens[i], tcp) == 0)
 				continue;
 			(void)snprintf(what, whatsize,
-			    "cannot listen on %s/%s: %s",
+			    "cannot listen on %s/%s: %s%s",
 			    sockaddr_text(&conf->listens[i].addr, addr),
-			    tcp ? "tcp" : "udp", strerror(errno));
+			    tcp ? "tcp" : "udp", strerror(errno),
+			    errno == EACCES && old != NULL
+				? " (dotproxy was started without a port "
+				  "below 1024: restart it)"
+				: "");
 			sockets_close(out, old);
 			return -1;
 		}
