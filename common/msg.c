@@ -129,6 +129,21 @@ msg_role_name(unsigned int role)
 	return name_of(names, ROLE_COUNT, role);
 }
 
+const char *
+msg_layer_name(unsigned int layer)
+{
+	static const char *const names[LAYER_COUNT] = {
+		[LAYER_USER] = "user",
+		[LAYER_ROOT_DIR] = "root directory",
+		[LAYER_CAPABILITIES] = "capabilities",
+		[LAYER_NAMESPACES] = "namespaces",
+		[LAYER_LANDLOCK] = "Landlock",
+		[LAYER_MDWE] = "memory-deny-write-execute",
+	};
+
+	return name_of(names, LAYER_COUNT, layer);
+}
+
 void
 msg_put_sockaddr(struct wire_writer *w, const struct sockaddr_storage *ss)
 {
@@ -267,6 +282,20 @@ msg_read_u32(const struct imsg *m, uint32_t *v)
 	wire_reader_init(&r, m->data, m->len);
 	*v = wire_get_u32(&r);
 	return wire_done(&r) ? 0 : -1;
+}
+
+bool
+msg_send_ready(struct imsg_chan *ch, uint32_t absent)
+{
+	return msg_send_u32(ch, MSG_XP_READY, 0, absent);
+}
+
+int
+msg_read_ready(const struct imsg *m, uint32_t *absent)
+{
+	if (msg_read_u32(m, absent) == -1)
+		return -1;
+	return *absent >> LAYER_COUNT == 0 ? 0 : -1;
 }
 
 bool

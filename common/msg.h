@@ -37,7 +37,7 @@ enum msg_type {
 	MSG_PX_LINK,       /* id = link, + fd: the channel to the sibling */
 	MSG_PX_LOG_LEVEL,  /* u8 */
 	/* Either child to parent. */
-	MSG_XP_READY,     /* confined, in the loop */
+	MSG_XP_READY,     /* u32 layers not on offer; confined, in the loop */
 	MSG_XP_LOG,       /* struct msg_log */
 	MSG_XP_CONF_DONE, /* id = generation; struct msg_result */
 	MSG_XP_LINK_DOWN, /* id = link (of PX_LINK): broken, make a new one */
@@ -275,7 +275,10 @@ struct info_conn {
 
 enum info_role { ROLE_PARENT, ROLE_LISTENER, ROLE_POOL, ROLE_COUNT };
 
-/* Layers of confinement which a process may have to do without. */
+/*
+ * Layers of confinement which a process may have to do without; a set of them
+ * is a u32 with a bit for each.
+ */
 enum info_layer {
 	LAYER_USER,
 	LAYER_ROOT_DIR,
@@ -291,6 +294,7 @@ struct info_process {
 	uint32_t pid; /* 0 while it is not running */
 	uint64_t uptime_ms;
 	uint64_t restarts;
+	uint32_t absent;      /* layers that it found not to be on offer */
 	char last_death[128]; /* "killed by signal 9"; empty if none */
 };
 
@@ -302,6 +306,7 @@ const char *msg_state_name(unsigned int state); /* "up" */
 const char *msg_phase_name(unsigned int phase); /* "handshake" */
 const char *msg_conn_state_name(unsigned int state);
 const char *msg_role_name(unsigned int role);
+const char *msg_layer_name(unsigned int layer); /* "root directory" */
 
 /* --- the fast path: no struct between the buffer and the wire --- */
 
@@ -331,6 +336,9 @@ int msg_read_u32(const struct imsg *, uint32_t *);
 
 /* --- records --- */
 
+/* absent: bits of enum info_layer. */
+bool msg_send_ready(struct imsg_chan *, uint32_t absent);
+int msg_read_ready(const struct imsg *, uint32_t *absent);
 bool msg_send_setup(struct imsg_chan *, const struct msg_setup *);
 int msg_read_setup(const struct imsg *, struct msg_setup *);
 bool msg_send_log(struct imsg_chan *, uint8_t level, const char *line);

@@ -204,6 +204,7 @@ msg_send_info_process(
 	wire_put_u32(&w, p->pid);
 	wire_put_u64(&w, p->uptime_ms);
 	wire_put_u64(&w, p->restarts);
+	wire_put_u32(&w, p->absent);
 	wire_put_str(&w, p->last_death);
 	return imsg_commit(ch, &w, MSG_INFO_PROCESS, id, -1);
 }
@@ -218,8 +219,12 @@ msg_read_info_process(const struct imsg *m, struct info_process *p)
 	p->pid = wire_get_u32(&r);
 	p->uptime_ms = wire_get_u64(&r);
 	p->restarts = wire_get_u64(&r);
+	p->absent = wire_get_u32(&r);
 	wire_get_str(&r, p->last_death, sizeof(p->last_death));
-	return wire_done(&r) && p->role < ROLE_COUNT ? 0 : -1;
+	if (!wire_done(&r) || p->role >= ROLE_COUNT ||
+	    p->absent >> LAYER_COUNT != 0)
+		return -1;
+	return 0;
 }
 
 bool

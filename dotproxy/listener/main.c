@@ -36,6 +36,7 @@ main(void)
 	struct listener *l;
 	struct msg_setup setup;
 	struct sandbox_opts opts;
+	uint32_t absent;
 
 	l = calloc(1, sizeof(*l));
 	if (l == NULL)
@@ -50,10 +51,10 @@ main(void)
 	opts.gid = setup.gid;
 	opts.nofile = setup.nofile;
 	opts.confine = setup.confine;
-	sandbox_enter(SANDBOX_LISTENER, &opts);
+	absent = sandbox_enter(SANDBOX_LISTENER, &opts);
 
 	listener_init(l, base);
-	if (!imsg_send_empty(&l->parent, MSG_XP_READY, 0, -1))
+	if (!msg_send_ready(&l->parent, absent))
 		fatalx("channel to the parent is full");
 	listener_turn_end(l);
 	/* The parent's end of the channel ends us: see child_parent_down(). */

@@ -21,12 +21,39 @@
 #define RELOADS_PER_WINDOW 20
 #define RELOAD_WINDOW_MS 10000
 
+/* Says once which layers of confinement there are not; again if it changes. */
+static void
+tell_absent(struct child *c, uint32_t absent)
+{
+	char text[256] = "";
+	unsigned int i;
+	size_t len;
+
+	if (absent == c->absent)
+		return;
+	c->absent = absent;
+	for (i = 0; i < LAYER_COUNT; i++) {
+		if ((absent & 1u << i) == 0)
+			continue;
+		len = strlen(text);
+		(void)snprintf(text + len, sizeof(text) - len, "%s%s",
+		    len > 0 ? ", " : "", msg_layer_name(i));
+	}
+	if (absent != 0)
+		log_warnx("%s: not on offer here: %s", proc_name(c), text);
+	else
+		log_info("%s: all confinement is on offer now", proc_name(c));
+}
+
 static int
 on_ready(void *arg, struct imsg *m)
 {
 	struct child *c = arg;
+	uint32_t absent;
 
-	(void)m;
+	if (msg_read_ready(m, &absent) == -1)
+		return -1;
+	tell_absent(c, absent);
 	c->state = CHILD_READY;
 	c->was_ready = true;
 	c->chan.phase = BROKER_READY;
@@ -143,6 +170,7 @@ send_process(struct child *to, uint64_t id, const struct child *c)
 	if (c->pid != 0)
 		p.uptime_ms = util_now_ms() - c->started_ms;
 	p.restarts = c->starts > 0 ? c->starts - 1 : 0;
+	p.absent = c->absent;
 	(void)snprintf(p.last_death, sizeof(p.last_death), "%s", c->last_death);
 	(void)msg_send_info_process(&to->chan, id, &p);
 }
@@ -210,15 +238,18 @@ on_ignored(void *arg, struct imsg *m)
 	}
 
 /* What either child may say, in each phase. */
-#define RULES_OF_BOTH                                                        \
-	[MSG_XP_READY] = { .handler = on_ready, .phases = BROKER_STARTING }, \
-	[MSG_XP_LOG] = { .handler = on_log,                                  \
-		.max = 3 + LOG_LINE_MAX,                                     \
-		.phases = BROKER_STARTING | BROKER_READY },                  \
-	[MSG_XP_CONF_DONE] = { .handler = on_conf_done,                      \
-		.max = 3 + MSG_TEXT_MAX,                                     \
-		.phases = BROKER_READY },                                    \
-	[MSG_XP_LINK_DOWN] = { .handler = on_link_down,                      \
+#define RULES_OF_BOTH                                       \
+	[MSG_XP_READY] = { .handler = on_ready,             \
+		.min = 4,                                   \
+		.max = 4,                                   \
+		.phases = BROKER_STARTING },                \
+	[MSG_XP_LOG] = { .handler = on_log,                 \
+		.max = 3 + LOG_LINE_MAX,                    \
+		.phases = BROKER_STARTING | BROKER_READY }, \
+	[MSG_XP_CONF_DONE] = { .handler = on_conf_done,     \
+		.max = 3 + MSG_TEXT_MAX,                    \
+		.phases = BROKER_READY },                   \
+	[MSG_XP_LINK_DOWN] = { .handler = on_link_down,     \
 		.phases = BROKER_READY }
 
 /* Of a child that is dead or as good as, only the log is still heard. */

@@ -57,7 +57,8 @@ struct child {
 	struct backoff backoff;
 	uint64_t started_ms;
 	uint64_t starts;
-	bool was_ready; /* ever */
+	bool was_ready;  /* ever */
+	uint32_t absent; /* layers it said are not on offer; logged */
 	char last_death[128];
 	uint64_t log_window_ms; /* start of the second now counted */
 	uint32_t log_lines;     /* in that second */

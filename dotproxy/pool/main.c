@@ -27,6 +27,7 @@ main(void)
 	struct sandbox_opts sandbox;
 	struct msg_setup setup;
 	struct event_base *base;
+	uint32_t absent;
 
 	if (pool == NULL)
 		fatalx("out of memory");
@@ -39,9 +40,9 @@ main(void)
 	sandbox.gid = setup.gid;
 	sandbox.nofile = setup.nofile;
 	sandbox.confine = setup.confine;
-	sandbox_enter(SANDBOX_POOL, &sandbox);
+	absent = sandbox_enter(SANDBOX_POOL, &sandbox);
 	if (imsg_attach(&pool->parent, base) == -1 ||
-	    !imsg_send_empty(&pool->parent, MSG_XP_READY, 0, -1))
+	    !msg_send_ready(&pool->parent, absent))
 		fatalx("channel to the parent");
 	pool_turn_end(pool);
 	for (;;) {

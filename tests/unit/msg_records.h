@@ -42,6 +42,36 @@ setup_spoil(void *x, int n)
 	return n == 0;
 }
 
+/* --- XP_READY --- */
+
+static inline void
+ready_fill(void *x, enum variant v)
+{
+	uint32_t *absent = x;
+	uint64_t next = 11;
+
+	NUMBER(*absent, 0, (1u << LAYER_COUNT) - 1);
+}
+
+static inline bool
+ready_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_ready(ch, *(const uint32_t *)x);
+}
+
+static inline int
+ready_read(const struct imsg *m, void *x)
+{
+	return msg_read_ready(m, x);
+}
+
+static inline bool
+ready_spoil(void *x, int n)
+{
+	*(uint32_t *)x = n == 0 ? 1u << LAYER_COUNT : 1u << 31;
+	return n < 2;
+}
+
 /* --- XP_LOG --- */
 
 static inline void

@@ -139,7 +139,7 @@ insane(int which)
 		}
 		break;
 	case 12: /* what only a child may say */
-		imsg_send_empty(&rig.parent, MSG_XP_READY, 0, -1);
+		msg_send_ready(&rig.parent, 0);
 		break;
 	case 13: /* a link without a descriptor */
 		imsg_send_empty(&rig.parent, MSG_PX_LINK, 9, -1);

@@ -49,7 +49,7 @@ static const struct {
 	[MSG_PX_CONF_END] = { .kind = NOTHING },
 	[MSG_PX_LINK] = { .kind = NOTHING },
 	[MSG_PX_LOG_LEVEL] = { .kind = BYTE },
-	[MSG_XP_READY] = { .kind = NOTHING },
+	[MSG_XP_READY] = RECORD_OF(MSG_XP_READY, ready, uint32_t, ready_spoil),
 	[MSG_XP_LOG] = RECORD_OF(MSG_XP_LOG, log, struct msg_log, log_spoil),
 	[MSG_XP_CONF_DONE] =
 	    RECORD_OF(MSG_XP_CONF_DONE, result, struct msg_result, NULL),
@@ -300,6 +300,9 @@ names(void **state)
 		assert_string_not_equal(msg_conn_state_name((uint8_t)i), "?");
 	for (i = 0; i < ROLE_COUNT; i++)
 		assert_string_not_equal(msg_role_name((uint8_t)i), "?");
+	for (i = 0; i < LAYER_COUNT; i++)
+		assert_string_not_equal(msg_layer_name(i), "?");
+	assert_string_equal(msg_layer_name(LAYER_COUNT), "?");
 	assert_string_equal(msg_type_name(MSG_TYPE_COUNT), "?");
 	assert_string_equal(msg_type_name(UINT16_MAX), "?");
 	assert_string_equal(msg_cause_name(CAUSE_COUNT), "?");

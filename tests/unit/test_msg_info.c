@@ -216,6 +216,7 @@ process_fill(void *x, enum variant v)
 	NUMBER(p->pid, 0, UINT32_MAX);
 	NUMBER(p->uptime_ms, 0, UINT64_MAX - 1);
 	NUMBER(p->restarts, 0, UINT64_MAX - 1);
+	NUMBER(p->absent, 0, (1u << LAYER_COUNT) - 1);
 	text(v, p->last_death, sizeof(p->last_death), &next);
 }
 
@@ -234,8 +235,13 @@ process_read(const struct imsg *m, void *x)
 static bool
 process_spoil(void *x, int n)
 {
-	((struct info_process *)x)->role = ROLE_COUNT;
-	return n == 0;
+	struct info_process *p = x;
+
+	if (n == 0)
+		p->role = ROLE_COUNT;
+	else
+		p->absent = n == 1 ? 1u << LAYER_COUNT : UINT32_MAX;
+	return n < 3;
 }
 
 /* --- INFO_END --- */
