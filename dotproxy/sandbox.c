@@ -59,7 +59,6 @@ static const struct allowance policy_common[] = {
 	{ .nr = NR(epoll_pwait) }, /* the same, on other machines */
 	{ .nr = NR(epoll_ctl) },   /* events come and go */
 	{ .nr = NR(recvmsg) },     /* messages with descriptors */
-	{ .nr = NR(sendmsg) },     /* the same; log lines */
 	{ .nr = NR(recvfrom) },    /* recv(): the link, TCP */
 	{ .nr = NR(sendto),        /* send(): never to an address */
 	    1,
@@ -77,8 +76,7 @@ static const struct allowance policy_common[] = {
 	{ .nr = NR(rt_sigprocmask) },  /* abort() */
 	{ .nr = NR(restart_syscall) }, /* after SIGSTOP and SIGCONT */
 	{ .nr = NR(getpid) },          /* abort(); OpenSSL's fork check */
-	{ .nr = NR(gettid) },          /* abort() */
-	{ .nr = NR(tgkill) },          /* abort() */
+	{ .nr = NR(gettid) },          /* abort(); see allow_abort() */
 	{ .nr = NR(exit_group) },      /* the end */
 #ifdef SANITIZER /* test builds only: what the run-time library does */
 	{ .nr = NR(write) },
@@ -94,11 +92,17 @@ static const struct allowance policy_common[] = {
 #endif
 };
 
+/*
+ * Two that neither child may have.  shutdown() would make a listening socket
+ * deaf that the parent holds, too, for good.  It, or a refusal, also makes a
+ * TCP socket on its way to an upstream a new one, and a send with MSG_FASTOPEN
+ * and an address, which sendmsg() has, is a connect().
+ */
 static const struct allowance policy_listener[] = {
 	{ .nr = NR(recvmmsg) }, /* queries over UDP */
-	{ .nr = NR(sendmmsg) }, /* their answers */
-	{ .nr = NR(accept4) },  /* TCP and control clients */
-	{ .nr = NR(shutdown) }, /* the end of a TCP connection */
+	/* Their answers. */
+	{ NR(sendmmsg), 1, { { 3, SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0 } } },
+	{ .nr = NR(accept4) }, /* TCP and control clients */
 };
 
 static const struct allowance policy_pool[] = {
@@ -106,7 +110,6 @@ static const struct allowance policy_pool[] = {
 	{ .nr = NR(newfstatat) }, /* its size */
 	{ .nr = NR(fstat) },      /* the same, on other machines */
 	{ .nr = NR(futex) },      /* OpenSSL's locks */
-	{ .nr = NR(shutdown) },   /* the end of a connection */
 	/* Answers that are awaited are acknowledged at once. */
 	{ NR(setsockopt), 2,
 	    { { 1, SCMP_CMP_EQ, IPPROTO_TCP, 0 },
@@ -130,10 +133,11 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(setsockopt) },
 	{ .nr = NR(socketpair) }, /* channels and links */
 	{ .nr = NR(sendto) },
-	{ .nr = NR(fcntl) },  /* a second descriptor to send away */
-	{ .nr = NR(unlink) }, /* the control socket's name */
-	{ .nr = NR(umask) },  /* the control socket's mode */
-	{ .nr = NR(mkdir) },  /* its directory */
+	{ .nr = NR(sendmsg) }, /* messages with descriptors */
+	{ .nr = NR(fcntl) },   /* a second descriptor to send away */
+	{ .nr = NR(unlink) },  /* the control socket's name */
+	{ .nr = NR(umask) },   /* the control socket's mode */
+	{ .nr = NR(mkdir) },   /* its directory */
 	/* The interface of an address with %scope. */
 	{ NR(ioctl), 1, { { 1, SCMP_CMP_EQ, SIOCGIFINDEX, 0 } } },
 	/* Reading the configuration again, handing over CA files. */
@@ -149,6 +153,7 @@ static const struct allowance policy_parent[] = {
 	{ NR(clone), 1, { { 0, SCMP_CMP_MASKED_EQ, NEW_NAMESPACES, 0 } } },
 	{ .nr = NR(execve) },
 	{ .nr = NR(kill) },
+	{ .nr = NR(tgkill) }, /* abort() */
 	{ .nr = NR(wait4) },
 	{ .nr = NR(clock_nanosleep) },
 	/* A new program: the dynamic linker and the C library. */
@@ -302,6 +307,18 @@ add_rules(scmp_filter_ctx ctx, const struct allowance *rules, size_t n)
 	}
 }
 
+/* A child may end itself by abort(), and send no other signal to anybody. */
+static void
+allow_abort(scmp_filter_ctx ctx)
+{
+	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, NR(tgkill), 2,
+	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()),
+	    SCMP_A2(SCMP_CMP_EQ, SIGABRT));
+
+	if (rc != 0)
+		fatalx("seccomp: tgkill: %s", strerror(-rc));
+}
+
 static void
 filter_system_calls(enum sandbox_role role, bool user_namespace)
 {
@@ -320,10 +337,13 @@ filter_system_calls(enum sandbox_role role, bool user_namespace)
 			add_rules(ctx, policy_user, COUNT(policy_user));
 		add_rules(ctx, policy_listener, COUNT(policy_listener));
 		add_rules(ctx, policy_pool, COUNT(policy_pool));
-	} else if (role == SANDBOX_LISTENER)
-		add_rules(ctx, policy_listener, COUNT(policy_listener));
-	else
-		add_rules(ctx, policy_pool, COUNT(policy_pool));
+	} else {
+		allow_abort(ctx);
+		if (role == SANDBOX_LISTENER)
+			add_rules(ctx, policy_listener, COUNT(policy_listener));
+		else
+			add_rules(ctx, policy_pool, COUNT(policy_pool));
+	}
 	rc = seccomp_load(ctx);
 	if (rc != 0)
 		fatalx("seccomp: %s", strerror(-rc));
