@@ -140,7 +140,8 @@ test_queries_move_when_the_peer_closes(void **state)
 	p = next_peer_with(1, 9);
 	assert_int_equal(rig_up(0)->n.failures[PHASE_READ], 1);
 	/* It had answered: no blame. */
-	assert_false(rig_up(0)->suspect);
+	assert_int_equal(rig_up(0)->failed_ms, 0);
+	assert_string_equal(rig.log, "");
 	for (i = 0; i < 9; i++)
 		peer_answer(p, i);
 	RIG_UNTIL(rig.nreplies == 10);
@@ -248,6 +249,27 @@ test_abandoned_queries_count_as_silence(void **state)
 	assert_int_equal(rig_reply(1)->failure.upstream, 0);
 	RIG_UNTIL(p->eof);
 	assert_int_equal(rig_up(0)->n.failures[PHASE_TIMEOUT], 1);
+}
+
+static void
+test_silence_after_some_answers_is_noticed(void **state)
+{
+	struct peer *p = rig_peer(1, 0);
+	uint64_t begin_ms;
+
+	(void)state;
+	rig.ups[0].conf.read_timeout_ms = 150;
+	rig_configure();
+	rig_ask(1);
+	rig_ask(2);
+	RIG_UNTIL(p->ngot == 2);
+	rig_pass(100);
+	peer_answer(p, 1);
+	RIG_UNTIL(rig_answered(2));
+	begin_ms = util_now_ms();
+	RIG_UNTIL(rig_up(0)->n.failures[PHASE_TIMEOUT] == 1);
+	assert_in_range(util_now_ms() - begin_ms, 140, 400);
+	RIG_UNTIL(rig_peer(1, 0) != NULL && rig_peer(1, 0)->ngot == 1);
 }
 
 static void
@@ -458,6 +480,7 @@ main(void)
 		RIG_TEST(test_update_not_written_yet_goes_elsewhere),
 		RIG_TEST_ONE(test_silence_is_noticed_under_load),
 		RIG_TEST_ONE(test_abandoned_queries_count_as_silence),
+		RIG_TEST_ONE(test_silence_after_some_answers_is_noticed),
 		RIG_TEST_ONE(test_only_the_oldest_moves_from_a_live_connection),
 		RIG_TEST(test_connect_timeout),
 		RIG_TEST(test_refused_while_connecting),

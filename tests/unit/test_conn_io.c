@@ -310,6 +310,22 @@ test_late_answer_is_dropped_and_forgiven(void **state)
 }
 
 static void
+test_late_query_is_no_late_answer(void **state)
+{
+	struct peer *p;
+
+	(void)state;
+	pkt_start(&pkt, QUERY_FLAGS, 1, 0, 0, 0);
+	pkt_question(&pkt, "www.example", 1);
+	rig_ask_wire(1, 20, pkt.buf, pkt.w.pos);
+	p = peer_with(1);
+	RIG_UNTIL(rig_failed(1, CAUSE_TIMEOUT));
+	peer_send(p, p->got[0].wire, p->got[0].len);
+	RIG_UNTIL(p->eof);
+	assert_int_equal(rig.pool->counters[TSTAT_late_answers], 0);
+}
+
+static void
 test_noise_instead_of_tls(void **state)
 {
 	struct peer *p;
@@ -417,7 +433,7 @@ test_slow_reader_gets_all(void **state)
 	static uint8_t wire[60000];
 	struct peer *p = rig_peer(1, 0);
 	struct conn *c = TAILQ_FIRST(&rig_up(0)->conns);
-	size_t i, n = 200;
+	size_t i, n = 120;
 
 	(void)state;
 	rig.ups[0].conf.pool_size = 1;
@@ -432,6 +448,7 @@ test_slow_reader_gets_all(void **state)
 	}
 	RIG_UNTIL(c->pending_len > 0);
 	assert_true(c->pending_len <= CONN_PENDING_MAX);
+	assert_true(conn_load(c) < CONN_SOFT_MAX);
 	assert_int_equal(c->class, CONN_CLASS_BUSY);
 	p->deaf = false;
 	RIG_UNTIL(p->ngot == n);
@@ -469,8 +486,13 @@ test_full_link_stops_reading_upstreams(void **state)
 	}
 	(void)fcntl(p->fd, F_SETFL, O_NONBLOCK);
 	assert_true(imsg_congested(&rig.pool->link));
+	i++;
+	memcpy(wire, p->got[i].wire, p->got[i].len);
+	wire[2] |= 0x80;
+	peer_send(p, wire, sizeof(wire));
 	event_base_loop(rig.base, EVLOOP_NONBLOCK);
 	pool_turn_end(rig.pool);
+	assert_true(TAILQ_FIRST(&rig_up(0)->conns)->paused);
 	for (i++; i < n; i++) {
 		p->got[i].wire[2] |= 0x80;
 		memcpy(wire, p->got[i].wire, p->got[i].len);
@@ -501,6 +523,7 @@ main(void)
 		RIG_TEST_ONE(test_unasked_message_is_distrusted),
 		RIG_TEST_ONE(test_distrust_takes_all_queries_elsewhere),
 		RIG_TEST_ONE(test_late_answer_is_dropped_and_forgiven),
+		RIG_TEST_ONE(test_late_query_is_no_late_answer),
 		RIG_TEST_ONE(test_noise_instead_of_tls),
 		RIG_TEST_ONE(test_tickets_without_end_do_not_hide_an_answer),
 		RIG_TEST_ONE(test_key_updates_are_followed),

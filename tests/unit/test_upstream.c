@@ -185,6 +185,40 @@ test_odd_query_has_a_connection_of_its_own(void **state)
 }
 
 static void
+test_bad_answer_to_an_odd_query_is_no_failure(void **state)
+{
+	struct peer *q;
+
+	(void)state;
+	ask_odd(1);
+	RIG_UNTIL((q = rig_peer(1, 1)) != NULL && q->ngot == 1);
+	peer_write(q, "\0\0", 2);
+	RIG_UNTIL(rig_up(0)->n.failures[PHASE_PROTOCOL] == 1);
+	assert_int_equal(rig_up(0)->failed_ms, 0);
+	assert_string_equal(rig.log, "");
+}
+
+static void
+test_odd_query_goes_elsewhere_if_its_dial_fails(void **state)
+{
+	struct peer *q;
+
+	(void)state;
+	(void)rig_add(2);
+	rig_configure();
+	RIG_UNTIL(rig_up(1)->nready == 1);
+	rig.manual = true;
+	ask_odd(1);
+	RIG_UNTIL(rig.ndials == 3);
+	assert_int_equal(rig.last_dialled, 1);
+	rig.manual = false;
+	assert_true(msg_send_u32(&rig.parent, MSG_PT_CONNECT_FAILED,
+	    rig.last_request, ECONNREFUSED));
+	RIG_UNTIL((q = rig_peer(2, 1)) != NULL && q->ngot == 1);
+	assert_int_equal(rig_up(0)->nready, 1);
+}
+
+static void
 test_odd_queries_go_one_by_one(void **state)
 {
 	struct peer *q;
@@ -410,6 +444,8 @@ main(void)
 		RIG_TEST(test_crowd_of_waiting_queries_dials_four_at_most),
 		RIG_TEST_ONE(test_connection_used_last_is_used_next),
 		RIG_TEST_ONE(test_odd_query_has_a_connection_of_its_own),
+		RIG_TEST_ONE(test_bad_answer_to_an_odd_query_is_no_failure),
+		RIG_TEST_ONE(test_odd_query_goes_elsewhere_if_its_dial_fails),
 		RIG_TEST_ONE(test_odd_queries_go_one_by_one),
 		RIG_TEST_ONE(
 		    test_odd_query_without_answer_frees_its_connection),
