@@ -112,6 +112,7 @@ class Daemon:
         self.file = folder / "dotproxy.conf"
         self.socket = folder / "ctl"
         self.log_file = folder / "log"
+        self.command = [DOTPROXY]
         self.process = None
         self.children_may_die = False
         self.first_children = None
@@ -136,7 +137,7 @@ class Daemon:
     def start(self, *args):
         with open(self.log_file, "a") as log:
             self.process = subprocess.Popen(
-                [DOTPROXY, "-d", "-f", str(self.file), *args],
+                [*self.command, "-d", "-f", str(self.file), *args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         eventually(self._ready, what="daemon")
         self.first_children = self.children()
