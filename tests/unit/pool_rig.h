@@ -106,6 +106,7 @@ struct rig {
 	size_t ninfo_ups;
 	size_t ninfo_conns;
 	size_t nends;
+	size_t nrefused; /* of these, not ok */
 	bool end_ok;
 	char log[65536];
 };
@@ -453,6 +454,7 @@ rig_on_info(void *arg, struct imsg *m)
 	default:
 		assert_int_equal(msg_read_result(m, &res), 0);
 		rig.nends++;
+		rig.nrefused += !res.ok;
 		rig.end_ok = res.ok;
 		return 0;
 	}

@@ -126,6 +126,8 @@ test_listener_that_does_not_read(void **state)
 	}
 	rig_pass(50);
 	assert_true(rig.nends > 100);
+	assert_true(rig.nrefused > 100);
+	assert_true(rig.nends - rig.nrefused > 100);
 	assert_int_equal(rig.links_down, 0);
 	rig_show(SHOW_POOL);
 	assert_true(rig.end_ok);
