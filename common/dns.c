@@ -3,17 +3,22 @@
  * The DNS a forwarder needs, see dns.h.  Runs in the listener (queries,
  * truncation, error replies) and in the pool (does this answer belong to
  * that query).  Everything it reads is hostile: all reading goes through
- * struct wire_reader, every loop is bounded by the bytes of the message, and
+ * struct wire_reader, all work is bounded by the bytes of the message, and
  * nothing here may allocate, log, or decide that an odd query is no query:
  * what cannot be parsed is the upstream's to judge (RFC 5625 4.1, 6.3).
  */
-#include <string.h>
-
 #include "common/dns.h"
+
+#include <string.h>
 
 #define NAME_MAX_LEN 255 /* with length bytes and root: RFC 1035 2.3.4 */
 #define LABEL_MAX_LEN 63
 #define LABEL_POINTER 0xc0 /* both top bits: RFC 1035 4.1.4 */
+/*
+ * What the names of the questions may cost for each byte of the message.  A
+ * question of six bytes can lead over thousands of pointers.
+ */
+#define NAMES_COST_MAX 4
 
 #define FLAG_QR 0x80 /* of byte 2 */
 #define FLAG_OPCODE 0x78
@@ -31,6 +36,7 @@ struct name_iter {
 	struct wire_reader r;
 	size_t start; /* of the part being read; a pointer must go below it */
 	size_t total; /* bytes of the name so far, uncompressed */
+	size_t jumps; /* pointers followed */
 	size_t end;   /* where what follows the name begins; 0 until known */
 	const uint8_t *label; /* the last one found */
 	uint8_t label_len;
@@ -52,6 +58,7 @@ name_iter_init(struct name_iter *it, const struct wire_reader *r)
 	it->r = *r;
 	it->start = r->pos;
 	it->total = 0;
+	it->jumps = 0;
 	it->end = 0;
 	it->label = NULL;
 	it->label_len = 0;
@@ -79,6 +86,7 @@ name_iter_next(struct name_iter *it)
 		if (it->end == 0)
 			it->end = it->r.pos;
 		it->start = target;
+		it->jumps++;
 		it->r.pos = target;
 		n = wire_get_u8(&it->r);
 	}
@@ -92,9 +100,19 @@ name_iter_next(struct name_iter *it)
 	return n > 0;
 }
 
-/* Steps over one question; its type and class are the last four bytes. */
+/* What the questions of a message may cost altogether. */
+static size_t
+questions_budget(const struct wire_reader *r)
+{
+	return NAMES_COST_MAX * r->len;
+}
+
+/*
+ * Steps over one question; its type and class are the last four bytes.  Takes
+ * what it has cost off the budget, and fails if that is not enough.
+ */
 static bool
-question_skip(struct wire_reader *r)
+question_skip(struct wire_reader *r, size_t *budget)
 {
 	struct name_iter it;
 	int more;
@@ -103,8 +121,9 @@ question_skip(struct wire_reader *r)
 	do
 		more = name_iter_next(&it);
 	while (more > 0);
-	if (more < 0)
+	if (more < 0 || it.total + it.jumps > *budget)
 		return false;
+	*budget -= it.total + it.jumps;
 	r->pos = it.end;
 	return wire_get_bytes(r, 4) != NULL;
 }
@@ -113,8 +132,10 @@ question_skip(struct wire_reader *r)
 static bool
 questions_skip(struct wire_reader *r, uint16_t n)
 {
+	size_t budget = questions_budget(r);
+
 	for (; n > 0; n--)
-		if (!question_skip(r))
+		if (!question_skip(r, &budget))
 			return false;
 	return true;
 }
@@ -212,6 +233,8 @@ dns_query_parse(const uint8_t *msg, size_t len, struct dns_query *q)
 	struct wire_reader r;
 	struct rr opt;
 	const uint8_t *tail;
+	size_t budget;
+	uint16_t n;
 
 	if (len < DNS_HDR_LEN || dns_is_response(msg))
 		return DNS_DROP;
@@ -221,12 +244,15 @@ dns_query_parse(const uint8_t *msg, size_t len, struct dns_query *q)
 	q->udp_size = DNS_UDP_MIN;
 	wire_reader_init(&r, msg, len);
 	(void)wire_get_bytes(&r, DNS_HDR_LEN); /* it is that long */
-	if (wire_load_u16(msg + 4) > 0) {
-		if (!question_skip(&r))
+	n = wire_load_u16(msg + 4);
+	if (n > 0) {
+		budget = questions_budget(&r);
+		if (!question_skip(&r, &budget))
 			return DNS_FORWARD;
 		tail = msg + r.pos - 4;
-		if (!questions_skip(&r, (uint16_t)(wire_load_u16(msg + 4) - 1)))
-			return DNS_FORWARD;
+		while (--n > 0)
+			if (!question_skip(&r, &budget))
+				return DNS_FORWARD;
 		q->qtype = wire_load_u16(tail);
 		q->qclass = wire_load_u16(tail + 2);
 		q->question_len = r.pos - DNS_HDR_LEN;
@@ -266,6 +292,9 @@ dns_answer_matches(const uint8_t *query, size_t query_len,
 		return true;
 	rq.pos = DNS_HDR_LEN;
 	wire_reader_init(&ra, answer, answer_len);
+	ra.pos = DNS_HDR_LEN;
+	if (!questions_skip(&ra, n)) /* not there, or too expensive */
+		return false;
 	ra.pos = DNS_HDR_LEN;
 	for (; n > 0; n--)
 		if (!question_equal(&rq, &ra))
