@@ -5,7 +5,7 @@
  * costs one binary search however long the list is.  Must never admit an
  * address that no prefix covers.
  */
-#include "acl.h"
+#include "dotproxy/listener/acl.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>

@@ -5,14 +5,12 @@
  * the listener.  A run that makes no sense is a violation by the parent, which
  * is fatal: there is no half of a configuration.
  */
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/log.h"
-
-#include "listener.h"
+#include "dotproxy/listener/listener.h"
 
 #define SOCKS_MAX (2 * CONF_LISTENS_MAX) /* udp and tcp */
 

@@ -16,8 +16,7 @@
 #include <event2/event.h>
 
 #include "common/log.h"
-
-#include "listener.h"
+#include "dotproxy/listener/listener.h"
 
 #define CONTROL_CLIENTS 16
 #define CONTROL_IN_CAP 4096

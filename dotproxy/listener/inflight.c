@@ -5,7 +5,7 @@
  * use, so that an answer that comes late, or that a broken pool makes up, can
  * not reach another client's query.  Must never move a slot in use.
  */
-#include "inflight.h"
+#include "dotproxy/listener/inflight.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,11 +5,9 @@
  * given, or fill in what a control client asked it, and nothing else.  When it
  * breaks the protocol or goes away, queries wait here for the next one.
  */
-#include <string.h>
 
 #include "common/log.h"
-
-#include "listener.h"
+#include "dotproxy/listener/listener.h"
 
 static int
 on_answer(void *arg, struct imsg *m)

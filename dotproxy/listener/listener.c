@@ -9,8 +9,7 @@
 
 #include "common/child.h"
 #include "common/log.h"
-
-#include "listener.h"
+#include "dotproxy/listener/listener.h"
 
 static int
 on_link(void *arg, struct imsg *m)

@@ -18,9 +18,8 @@
 #include "common/msg.h"
 #include "common/stats.h"
 #include "common/util.h"
-
-#include "acl.h"
-#include "inflight.h"
+#include "dotproxy/listener/acl.h"
+#include "dotproxy/listener/inflight.h"
 
 struct conf_run;
 struct control;

@@ -11,9 +11,8 @@
 
 #include "common/child.h"
 #include "common/log.h"
+#include "dotproxy/listener/listener.h"
 #include "dotproxy/sandbox.h"
-
-#include "listener.h"
 
 /* libevent's own complaints would go to stderr, where nobody looks. */
 static void

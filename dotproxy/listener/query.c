@@ -6,16 +6,13 @@
  * whatever a client sends, it must get one, if it is a query.  Names and
  * addresses must not reach the log.
  */
-#include <netinet/in.h>
 #include <stdio.h>
-#include <string.h>
 
 #include <event2/event.h>
 
 #include "common/dns.h"
 #include "common/log.h"
-
-#include "listener.h"
+#include "dotproxy/listener/listener.h"
 
 /* What the client is told, and how it is counted. */
 struct verdict {

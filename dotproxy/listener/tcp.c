@@ -5,7 +5,7 @@
  * queues in the order of time, and one timer looks at the head of each.  Must
  * never let a client hold what others need: who is idle longest goes first.
  */
-#include "tcp.h"
+#include "dotproxy/listener/tcp.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "listener.h"
+#include "dotproxy/listener/listener.h"
 
 /* Queries of one connection in flight; above, it is not read. */
 #define TCP_QUERIES_MAX 256

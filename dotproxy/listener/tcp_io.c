@@ -6,7 +6,7 @@
  * without a message in the middle has no memory for bytes: everybody is
  * received into one buffer.  Must never read a client whose answers pile up.
  */
-#include "tcp.h"
+#include "dotproxy/listener/tcp.h"
 
 #include <errno.h>
 #include <stdlib.h>

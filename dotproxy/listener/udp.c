@@ -6,9 +6,8 @@
  * query.c.  It must not allocate per datagram, nor read while the link to the
  * pool is congested: what waits in the kernel costs us nothing.
  */
-#include "udp.h"
+#include "dotproxy/listener/udp.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -10,7 +10,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "listener.h"
+#include "dotproxy/listener/listener.h"
 
 #define UDP_BATCH 64 /* datagrams a system call */
 

@@ -5,7 +5,7 @@
  * that the kernel does not take is dropped and counted: clients ask again.
  * Must send nothing but replies, each to who asked, from the address asked.
  */
-#include "udp.h"
+#include "dotproxy/listener/udp.h"
 
 #include <errno.h>
 #include <stdlib.h>
