@@ -8,7 +8,6 @@
 
 #include <arpa/inet.h>
 #include <net/if.h>
-
 #include <stdio.h>
 #include <string.h>
 

@@ -62,9 +62,8 @@ conf_errors_add(
 		n = snprintf(line, sizeof(line), "%s: ", file);
 	if (n < 0)
 		return;
-	if (++errs->count > CONF_ERRORS_MAX) {
+	if (++errs->count > CONF_ERRORS_MAX)
 		fmt = "too many errors";
-	}
 	if ((size_t)n < sizeof(line)) {
 		va_start(ap, fmt);
 		(void)vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);

@@ -6,12 +6,11 @@
  */
 #include "dotproxy/parent/conf_file.h"
 
-#include <sys/stat.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Opens a regular file.  Returns NULL and the descriptor, or what is wrong. */

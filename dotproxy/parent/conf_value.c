@@ -6,7 +6,6 @@
 #include "dotproxy/parent/conf_value.h"
 
 #include <arpa/inet.h>
-
 #include <stdio.h>
 #include <string.h>
 

@@ -7,9 +7,8 @@
 #ifndef PARENT_CONF_VALUE_H
 #define PARENT_CONF_VALUE_H
 
-#include <sys/socket.h>
-
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "common/conf.h"
 
