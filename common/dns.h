@@ -25,7 +25,6 @@
 
 enum dns_opcode {
 	DNS_OPCODE_QUERY = 0,
-	DNS_OPCODE_NOTIFY = 4,
 	DNS_OPCODE_UPDATE = 5,
 	DNS_OPCODE_DSO = 6 /* RFC 8490 */
 };

@@ -169,16 +169,3 @@ rng_u32(struct rng *rng)
 {
 	return wire_load_u32(rng_take(rng, 4));
 }
-
-uint32_t
-rng_uniform(struct rng *rng, uint32_t bound)
-{
-	uint32_t threshold = -bound % bound; /* 2^32 mod bound */
-	uint32_t v;
-
-	/* Values below the threshold would favour the low remainders. */
-	do {
-		v = rng_u32(rng);
-	} while (v < threshold);
-	return v % bound;
-}

@@ -50,10 +50,8 @@ struct rng {
 	size_t left; /* bytes not used yet, at the start of buf */
 };
 
+/* Take the next bytes of the store, each of which is used once. */
 uint16_t rng_u16(struct rng *);
 uint32_t rng_u32(struct rng *);
-
-/* Uniform in [0, bound); bound > 0. */
-uint32_t rng_uniform(struct rng *, uint32_t bound);
 
 #endif

@@ -207,43 +207,6 @@ random_covers_16_bits(void **state)
 	free(count);
 }
 
-static void
-random_uniform(void **state)
-{
-	const uint32_t bounds[] = { 1, 2, 3, 7, 64, 1000, 0x80000000u,
-		0x80000001u, UINT32_MAX };
-	uint32_t count[7] = { 0 };
-	struct rng rng;
-	size_t i;
-	int n;
-
-	(void)state;
-	memset(&rng, 0, sizeof(rng));
-	for (i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++)
-		for (n = 0; n < 2000; n++)
-			assert_true(rng_uniform(&rng, bounds[i]) < bounds[i]);
-	for (n = 0; n < 70000; n++)
-		count[rng_uniform(&rng, 7)]++;
-	for (i = 0; i < 7; i++)
-		assert_in_range(count[i], 9300, 10700); /* 7 deviations */
-}
-
-/* The lowest numbers are thrown away: they would favour small results. */
-static void
-random_uniform_rejects(void **state)
-{
-	struct rng rng;
-
-	(void)state;
-	memset(&rng, 0, sizeof(rng));
-	/* 2^32 mod 0x80000001 is 0x7fffffff: below that, another try. */
-	wire_store_u32(rng.buf + 4, 0x7ffffffe);
-	wire_store_u32(rng.buf, 0x7fffffff);
-	rng.left = 8;
-	assert_true(rng_uniform(&rng, 0x80000001u) == 0x7fffffff);
-	assert_int_equal(rng.left, 0);
-}
-
 int
 main(void)
 {
@@ -255,8 +218,6 @@ main(void)
 		cmocka_unit_test(random_uses_no_byte_twice),
 		cmocka_unit_test(random_refills),
 		cmocka_unit_test(random_covers_16_bits),
-		cmocka_unit_test(random_uniform),
-		cmocka_unit_test(random_uniform_rejects),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
