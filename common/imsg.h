@@ -148,13 +148,13 @@ bool imsg_begin(struct imsg_chan *, struct wire_writer *, size_t payload_max);
 
 /*
  * Ends the message begun.  fd is -1, or a descriptor that is consumed: closed
- * here after it was sent, or when it cannot be.  Returns false if the writer
- * overflowed; nothing is sent then.
+ * here after it was sent, or when it cannot be.  Returns false, and nothing is
+ * sent, if the writer overflowed or the channel does not take the descriptor.
  */
 bool imsg_commit(struct imsg_chan *, struct wire_writer *, uint16_t type,
     uint64_t id, int fd);
 
-/* A message without payload.  Returns false if there is no room. */
+/* A message without payload; returns false, and consumes fd, as above. */
 bool imsg_send_empty(struct imsg_chan *, uint16_t type, uint64_t id, int fd);
 
 /* True if more than half the output buffer is waiting: stop the source. */

@@ -135,7 +135,7 @@ struct msg_client {
 
 /*
  * A listening socket.  id is given by the parent when it binds and stays the
- * same over reloads: a child that has it already gets no descriptor again.
+ * same over reloads: a child that has it already goes on with what it has.
  */
 struct msg_listen {
 	uint32_t id;
