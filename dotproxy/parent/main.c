@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <event2/event.h>
@@ -97,7 +96,6 @@ find_user(struct parent *parent)
 		fatalx("user \"%s\" is root", name);
 	parent->uid = pw->pw_uid;
 	parent->gid = pw->pw_gid;
-	sandbox_make_empty_dir();
 }
 
 static void
@@ -208,6 +206,8 @@ main(int argc, char *argv[])
 		check_config(&parent->options, parent->active.conf);
 	find_libexec(parent);
 	find_user(parent);
+	if (parent->root)
+		sandbox_make_empty_dir();
 	parent->next_socket_id = 1;
 	reload_assign_ids(parent, &parent->active, &parent->next);
 	if (sockets_open(parent, parent->active.conf, NULL,

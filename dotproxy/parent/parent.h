@@ -141,12 +141,12 @@ int sockets_open(struct parent *, const struct conf *,
     const struct parent_sockets *old, struct parent_sockets *out, char *what,
     size_t whatsize);
 
-/* Closes those of set that keep (may be NULL) does not have. */
+/*
+ * Closes those of set that keep (may be NULL) does not have.  The name of a
+ * control socket that is closed goes, too.
+ */
 void sockets_close(
     struct parent_sockets *set, const struct parent_sockets *keep);
-
-/* Removes the control socket's name from the file system. */
-void sockets_unlink(const struct parent_sockets *);
 
 /* --- connect.c: the only connect(2) to another machine --- */
 
@@ -155,6 +155,7 @@ int connect_on_request(void *arg, struct imsg *);
 
 /* --- proc.c: the children's lives --- */
 
+/* Prepares a child that is down; needs the event loop.  Exits on failure. */
 void proc_init(struct parent *, struct child *, enum info_role);
 
 /* Starts a child that is down; on failure it will be tried again. */
@@ -172,6 +173,7 @@ void proc_stop(struct parent *);
 /* Joins listener and pool by a fresh socketpair, if both are ready. */
 void proc_link(struct parent *);
 
+/* "listener" or "pool": what the log calls it. */
 const char *proc_name(const struct child *);
 
 /* --- broker.c: everything the children may ask --- */

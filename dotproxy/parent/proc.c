@@ -155,12 +155,22 @@ open_channel(struct child *c, int sock)
 	return 0;
 }
 
+/* A child whose timer does not run would stay down for ever: fatal. */
+static void
+start_timer(struct event *ev, uint32_t delay_ms)
+{
+	const struct timeval tv = { .tv_sec = delay_ms / 1000,
+		.tv_usec = (delay_ms % 1000) * 1000 };
+
+	if (event_add(ev, &tv) == -1)
+		fatalx("cannot start a timer");
+}
+
 static void
 schedule_respawn(struct child *c)
 {
 	uint64_t now_ms = util_now_ms();
-	struct timeval tv = { 0, 0 };
-	uint32_t delay = 0;
+	uint32_t delay_ms = 0;
 
 	c->state = CHILD_DOWN;
 	if (c->parent->stopping)
@@ -168,10 +178,8 @@ schedule_respawn(struct child *c)
 	if (c->starts > 0 && now_ms - c->started_ms >= RESPAWN_STABLE_MS)
 		backoff_clear(&c->backoff);
 	else
-		delay = backoff_fail(&c->backoff, now_ms);
-	tv.tv_sec = delay / 1000;
-	tv.tv_usec = (delay % 1000) * 1000;
-	event_add(c->respawn, &tv);
+		delay_ms = backoff_fail(&c->backoff, now_ms);
+	start_timer(c->respawn, delay_ms);
 }
 
 void
@@ -317,7 +325,6 @@ void
 proc_link(struct parent *parent)
 {
 	uint64_t now_ms = util_now_ms();
-	struct timeval tv = { 0, RELINK_MIN_MS * 1000 };
 	int fds[2];
 
 	if (parent->listener.state != CHILD_READY ||
@@ -330,12 +337,12 @@ proc_link(struct parent *parent)
 			fatalx("out of memory");
 	}
 	if (parent->link > 0 && now_ms - parent->link_made_ms < RELINK_MIN_MS) {
-		event_add(parent->relink, &tv);
+		start_timer(parent->relink, RELINK_MIN_MS);
 		return;
 	}
 	if (imsg_socketpair(fds) == -1) {
 		log_warn("socketpair");
-		event_add(parent->relink, &tv);
+		start_timer(parent->relink, RELINK_MIN_MS);
 		return;
 	}
 	parent->link++;

@@ -230,6 +230,14 @@ sockets_open(struct parent *parent, const struct conf *conf,
 	return 0;
 }
 
+/* Removes the control socket's name from the file system. */
+static void
+unlink_control(const char *path)
+{
+	if (unlink(path) == -1 && errno != ENOENT)
+		log_warn("cannot remove %s", path);
+}
+
 void
 sockets_close(struct parent_sockets *set, const struct parent_sockets *keep)
 {
@@ -242,16 +250,8 @@ sockets_close(struct parent_sockets *set, const struct parent_sockets *keep)
 	if (set->control != -1 &&
 	    (keep == NULL || keep->control != set->control)) {
 		close(set->control);
-		sockets_unlink(set);
+		unlink_control(set->control_path);
 	}
 	set->n = 0;
 	set->control = -1;
-}
-
-void
-sockets_unlink(const struct parent_sockets *set)
-{
-	if (set->control_path[0] != '\0' && unlink(set->control_path) == -1 &&
-	    errno != ENOENT)
-		log_warn("cannot remove %s", set->control_path);
 }
