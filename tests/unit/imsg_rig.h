@@ -157,6 +157,22 @@ rig_open(struct rig *rig, bool fdpass)
 	assert_int_equal(imsg_open(&rig->b, sv[1], &o), 0);
 }
 
+/* The same, but a's buffer is far larger than what its socket takes. */
+static inline void
+rig_open_narrow(struct rig *rig, size_t out_cap)
+{
+	int size = 1; /* the least there is */
+
+	rig_open(rig, true);
+	free(rig->a.out);
+	rig->a.out = malloc(out_cap);
+	assert_non_null(rig->a.out);
+	rig->a.out_cap = out_cap;
+	assert_int_equal(
+	    setsockopt(rig->a.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)),
+	    0);
+}
+
 /* Closes all, and sees that nothing is left open. */
 static inline void
 rig_close(struct rig *rig)
