@@ -241,6 +241,14 @@ session_goodbye(struct session *s)
 void
 session_close(struct session *s)
 {
+	/*
+	 * A session that ends without close_notify is forgotten by OpenSSL, as
+	 * TLS 1.0 demanded; but most upstreams just close.  What ends by a
+	 * fatal alert is forgotten anyhow.
+	 */
+	if (s->ssl != NULL)
+		SSL_set_shutdown(
+		    s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	tls_free(s->tls);
 	s->tls = NULL;
 	s->ssl = NULL;

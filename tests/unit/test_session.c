@@ -297,6 +297,44 @@ test_sessions_are_resumed_in_tls_1_2(void **state)
 }
 
 static void
+close_and_resume(bool notify, bool reset)
+{
+	rig_configure();
+	exchange(1);
+	if (reset)
+		peer_reset(rig_peer(1, 0));
+	else
+		peer_close(rig_peer(1, 0), notify);
+	RIG_UNTIL(rig_up(0)->n.closed_by_peer == 1);
+	if (rig_up(0)->nconnecting == 0)
+		upstream_dial(rig_up(0), false);
+	exchange(2);
+	assert_int_equal(rig_up(0)->n.opened, 2);
+	assert_int_equal(rig_up(0)->n.resumed, 1);
+}
+
+static void
+test_resumed_after_the_peer_has_closed(void **state)
+{
+	(void)state;
+	close_and_resume(true, false);
+}
+
+static void
+test_resumed_after_a_close_without_notify(void **state)
+{
+	(void)state;
+	close_and_resume(false, false);
+}
+
+static void
+test_resumed_after_a_reset(void **state)
+{
+	(void)state;
+	close_and_resume(false, true);
+}
+
+static void
 test_old_verification_is_not_resumed(void **state)
 {
 	(void)state;
@@ -361,6 +399,9 @@ main(void)
 		RIG_TEST(test_address_instead_of_a_name),
 		RIG_TEST(test_sessions_are_resumed),
 		RIG_TEST(test_sessions_are_resumed_in_tls_1_2),
+		RIG_TEST(test_resumed_after_the_peer_has_closed),
+		RIG_TEST(test_resumed_after_a_close_without_notify),
+		RIG_TEST(test_resumed_after_a_reset),
 		RIG_TEST(test_old_verification_is_not_resumed),
 		RIG_TEST(test_resumption_does_not_renew_verification),
 		RIG_TEST(test_reload_forgets_tickets),
