@@ -7,8 +7,9 @@
 set -eu
 
 build=${BUILD:-build}
-port=5353
-upstream_port=8853
+# Neither 53 nor 853, nor 5353, which mDNS responders hold.
+port=10053
+upstream_port=10853
 dir=$(mktemp -d)
 pids=
 
@@ -85,9 +86,9 @@ write_configs() {
 	listen on 127.0.0.1 port $port
 
 	upstream "demo" {
-		address 127.0.0.1 port $upstream_port
-		server name "resolver.demo"
-		ca file "$dir/ca.pem"
+	    address 127.0.0.1 port $upstream_port
+	    server name "resolver.demo"
+	    ca file "$dir/ca.pem"
 	}
 	EOF
 }
