@@ -59,6 +59,8 @@ on_ready(void *arg, struct imsg *m)
 	c->chan.phase = BROKER_READY;
 	log_debug("%s process ready (pid %ld)", proc_name(c), (long)c->pid);
 	reload_send(c, &c->parent->active);
+	/* A new process needs a link now; its respawn was paced already. */
+	c->parent->link_made_ms = 0;
 	proc_link(c->parent);
 	return 0;
 }

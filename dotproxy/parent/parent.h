@@ -113,8 +113,8 @@ struct parent {
 	struct connect_quota quotas[CONF_UPSTREAMS_MAX];
 	struct child listener;
 	struct child pool;
-	uint64_t link; /* number of the last link made */
-	uint64_t link_made_ms;
+	uint64_t link;         /* number of the last link made */
+	uint64_t link_made_ms; /* 0: the next one is made at once */
 	struct event *relink;
 	struct event *sig_hup;
 	struct event *sig_term;

@@ -336,7 +336,8 @@ proc_link(struct parent *parent)
 		if (parent->relink == NULL)
 			fatalx("out of memory");
 	}
-	if (parent->link > 0 && now_ms - parent->link_made_ms < RELINK_MIN_MS) {
+	if (parent->link_made_ms != 0 &&
+	    now_ms - parent->link_made_ms < RELINK_MIN_MS) {
 		start_timer(parent->relink, RELINK_MIN_MS);
 		return;
 	}
@@ -345,6 +346,7 @@ proc_link(struct parent *parent)
 		start_timer(parent->relink, RELINK_MIN_MS);
 		return;
 	}
+	event_del(parent->relink); /* that would be one too many */
 	parent->link++;
 	parent->link_made_ms = now_ms;
 	if (!imsg_send_empty(
