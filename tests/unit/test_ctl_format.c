@@ -69,9 +69,10 @@ times_left(void **state)
 		uint32_t ms;
 		const char *want;
 	} t[] = { { 0, "0s" }, { 1, "1s" }, { 11400, "12s" }, { 99000, "99s" },
-		{ 99001, "2m" }, { 5999000, "100m" }, { 5999001, "2h" },
-		{ 172799000, "48h" }, { 172799001, "2d" },
-		{ UINT32_MAX, "50d" } };
+		{ 99001, "2m" }, { 120000, "2m" }, { 121000, "3m" },
+		{ 5999000, "100m" }, { 5999001, "2h" }, { 7200000, "2h" },
+		{ 7201000, "3h" }, { 172799000, "48h" }, { 172799001, "2d" },
+		{ 172801000, "3d" }, { UINT32_MAX, "50d" } };
 	char buf[FORMAT_MAX];
 	size_t i;
 
@@ -167,6 +168,8 @@ texts_are_cut(void **state)
 	    format_text(buf, 11, 10, "0123456789"), "0123456789");
 	assert_string_equal(
 	    format_text(buf, 11, 10, "0123456789a"), "01234567..");
+	assert_string_equal(
+	    format_text(buf, 11, 11, "0123456789a"), "01234567..");
 	assert_string_equal(
 	    format_text(buf, 11, 99, "0123456789a"), "01234567..");
 	assert_string_equal(
