@@ -154,7 +154,8 @@ on_log_level(void *arg, struct imsg *m)
 	if (msg_read_u8(m, &level, LOG_LEVEL_COUNT) == -1)
 		return -1;
 	log_set_level(level);
-	log_info("log level is %s", log_level_name(level));
+	if (!log_flooded(c))
+		log_info("log level is %s", log_level_name(level));
 	(void)msg_send_u8(&c->chan, MSG_PX_LOG_LEVEL, 0, level);
 	if (c->parent->pool.state == CHILD_READY)
 		(void)msg_send_u8(

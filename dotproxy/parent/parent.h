@@ -58,6 +58,7 @@ struct child {
 	uint64_t started_ms;
 	uint64_t starts;
 	bool was_ready;  /* ever */
+	bool accepted;   /* a configuration, ever */
 	uint32_t absent; /* layers it said are not on offer; logged */
 	char last_death[128];
 	uint64_t log_window_ms; /* start of the second now counted */

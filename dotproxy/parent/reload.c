@@ -256,6 +256,7 @@ reload_on_done(struct child *c, uint64_t generation, bool ok, const char *text)
 	char why[MSG_TEXT_MAX];
 
 	log_escape(why, sizeof(why), text, strlen(text));
+	c->accepted |= ok;
 	if (parent->reload == RELOAD_POOL && c->role == ROLE_POOL &&
 	    generation == parent->generation) {
 		if (ok)
@@ -271,8 +272,11 @@ reload_on_done(struct child *c, uint64_t generation, bool ok, const char *text)
 	}
 	if (ok)
 		return;
-	/* It refuses what is in force: at the start the operator's mistake. */
-	if (c->starts == 1 && c->role == ROLE_POOL) {
+	/*
+	 * It refuses what is in force.  At the start that is the operator's
+	 * mistake; one that had accepted it has been taken over.
+	 */
+	if (c->starts == 1 && !c->accepted && c->role == ROLE_POOL) {
 		log_warnx("%s", why);
 		parent->failed = true;
 	} else
