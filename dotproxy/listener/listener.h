@@ -37,6 +37,12 @@ struct udp;
  * if the pool is stuck.
  */
 #define LISTENER_PAUSE_MS 500
+/*
+ * When there is no room, who has held a place for longer than this yields it to
+ * who comes.  Most answers need less; who asks for what is never answered would
+ * otherwise keep everybody out.
+ */
+#define LISTENER_YIELD_MS 250
 /* How long nothing is accepted after we ran out of descriptors. */
 #define LISTENER_ACCEPT_PAUSE_MS 1000
 

@@ -162,6 +162,18 @@ query_judge(
 	return NULL;
 }
 
+/* Ends the oldest query for a new one if the table is full. */
+static void
+query_make_room(struct listener *l, uint64_t now_ms)
+{
+	uint64_t due_ms = now_ms + l->conf.query_timeout_ms + LISTENER_GRACE_MS;
+	struct inflight_slot *s = inflight_first(&l->inflight);
+
+	if (s != NULL && inflight_is_full(&l->inflight) &&
+	    s->deadline_ms + LISTENER_YIELD_MS <= due_ms)
+		query_end(l, s, &verdict_full);
+}
+
 void
 query_receive(struct listener *l, const struct client *client,
     const uint8_t *wire, size_t len)
@@ -185,6 +197,7 @@ query_receive(struct listener *l, const struct client *client,
 			tcp_close_when_sent(conn);
 		return;
 	}
+	query_make_room(l, now_ms);
 	s = inflight_add(&l->inflight, client,
 	    conn != NULL ? tcp_queries(conn) : NULL, &q, wire, len,
 	    now_ms + l->conf.query_timeout_ms + LISTENER_GRACE_MS);

@@ -139,6 +139,22 @@ tcp_free(struct listener *l)
 	l->tcp = NULL;
 }
 
+/*
+ * The connection that can best be spared: one that is idle, else one that does
+ * not take its answers, else one that waits for answers which do not come.
+ */
+static struct tcp_conn *
+least_needed(struct listener *l)
+{
+	struct tcp_conn *c = TAILQ_FIRST(&l->tcp->idle);
+
+	if (c == NULL)
+		c = overdue(l, &l->tcp->stuck, LISTENER_YIELD_MS);
+	if (c == NULL)
+		c = overdue(l, &l->tcp->busy, LISTENER_YIELD_MS);
+	return c;
+}
+
 /* Makes room for one more connection.  Returns false if there is none. */
 static bool
 make_room(struct listener *l)
@@ -147,7 +163,7 @@ make_room(struct listener *l)
 
 	if (l->counters[LSTAT_tcp_open] < l->conf.client.max_tcp)
 		return true;
-	oldest = TAILQ_FIRST(&l->tcp->idle);
+	oldest = least_needed(l);
 	if (oldest == NULL || l->conf.client.max_tcp == 0)
 		return false;
 	tcp_close(oldest, LSTAT_tcp_timeout);

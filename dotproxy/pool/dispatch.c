@@ -10,6 +10,8 @@
 
 /* A query that lost so many connections is no longer put beside others. */
 #define LOST_MAX 2
+/* If the table is full, a query held for longer than this yields its place. */
+#define YIELD_MS 250
 
 static const enum pool_counter cause_counter[CAUSE_COUNT] = {
 	[CAUSE_NONE] = TSTAT_failed_other,
@@ -100,6 +102,23 @@ probe_due(struct pool *pool)
 	}
 }
 
+/*
+ * Ends the oldest query for a new one if the table is full: the listener has
+ * done the same, but it does not tell.
+ */
+static void
+make_room(struct pool *pool)
+{
+	struct query *q = query_first_due(&pool->queries);
+
+	if (q == NULL || pool->queries.used < pool->queries.limit ||
+	    q->deadline_ms + YIELD_MS >
+		pool->now_ms + pool->forward.query_timeout_ms)
+		return;
+	detach(pool, q);
+	fail_query(pool, q, CAUSE_BUSY);
+}
+
 int
 dispatch_on_query(void *arg, struct imsg *m)
 {
@@ -119,6 +138,7 @@ dispatch_on_query(void *arg, struct imsg *m)
 	}
 	if (left_ms > pool->forward.query_timeout_ms)
 		left_ms = pool->forward.query_timeout_ms;
+	make_room(pool);
 	q = query_add(&pool->queries, m->id, pool->now_ms + left_ms, wire, len);
 	if (q == NULL) {
 		send_failed(pool, m->id, CAUSE_BUSY, QUERY_NO_UPSTREAM);

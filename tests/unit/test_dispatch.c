@@ -82,6 +82,33 @@ test_full_table_is_busy(void **state)
 	RIG_UNTIL(p->ngot == 11);
 }
 
+/* The oldest goes for a new one, if it has had some time. */
+static void
+test_oldest_yields_in_a_full_table(void **state)
+{
+	struct peer *p = rig_peer(1, 0);
+
+	(void)state;
+	rig.conf.max_inflight = 2;
+	rig_configure();
+	rig_ask(1);
+	RIG_UNTIL(p->ngot == 1);
+	rig_pass(300);
+	rig_ask(2);
+	rig_ask(3);
+	rig_ask(4);
+	RIG_UNTIL(rig_nreplies(4) == 1);
+	assert_true(rig_failed(1, CAUSE_BUSY));
+	assert_true(rig_failed(4, CAUSE_BUSY));
+	assert_int_equal(rig_nreplies(2) + rig_nreplies(3), 0);
+	RIG_UNTIL(p->ngot == 3);
+	peer_answer(p, 0); /* late: nobody waits */
+	peer_answer(p, 1);
+	peer_answer(p, 2);
+	RIG_UNTIL(rig_answered(2) && rig_answered(3));
+	assert_int_equal(rig.pool->counters[TSTAT_late_answers], 1);
+}
+
 static void
 test_what_is_no_query_is_refused(void **state)
 {
@@ -270,6 +297,7 @@ main(void)
 		RIG_TEST_ONE(test_time_of_the_listener_counts),
 		RIG_TEST_ONE(test_query_timeout_is_the_most),
 		RIG_TEST_ONE(test_full_table_is_busy),
+		RIG_TEST_ONE(test_oldest_yields_in_a_full_table),
 		RIG_TEST_ONE(test_what_is_no_query_is_refused),
 		RIG_TEST_ONE(test_retries_are_limited),
 		RIG_TEST_ONE(test_no_retries_at_all),

@@ -429,6 +429,33 @@ test_full_table(void **state)
 }
 
 static void
+test_oldest_yields_in_a_full_table(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	struct rig_query q;
+
+	(void)state;
+	rig.client.client.max_inflight = 2;
+	rig_reload("127.0.0.0", 8);
+	(void)rig_ask(fd, 1, "a.example", 0);
+	rig_run_ms(LISTENER_YIELD_MS + 20);
+	q = *rig_ask(fd, 2, "b.example", 0);
+	(void)rig_ask(fd, 3, "c.example", 0);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 1);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+	rig_make_query(&pkt, 4, "d.example", 0); /* the others are young */
+	rig_send(fd, &pkt);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 4);
+	assert_int_equal(rig_count(LSTAT_failed_busy), 2);
+	rig_answer(&q, 0);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 2);
+	close(fd);
+}
+
+static void
 test_identity_of_counters(void **state)
 {
 	struct msg_failed f = { CAUSE_PIN, MSG_NO_UPSTREAM };
@@ -476,6 +503,7 @@ main(void)
 		RIG_TEST(test_deadline_is_the_backstop),
 		RIG_TEST(test_shorter_timeout_after_reload),
 		RIG_TEST(test_full_table),
+		RIG_TEST(test_oldest_yields_in_a_full_table),
 		RIG_TEST(test_identity_of_counters),
 	};
 

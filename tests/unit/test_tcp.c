@@ -195,6 +195,50 @@ test_no_room_among_the_busy(void **state)
 	close(b);
 }
 
+/* Who waits for ever, for an answer or for nothing, must not keep others out.
+ */
+static void
+test_long_busy_makes_room(void **state)
+{
+	int a = rig_tcp_client(), b;
+
+	(void)state;
+	rig.client.client.max_tcp = 1;
+	rig_reload("127.0.0.0", 8);
+	(void)ask(a, 1);
+	rig_run_ms(LISTENER_YIELD_MS + 20);
+	b = rig_tcp_client();
+	rig_until(rig_is_closed(a));
+	exchange(b);
+	assert_int_equal(rig_count(LSTAT_tcp_refused), 0);
+	assert_int_equal(rig_count(LSTAT_abandoned), 1);
+	close(a);
+	close(b);
+}
+
+static void
+test_long_stuck_makes_room(void **state)
+{
+	int a = client_that_does_not_read(), b;
+	struct rig_query q;
+
+	(void)state;
+	rig.client.client.max_tcp = 1;
+	rig_reload("127.0.0.0", 8);
+	while (TAILQ_EMPTY(&rig.l->tcp->stuck)) {
+		q = *ask(a, 1);
+		rig_answer(&q, 60000);
+		rig_turn();
+	}
+	rig_run_ms(LISTENER_YIELD_MS + 20);
+	b = rig_tcp_client();
+	rig_until(rig_count(LSTAT_tcp_timeout) == 1);
+	exchange(b);
+	assert_int_equal(rig_count(LSTAT_tcp_refused), 0);
+	close(a);
+	close(b);
+}
+
 static void
 test_client_not_allowed(void **state)
 {
@@ -309,6 +353,8 @@ main(void)
 		RIG_TEST(test_client_that_does_not_read),
 		RIG_TEST(test_longest_idle_makes_room),
 		RIG_TEST(test_no_room_among_the_busy),
+		RIG_TEST(test_long_busy_makes_room),
+		RIG_TEST(test_long_stuck_makes_room),
 		RIG_TEST(test_client_not_allowed),
 		RIG_TEST(test_idle_client_costs_little),
 		RIG_TEST(test_memory_has_a_limit),
