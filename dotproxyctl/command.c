@@ -5,7 +5,6 @@
  */
 #include "dotproxyctl/command.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,6 +21,13 @@ mean_show(struct command *c, int show)
 {
 	c->request = MSG_CL_SHOW;
 	c->show = (enum msg_show)show;
+}
+
+static void
+mean_check(struct command *c, int show)
+{
+	mean_show(c, show);
+	c->check = true;
 }
 
 static void
@@ -47,6 +53,11 @@ static const struct word show_words[] = {
 	{ NULL, NULL, false, NULL, 0 },
 };
 
+static const struct word check_words[] = {
+	{ "security", NULL, true, mean_check, SHOW_PROCESSES },
+	{ NULL, NULL, false, NULL, 0 },
+};
+
 static const struct word level_words[] = {
 	{ "error", NULL, true, mean_level, LOG_LEVEL_FATAL },
 	{ "warn", NULL, true, mean_level, LOG_LEVEL_WARN },
@@ -62,6 +73,7 @@ static const struct word log_words[] = {
 
 static const struct word top_words[] = {
 	{ "show", show_words, true, mean_show, SHOW_SUMMARY },
+	{ "check", check_words, false, NULL, 0 },
 	{ "reload", NULL, true, mean_reload, 0 },
 	{ "log", log_words, false, NULL, 0 },
 	{ NULL, NULL, false, NULL, 0 },

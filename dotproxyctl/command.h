@@ -6,6 +6,7 @@
 #ifndef DOTPROXYCTL_COMMAND_H
 #define DOTPROXYCTL_COMMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/msg.h"
@@ -14,6 +15,7 @@ struct command {
 	enum msg_type request; /* MSG_CL_SHOW, _RELOAD or _LOG_LEVEL */
 	enum msg_show show;    /* of MSG_CL_SHOW */
 	enum log_level level;  /* of MSG_CL_LOG_LEVEL */
+	bool check;            /* the processes: judge them, too */
 };
 
 #define COMMAND_ERROR_MAX 256

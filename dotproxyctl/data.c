@@ -146,6 +146,20 @@ data_add(struct data *d, const struct imsg *m)
 	}
 }
 
+void
+data_look(struct data *d)
+{
+	size_t i;
+
+	d->looked = true;
+	proc_ask_kernel(&d->kernel);
+	for (i = 0; i < ROLE_COUNT; i++)
+		if (d->have_process[i] && d->processes[i].pid != 0)
+			d->have_facts[i] =
+			    proc_read(PROC_DIR, d->processes[i].pid,
+				&d->facts[i]) == 0;
+}
+
 const char *
 data_health_name(enum data_health health)
 {

@@ -13,6 +13,8 @@
 
 #include "common/msg.h"
 
+#include "dotproxyctl/proc.h"
+
 #define DATA_CONNS_MAX 16384            /* connections of all upstreams */
 #define DATA_TEXT_MAX (4 * 1024 * 1024) /* of a configuration */
 
@@ -34,6 +36,11 @@ struct data {
 	char *text;
 	bool done; /* result is there */
 	struct msg_result result;
+	/* What the kernel says beside it: see data_look(). */
+	bool looked;
+	bool have_facts[ROLE_COUNT];
+	struct proc_facts facts[ROLE_COUNT];
+	struct proc_kernel kernel;
 };
 
 /* Returns an empty one, or NULL out of memory. */
@@ -45,6 +52,9 @@ void data_free(struct data *);
  * decode, comes after the end, or does not go with what came before.
  */
 int data_add(struct data *, const struct imsg *);
+
+/* Reads what the kernel says of the processes that the daemon has named. */
+void data_look(struct data *);
 
 /* Is it well? */
 enum data_health {

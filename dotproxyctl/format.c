@@ -7,6 +7,7 @@
 #include "dotproxyctl/format.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "common/log.h"
@@ -217,6 +218,19 @@ format_wrap(FILE *out, size_t column, const char *text)
 			p++;
 	}
 	(void)fprintf(out, "%s\n", p);
+}
+
+void
+format_field(FILE *out, const char *name, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	(void)fprintf(out, "  %-*s", FORMAT_FIELD_COLUMN - 2, name);
+	format_wrap(out, FORMAT_FIELD_COLUMN, text);
 }
 
 void

@@ -11,7 +11,8 @@
 #include <stdio.h>
 
 #define FORMAT_COLUMNS 80 /* no line is longer */
-#define FORMAT_MAX 32     /* holds any number below, with its NUL */
+#define FORMAT_FIELD_COLUMN 15
+#define FORMAT_MAX 32 /* holds any number below, with its NUL */
 
 /* "3.2s", "5m12s", "3h05m", "2d3h", "412d": at most 6 columns. */
 const char *format_age(char buf[FORMAT_MAX], uint64_t ms);
@@ -52,6 +53,10 @@ const char *format_text(char *buf, size_t size, size_t width, const char *text);
  * with a newline.
  */
 void format_wrap(FILE *out, size_t column, const char *text);
+
+/* A line of a block, "  name         text", wrapped, and escaped. */
+void format_field(FILE *out, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Writes text of len bytes, all but newlines, tabs and printables escaped. */
 void format_page(FILE *out, const char *text, size_t len);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * dotproxyctl: shows what the daemon is doing, has it reload its
- * configuration, sets its log level.  Asks over the control socket, collects
- * the whole answer, prints it.  It must print nothing of what the daemon said
- * without escaping it.
+ * dotproxyctl: shows what the daemon is doing, checks what it promises of
+ * itself, has it reload its configuration, sets its log level.  Asks over the
+ * control socket, collects the whole answer, prints it.  It must print nothing
+ * of what the daemon said without escaping it.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/conf.h"
@@ -18,6 +19,9 @@
 #include "dotproxyctl/client.h"
 #include "dotproxyctl/command.h"
 #include "dotproxyctl/output.h"
+
+#define CHECK_LOOKS 3 /* before something is found wanting */
+#define CHECK_PAUSE_MS 200
 
 struct options {
 	bool json;
@@ -33,8 +37,10 @@ usage(FILE *out)
 	    "  show [summary]        is it well, and who does how much?\n"
 	    "  show pool             upstreams and their connections\n"
 	    "  show stats            all counters\n"
-	    "  show processes        the three processes\n"
+	    "  show processes        the three processes, and their "
+	    "confinement\n"
 	    "  show config           the configuration in force\n"
+	    "  check security        is each process confined as promised?\n"
 	    "  reload                read the configuration file again\n"
 	    "  log level LEVEL       error, warn, info or debug\n");
 }
@@ -113,17 +119,34 @@ has_facts(const struct data *d)
 	return d->have_listener || d->have_pool || d->text_len > 0;
 }
 
+/* Returns the exit status after printing, ret being -1 if that failed. */
+static int
+printed(int ret, int status)
+{
+	if (ret != -1 && fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	(void)fprintf(
+	    stderr, "dotproxyctl: cannot write: %s\n", strerror(errno));
+	return 1;
+}
+
+/* Why the daemon did not do what was asked; NULL if it did. */
+static const char *
+refusal(const struct data *d)
+{
+	if (d->result.ok)
+		return NULL;
+	return d->result.text[0] != '\0' ? d->result.text
+					 : "the daemon gives no reason";
+}
+
 /* Prints the answer; returns the exit status. */
 static int
 print(const struct options *o, const struct command *cmd, const struct data *d)
 {
-	const char *error = NULL;
+	const char *error = refusal(d);
 	int ret = 0;
 
-	if (!d->result.ok)
-		error = d->result.text[0] != '\0'
-			    ? d->result.text
-			    : "the daemon gives no reason";
 	if (cmd->request != MSG_CL_SHOW || (error != NULL && !has_facts(d))) {
 		if (error != NULL)
 			return fail(o, error);
@@ -133,25 +156,116 @@ print(const struct options *o, const struct command *cmd, const struct data *d)
 		ret = output_json(stdout, cmd->show, d);
 	else
 		output_text(stdout, cmd->show, d);
-	if (ret == -1 || fflush(stdout) != 0 || ferror(stdout)) {
-		(void)fprintf(
-		    stderr, "dotproxyctl: cannot write: %s\n", strerror(errno));
+	if (printed(ret, 0) != 0)
 		return 1;
-	}
 	if (error == NULL)
 		return 0;
 	complain(error);
 	return 1;
 }
 
+/* Asks the daemon, and the kernel if the processes are asked for. */
+static int
+ask(const struct options *o, const struct command *cmd, struct data *data,
+    char error[CLIENT_ERROR_MAX])
+{
+	if (client_ask(o->socket, cmd,
+		cmd->request == MSG_CL_SHOW ? CLIENT_SHOW_TIMEOUT_MS
+					    : CLIENT_CHANGE_TIMEOUT_MS,
+		data, error) == -1)
+		return -1;
+	if (cmd->request == MSG_CL_SHOW && cmd->show == SHOW_PROCESSES)
+		data_look(data);
+	return 0;
+}
+
+/* Asks and prints; returns the exit status. */
+static int
+show(const struct options *o, const struct command *cmd)
+{
+	char error[CLIENT_ERROR_MAX];
+	struct data *data = data_new();
+	int status;
+
+	if (data == NULL)
+		return fail(o, "out of memory");
+	if (ask(o, cmd, data, error) == -1)
+		status = fail(o, error);
+	else
+		status = print(o, cmd, data);
+	data_free(data);
+	return status;
+}
+
+/* Asks and judges.  Returns 0, or -1 with the reason in error. */
+static int
+judge(const struct options *o, const struct command *cmd,
+    struct security_report *report, char error[CLIENT_ERROR_MAX])
+{
+	struct data *data = data_new();
+	const char *why;
+	int ret = -1;
+
+	if (data == NULL) {
+		(void)snprintf(error, CLIENT_ERROR_MAX, "out of memory");
+		return -1;
+	}
+	if (ask(o, cmd, data, error) == 0) {
+		why = refusal(data);
+		if (why != NULL)
+			(void)snprintf(error, CLIENT_ERROR_MAX, "%.*s",
+			    CLIENT_ERROR_MAX - 1, why);
+		else
+			ret = 0;
+		security_check(data, report);
+	}
+	data_free(data);
+	return ret;
+}
+
+/*
+ * Compares what is promised with what is; returns the exit status.  A child
+ * that is being started is not confined yet, and one that is given a
+ * configuration has a file open: what is so for a moment only is no finding.
+ */
+static int
+check(const struct options *o, const struct command *cmd)
+{
+	const struct timespec pause = { 0, CHECK_PAUSE_MS * 1000000L };
+	struct security_report *report = malloc(sizeof(*report));
+	char error[CLIENT_ERROR_MAX];
+	int i, ret, status;
+
+	if (report == NULL)
+		return fail(o, "out of memory");
+	for (i = 0; i < CHECK_LOOKS; i++) {
+		if (i > 0)
+			(void)nanosleep(&pause, NULL);
+		ret = judge(o, cmd, report, error);
+		if (ret == 0 &&
+		    !security_has(report, ROLE_COUNT, SECURITY_WEAK))
+			break;
+	}
+	if (ret == -1) {
+		free(report);
+		return fail(o, error);
+	}
+	status = security_has(report, ROLE_COUNT, SECURITY_WEAK) ? 1 : 0;
+	if (o->json)
+		ret = output_json_security(stdout, report);
+	else
+		text_security(stdout, report);
+	free(report);
+	return printed(ret, status);
+}
+
 int
 main(int argc, char *argv[])
 {
-	char error[CLIENT_ERROR_MAX];
+	char error[COMMAND_ERROR_MAX];
 	struct options o;
 	struct command cmd;
-	struct data *data;
-	int first, status;
+	int first;
 
 	first = options_parse(&o, argc, argv);
 	if (first == argc) {
@@ -160,16 +274,5 @@ main(int argc, char *argv[])
 	}
 	if (command_parse(&cmd, argc - first, argv + first, error) == -1)
 		return fail(&o, error);
-	data = data_new();
-	if (data == NULL)
-		return fail(&o, "out of memory");
-	if (client_ask(o.socket, &cmd,
-		cmd.request == MSG_CL_SHOW ? CLIENT_SHOW_TIMEOUT_MS
-					   : CLIENT_CHANGE_TIMEOUT_MS,
-		data, error) == -1)
-		status = fail(&o, error);
-	else
-		status = print(&o, &cmd, data);
-	data_free(data);
-	return status;
+	return cmd.check ? check(&o, &cmd) : show(&o, &cmd);
 }

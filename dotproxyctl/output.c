@@ -8,8 +8,6 @@
 
 #include "common/util.h"
 
-#include "dotproxyctl/json.h"
-
 void
 output_text(FILE *out, enum msg_show show, const struct data *d)
 {
@@ -17,7 +15,7 @@ output_text(FILE *out, enum msg_show show, const struct data *d)
 		[SHOW_SUMMARY] = text_summary,
 		[SHOW_POOL] = text_pool,
 		[SHOW_STATS] = text_stats,
-		[SHOW_PROCESSES] = text_processes,
+		[SHOW_PROCESSES] = text_process_details,
 		[SHOW_CONFIG] = text_config,
 	};
 
@@ -123,31 +121,6 @@ put_pool(struct json *j, const struct data *d)
 }
 
 static void
-put_processes(struct json *j, const struct data *d)
-{
-	const struct info_process *p;
-	size_t i;
-
-	json_array(j, "processes");
-	for (i = 0; i < ROLE_COUNT; i++) {
-		if (!d->have_process[i])
-			continue;
-		p = &d->processes[i];
-		json_object(j, NULL);
-		json_string(j, "role", msg_role_name(p->role));
-		if (p->pid == 0)
-			json_null(j, "pid");
-		else
-			json_u64(j, "pid", p->pid);
-		json_u64(j, "uptime_ms", p->uptime_ms);
-		json_u64(j, "restarts", p->restarts);
-		json_string(j, "last_death", p->last_death);
-		json_object_end(j);
-	}
-	json_array_end(j);
-}
-
-static void
 put_summary(struct json *j, const struct data *d)
 {
 	char reason[DATA_REASON_MAX];
@@ -171,7 +144,7 @@ put_summary(struct json *j, const struct data *d)
 		json_object_end(j);
 	}
 	put_upstreams(j, d, false);
-	put_processes(j, d);
+	output_json_processes(j, d);
 }
 
 static void
@@ -227,7 +200,7 @@ output_json(FILE *out, enum msg_show show, const struct data *d)
 		put_stats(&j, d);
 		break;
 	case SHOW_PROCESSES:
-		put_processes(&j, d);
+		output_json_processes(&j, d);
 		break;
 	case SHOW_CONFIG:
 		json_bytes(&j, "config", d->text, d->text_len);

@@ -6,14 +6,24 @@
 #include <stdio.h>
 
 #include "dotproxyctl/data.h"
+#include "dotproxyctl/json.h"
+#include "dotproxyctl/security.h"
 
 /* --- text_summary.c --- */
 
 /* One screen that says whether all is well, and then why. */
 void text_summary(FILE *, const struct data *);
 
-/* The three processes. */
+/* The three processes, a line each. */
 void text_processes(FILE *, const struct data *);
+
+/* --- text_process.c --- */
+
+/* The three processes, and then what the kernel says of each. */
+void text_process_details(FILE *, const struct data *);
+
+/* What is weaker than promised: a line each, or one that says ok. */
+void text_security(FILE *, const struct security_report *);
 
 /* --- text_pool.c --- */
 
@@ -27,6 +37,17 @@ void text_stats(FILE *, const struct data *);
 
 /* The configuration in force. */
 void text_config(FILE *, const struct data *);
+
+/* --- output_process.c --- */
+
+/* "processes", with what the kernel says of them if it was asked. */
+void output_json_processes(struct json *, const struct data *);
+
+/*
+ * The JSON document of "check security".  Returns 0, or -1 if it could not be
+ * written.
+ */
+int output_json_security(FILE *, const struct security_report *);
 
 /* --- output.c --- */
 

@@ -5,7 +5,6 @@
  * whatever the daemon says.
  */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -14,23 +13,8 @@
 #include "dotproxyctl/format.h"
 #include "dotproxyctl/output.h"
 
-#define FIELD_COLUMN 15
 #define GAUGE_MAX 16    /* larger pools are told in numbers only */
 #define CIPHER_WIDTH 29 /* ECDHE-ECDSA-AES128-GCM-SHA256 */
-
-/* "  name         text", wrapped. */
-__attribute__((format(printf, 3, 4))) static void
-put_field(FILE *out, const char *name, const char *fmt, ...)
-{
-	char text[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	(void)fprintf(out, "  %-*s", FIELD_COLUMN - 2, name);
-	format_wrap(out, FIELD_COLUMN, text);
-}
 
 static void
 put_state(FILE *out, const struct info_upstream *u)
@@ -39,10 +23,10 @@ put_state(FILE *out, const struct info_upstream *u)
 
 	switch (u->state) {
 	case STATE_IDLE:
-		put_field(out, "state", "idle, not needed yet");
+		format_field(out, "state", "idle, not needed yet");
 		return;
 	case STATE_BACKOFF:
-		put_field(out, "state", "back-off, next try in %s: %s",
+		format_field(out, "state", "back-off, next try in %s: %s",
 		    format_left(left, u->backoff_left_ms),
 		    msg_cause_name(u->last_cause));
 		return;
@@ -50,9 +34,9 @@ put_state(FILE *out, const struct info_upstream *u)
 		break;
 	}
 	if (u->last_cause == CAUSE_NONE)
-		put_field(out, "state", "%s", msg_state_name(u->state));
+		format_field(out, "state", "%s", msg_state_name(u->state));
 	else
-		put_field(out, "state", "%s; last failure: %s",
+		format_field(out, "state", "%s; last failure: %s",
 		    msg_state_name(u->state), msg_cause_name(u->last_cause));
 }
 
@@ -85,7 +69,7 @@ put_connections(FILE *out, const struct info_upstream *u)
 	char connecting[FORMAT_MAX], size[FORMAT_MAX];
 
 	gauge(bar, u);
-	put_field(out, "connections",
+	format_field(out, "connections",
 	    "%s%s busy, %s idle, %s connecting, pool of %s", bar,
 	    format_few(busy, u->open > u->idle ? u->open - u->idle : 0),
 	    format_few(idle, u->idle), format_few(connecting, u->connecting),
@@ -98,10 +82,10 @@ put_latency(FILE *out, const struct info_upstream *u)
 	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX];
 
 	if (u->latency_mean_us == 0 && u->latency_p99_us == 0) {
-		put_field(out, "latency", "no answers yet");
+		format_field(out, "latency", "no answers yet");
 		return;
 	}
-	put_field(out, "latency", "p50 %s, p99 %s, mean %s",
+	format_field(out, "latency", "p50 %s, p99 %s, mean %s",
 	    format_latency(a, u->latency_p50_us),
 	    format_latency(b, u->latency_p99_us),
 	    format_latency(c, u->latency_mean_us));
@@ -114,15 +98,15 @@ put_opened(FILE *out, const struct info_upstream *u)
 	char closed[FORMAT_MAX], tcp[FORMAT_MAX], tls[FORMAT_MAX];
 
 	if (u->opened == 0) {
-		put_field(out, "opened", "none yet");
+		format_field(out, "opened", "none yet");
 		return;
 	}
-	put_field(out, "opened",
+	format_field(out, "opened",
 	    "%s, %s resumed (%s), %s closed by the upstream while idle",
 	    format_count(n, u->opened), format_count(resumed, u->resumed),
 	    format_percent(percent, u->resumed, u->opened),
 	    format_count(closed, u->closed_by_peer));
-	put_field(out, "set-up", "TCP p50 %s, TLS p50 %s",
+	format_field(out, "set-up", "TCP p50 %s, TLS p50 %s",
 	    format_latency(tcp, u->connect_p50_us),
 	    format_latency(tls, u->handshake_p50_us));
 }
@@ -136,7 +120,7 @@ put_failures(FILE *out, const struct info_upstream *u)
 	int len;
 
 	if (data_failures(u) == 0) {
-		put_field(out, "failures", "none");
+		format_field(out, "failures", "none");
 		return;
 	}
 	for (i = 0; i < PHASE_COUNT; i++) {
@@ -147,7 +131,7 @@ put_failures(FILE *out, const struct info_upstream *u)
 		p += len;
 		room -= (size_t)len;
 	}
-	put_field(out, "failures", "%s", text);
+	format_field(out, "failures", "%s", text);
 }
 
 static void
@@ -155,9 +139,9 @@ put_counters(FILE *out, const struct info_upstream *u)
 {
 	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX];
 
-	put_field(out, "load", "%s queries in flight, %s waiting",
+	format_field(out, "load", "%s queries in flight, %s waiting",
 	    format_count(a, u->inflight), format_count(b, u->waiting));
-	put_field(out, "queries",
+	format_field(out, "queries",
 	    "%s sent, %s answered, %s sent again elsewhere",
 	    format_count(a, u->queries), format_count(b, u->answers),
 	    format_count(c, u->retries));
@@ -233,8 +217,8 @@ put_upstream(FILE *out, const struct data *d, const struct info_upstream *u)
 	(void)putc('\n', out);
 	format_wrap(out, 0, u->name);
 	put_state(out, u);
-	put_field(out, "address", "%s", sockaddr_text(&u->addr, addr));
-	put_field(out, "server name", "%s",
+	format_field(out, "address", "%s", sockaddr_text(&u->addr, addr));
+	format_field(out, "server name", "%s",
 	    u->server_name[0] != '\0' ? u->server_name : "-");
 	put_connections(out, u);
 	if (!is_unused(u))

@@ -114,6 +114,62 @@ ordinary_conns(struct data *d)
 	c[3].age_ms = c[3].idle_ms = 34;
 }
 
+/* A child as it is to be, or the parent, started as root. */
+static inline void
+ordinary_facts(struct proc_facts *f, enum info_role role)
+{
+	static const char *const exe[ROLE_COUNT] = { "/usr/sbin/dotproxy",
+		"/usr/libexec/dotproxy/dotproxy-listener",
+		"/usr/libexec/dotproxy/dotproxy-pool" };
+	bool child = role != ROLE_PARENT;
+	size_t i;
+
+	memset(f, 0, sizeof(*f));
+	f->have = (1u << PROC_PART_COUNT) - 1;
+	f->ppid = child ? 1000 : 1;
+	(void)strcpy(f->exe, exe[role]);
+	(void)strcpy(f->root, child ? "/run/dotproxy/empty" : "/");
+	f->no_new_privs = 1;
+	f->seccomp = 2;
+	f->filters = child ? 2 : 1;
+	f->rss_kb = 2500;
+	f->pss_kb = 30720;
+	f->cpu_ms = 83000;
+	f->root_ino = child ? 77 : 2;
+	f->root_mode = 0755;
+	f->root_empty = child;
+	f->fds[FD_UNIX].n = 3;
+	f->fds[FD_EPOLL].n = 1;
+	f->fds[FD_PIPE].n = 2;
+	f->fds[FD_NULL].n = 3;
+	f->fds[FD_TCP].n = 4;
+	f->fds[FD_UDP].n = role == ROLE_LISTENER ? 5 : 0;
+	for (i = 0; i < NS_COUNT; i++)
+		f->ns[i] = 4026531833 + 10 * (size_t)role + i;
+	for (i = 0; i < 4 && child; i++)
+		f->uid[i] = f->gid[i] = 970;
+	if (child)
+		return;
+	f->caps[CAPS_EFFECTIVE] = f->caps[CAPS_PERMITTED] =
+	    f->caps[CAPS_BOUNDING] = 0x2405e0;
+	for (i = 0; i < LIMIT_COUNT; i++)
+		f->limits[i] = PROC_UNLIMITED;
+}
+
+static inline void
+ordinary_look(struct data *d)
+{
+	size_t i;
+
+	d->looked = true;
+	d->kernel.root = d->kernel.mdwe = true;
+	d->kernel.landlock_abi = 7;
+	for (i = 0; i < ROLE_COUNT; i++) {
+		d->have_facts[i] = true;
+		ordinary_facts(&d->facts[i], (enum info_role)i);
+	}
+}
+
 /* What "show summary", "show pool" and the rest may get, all in one. */
 static inline struct data *
 ordinary_data(void)
@@ -173,6 +229,25 @@ worst_upstream(struct info_upstream *u, uint32_t index)
 		u->pool_size = 16; /* the longest gauge */
 }
 
+static inline void
+worst_look(struct data *d)
+{
+	struct proc_facts *f;
+	size_t i, j;
+
+	d->looked = true;
+	d->kernel.root = d->kernel.mdwe = true;
+	for (i = 0; i < ROLE_COUNT; i++) {
+		f = &d->facts[i];
+		d->have_facts[i] = true;
+		f->exe_deleted = f->root_empty = true;
+		f->exe[sizeof(f->exe) - 1] = '\0';
+		f->root[sizeof(f->root) - 1] = '\0';
+		for (j = 0; j < FD_COUNT; j++)
+			f->fds[j].example[sizeof(f->fds[j].example) - 1] = '\0';
+	}
+}
+
 static inline struct data *
 worst_data(void)
 {
@@ -212,6 +287,7 @@ worst_data(void)
 		d->processes[i]
 		    .last_death[sizeof(d->processes[i].last_death) - 1] = '\0';
 	}
+	worst_look(d);
 	d->text_len = 256 * 8;
 	d->text = malloc(d->text_len);
 	assert_non_null(d->text);

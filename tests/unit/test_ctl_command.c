@@ -39,6 +39,7 @@ accepts(const char *line, enum msg_type request, int value)
 	if (parse(line, &c, error) == -1)
 		fail_msg("%s: %s", line, error);
 	assert_int_equal(c.request, request);
+	assert_int_equal(c.check, line[0] == 'c');
 	if (request == MSG_CL_SHOW)
 		assert_int_equal(c.show, value);
 	if (request == MSG_CL_LOG_LEVEL)
@@ -65,6 +66,7 @@ all_commands(void **state)
 	accepts("show stats", MSG_CL_SHOW, SHOW_STATS);
 	accepts("show processes", MSG_CL_SHOW, SHOW_PROCESSES);
 	accepts("show config", MSG_CL_SHOW, SHOW_CONFIG);
+	accepts("check security", MSG_CL_SHOW, SHOW_PROCESSES);
 	accepts("reload", MSG_CL_RELOAD, 0);
 	accepts("log level error", MSG_CL_LOG_LEVEL, LOG_LEVEL_FATAL);
 	accepts("log level warn", MSG_CL_LOG_LEVEL, LOG_LEVEL_WARN);
@@ -82,6 +84,7 @@ abbreviations(void **state)
 	accepts("s po", MSG_CL_SHOW, SHOW_POOL);
 	accepts("s pr", MSG_CL_SHOW, SHOW_PROCESSES);
 	accepts("s c", MSG_CL_SHOW, SHOW_CONFIG);
+	accepts("c s", MSG_CL_SHOW, SHOW_PROCESSES);
 	accepts("r", MSG_CL_RELOAD, 0);
 	accepts("l l d", MSG_CL_LOG_LEVEL, LOG_LEVEL_DEBUG);
 }
@@ -90,17 +93,18 @@ static void
 mistakes(void **state)
 {
 	(void)state;
-	refuses("", "missing argument; possible: show, reload, log");
-	refuses(
-	    "shaw", "unknown argument \"shaw\"; possible: show, reload, log");
-	refuses(
-	    "shows", "unknown argument \"shows\"; possible: show, reload, log");
+	refuses("", "missing argument; possible: show, check, reload, log");
+	refuses("shaw",
+	    "unknown argument \"shaw\"; possible: show, check, reload, log");
+	refuses("shows",
+	    "unknown argument \"shows\"; possible: show, check, reload, log");
 	refuses("show p",
 	    "ambiguous argument \"p\"; possible: summary, pool, stats, "
 	    "processes, config");
 	refuses("show s",
 	    "ambiguous argument \"s\"; possible: summary, pool, stats, "
 	    "processes, config");
+	refuses("check", "missing argument; possible: security");
 	refuses("log", "missing argument; possible: level");
 	refuses("log level",
 	    "missing argument; possible: error, warn, info, debug");
@@ -144,7 +148,7 @@ hostile_words(void **state)
 	assert_int_equal(command_parse(&c, 1, argv, error), -1);
 	for (i = 0; error[i] != '\0'; i++)
 		assert_in_range(error[i], ' ', '~');
-	assert_non_null(strstr(error, "possible: show, reload, log"));
+	assert_non_null(strstr(error, "possible: show, check, reload, log"));
 }
 
 int

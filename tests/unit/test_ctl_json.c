@@ -6,6 +6,8 @@
 /* LINK: dotproxyctl/json.c dotproxyctl/output.c dotproxyctl/data.c */
 /* LINK: dotproxyctl/format.c dotproxyctl/text_pool.c */
 /* LINK: dotproxyctl/text_stats.c dotproxyctl/text_summary.c */
+/* LINK: dotproxyctl/text_process.c dotproxyctl/output_process.c */
+/* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c dotproxyctl/security.c */
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/util.c */
 /* LIBS: -levent_core */
@@ -382,11 +384,61 @@ document_summary(void **state)
 	    "\"dropped\":227,\"abandoned\":115},\"upstreams\":[{");
 	document_has(SHOW_SUMMARY, d,
 	    "\"processes\":[{\"role\":\"parent\",\"pid\":1000,"
-	    "\"uptime_ms\":100000000,\"restarts\":0,\"last_death\":\"\"},");
+	    "\"uptime_ms\":100000000,\"restarts\":0,\"last_death\":\"\","
+	    "\"not_on_offer\":[]},");
 	d->processes[ROLE_POOL].pid = 0;
 	document_has(SHOW_SUMMARY, d, "{\"role\":\"pool\",\"pid\":null,");
 	document_has(SHOW_PROCESSES, d,
 	    "{\"ok\":true,\"processes\":[{\"role\":\"parent\",");
+	data_free(d);
+}
+
+/* Of one process, with what the kernel says. */
+static const char pool_process[] =
+    "{\"role\":\"pool\",\"pid\":1002,\"uptime_ms\":61000,\"restarts\":2,"
+    "\"last_death\":\"killed by signal 9 (Killed)\",\"not_on_offer\":["
+    "\"root directory\",\"Landlock\"],\"kernel\":{\"uid\":[970,970,970,970],"
+    "\"gid\":[970,970,970,970],\"groups\":[33],\"capabilities\":{"
+    "\"inheritable\":\"0000000000000000\",\"permitted\":\"0000000000000000\","
+    "\"effective\":\"0000000000000000\",\"bounding\":\"0000000000000400\","
+    "\"ambient\":\"0000000000000000\"},\"seccomp\":2,\"seccomp_filters\":2,"
+    "\"no_new_privs\":true,\"rss_kb\":2500,\"executable\":"
+    "\"/usr/libexec/dotproxy/dotproxy-pool\",\"root\":"
+    "\"/run/dotproxy/empty\",\"root_empty\":true,\"own_namespaces\":{"
+    "\"net\":false,\"ipc\":true,\"uts\":true,\"mnt\":true},"
+    "\"limit_processes\":0,\"limit_core_size\":0,\"limit_file_size\":0,"
+    "\"descriptors\":{\"udp\":0,\"tcp\":4,\"unix\":3,\"other_socket\":0,"
+    "\"epoll\":1,\"pipe\":2,\"null\":3,\"file\":0,\"directory\":0,"
+    "\"device\":0,\"other\":0},\"cpu_ms\":83000,\"pss_kb\":30720}}],"
+    "\"offered\":{\"landlock_abi\":7,\"memory_deny_write_execute\":true}}";
+
+static void
+document_processes(void **state)
+{
+	struct data *d = ordinary_data();
+	struct proc_facts *f = &d->facts[ROLE_POOL];
+
+	(void)state;
+	ordinary_look(d);
+	d->processes[ROLE_POOL].absent =
+	    1u << LAYER_ROOT_DIR | 1u << LAYER_LANDLOCK;
+	f->caps[CAPS_BOUNDING] = 0x400;
+	f->ns[NS_NET] = d->facts[ROLE_PARENT].ns[NS_NET];
+	f->ngroups = 1;
+	f->groups[0] = 33;
+	document_has(SHOW_PROCESSES, d, pool_process);
+	/* The same, as far as one who is not root may see it. */
+	f->have = 1u << PROC_STATUS | 1u << PROC_CPU;
+	document_has(SHOW_PROCESSES, d, "\"executable\":null,");
+	document_has(SHOW_PROCESSES, d, "\"root\":null,\"root_empty\":null,");
+	document_has(SHOW_PROCESSES, d,
+	    "{\"net\":null,\"ipc\":null,\"uts\":null,\"mnt\":null}");
+	document_has(SHOW_PROCESSES, d,
+	    "\"limit_processes\":null,\"limit_core_size\":null,"
+	    "\"limit_file_size\":null,\"descriptors\":null,"
+	    "\"cpu_ms\":83000,\"pss_kb\":null}");
+	d->have_facts[ROLE_POOL] = false;
+	document_has(SHOW_PROCESSES, d, "\"kernel\":null}]");
 	data_free(d);
 }
 
@@ -485,6 +537,7 @@ main(void)
 		cmocka_unit_test(stream_errors_are_seen),
 		cmocka_unit_test(documents_are_valid),
 		cmocka_unit_test(document_summary),
+		cmocka_unit_test(document_processes),
 		cmocka_unit_test(document_pool),
 		cmocka_unit_test(document_stats_and_config),
 		cmocka_unit_test(document_of_a_failure),

@@ -6,6 +6,8 @@
  */
 /* LINK: dotproxyctl/data.c dotproxyctl/format.c dotproxyctl/text_pool.c */
 /* LINK: dotproxyctl/text_stats.c dotproxyctl/text_summary.c */
+/* LINK: dotproxyctl/text_process.c dotproxyctl/security.c */
+/* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/util.c */
 /* LIBS: -levent_core */
@@ -252,6 +254,89 @@ stats_has_all(void **state)
 	data_free(d);
 }
 
+/* clang-format off */
+static const char processes_page[] =
+"PROCESS         PID  UPTIME  RESTARTS  LAST CAUSE OF DEATH\n"
+"listener          -       -         0  -\n"
+"pool           1002   1m01s         2  killed by signal 9 (Killed)\n"
+"\n"
+"pool (pid 1002)\n"
+"  executable   /usr/libexec/dotproxy/dotproxy-pool\n"
+"  uid          real 970, effective 970, saved 0, file system 970\n"
+"  gid          970\n"
+"  groups       33, 970\n"
+"  capabilities effective: none; bounding: net_bind_service\n"
+"  system calls filtered (mode 2, filters: 2)\n"
+"  privileges   no new ones\n"
+"  root         /run/dotproxy/empty (empty)\n"
+"  namespaces   own: ipc, uts, mnt; shared with the parent: net\n"
+"  Landlock     no (offered: ABI 7)\n"
+"  MDWE         yes (offered)\n"
+"  not on offer root directory, Landlock\n"
+"  limits       processes 0, core size unlimited, file size 0\n"
+"  descriptors  4 tcp, 3 unix, 1 epoll, 2 pipe, 3 null, 1 file\n"
+"  CPU time     1m23s\n"
+"  memory       PSS 30.0 MB, RSS 2500 kB\n";
+
+static const char unseen_page[] =
+"PROCESS         PID  UPTIME  RESTARTS  LAST CAUSE OF DEATH\n"
+"pool           1002   1m01s         2  killed by signal 9 (Killed)\n"
+"\n"
+"pool (pid 1002)\n"
+"  executable   ?\n"
+"  status       ?\n"
+"  root         ?\n"
+"  namespaces   ?\n"
+"  Landlock     yes (offered: ABI 7)\n"
+"  MDWE         yes (offered)\n"
+"  limits       ?\n"
+"  descriptors  ?\n"
+"  CPU time     ?\n"
+"  memory       PSS ?, RSS ?\n";
+/* clang-format on */
+
+static void
+processes(void **state)
+{
+	struct data *d = ordinary_data();
+	struct proc_facts *f = &d->facts[ROLE_POOL];
+
+	(void)state;
+	ordinary_look(d);
+	d->have_process[ROLE_PARENT] = false;
+	d->processes[ROLE_LISTENER].pid = 0;
+	d->processes[ROLE_POOL].absent =
+	    1u << LAYER_ROOT_DIR | 1u << LAYER_LANDLOCK;
+	f->uid[2] = 0;
+	f->ngroups = 2;
+	f->groups[0] = 33;
+	f->groups[1] = 970;
+	f->caps[CAPS_BOUNDING] = 0x400;
+	f->ns[NS_NET] = d->facts[ROLE_PARENT].ns[NS_NET];
+	f->limits[LIMIT_CORE] = PROC_UNLIMITED;
+	f->fds[FD_FILE].n = 1;
+	page_is(text_process_details, d, processes_page);
+	data_free(d);
+}
+
+/* What may not be read is not made up. */
+static void
+processes_unseen(void **state)
+{
+	struct data *d = ordinary_data();
+
+	(void)state;
+	ordinary_look(d);
+	d->have_process[ROLE_PARENT] = d->have_process[ROLE_LISTENER] = false;
+	memset(&d->facts[ROLE_POOL], 0, sizeof(d->facts[ROLE_POOL]));
+	page_is(text_process_details, d, unseen_page);
+	d->have_facts[ROLE_POOL] = false;
+	page_has(text_process_details, d,
+	    "\npool (pid 1002)\n"
+	    "  ?            there is no such process to be seen\n");
+	data_free(d);
+}
+
 static void
 config(void **state)
 {
@@ -286,7 +371,7 @@ static void
 worst_fits_80_columns(void **state)
 {
 	void (*const pages[])(FILE *, const struct data *) = { text_summary,
-		text_pool, text_stats, text_processes };
+		text_pool, text_stats, text_process_details };
 	struct data *d = worst_data();
 	char *page;
 	size_t i;
@@ -328,6 +413,8 @@ main(void)
 		cmocka_unit_test(pool_gauges),
 		cmocka_unit_test(stats),
 		cmocka_unit_test(stats_has_all),
+		cmocka_unit_test(processes),
+		cmocka_unit_test(processes_unseen),
 		cmocka_unit_test(config),
 		cmocka_unit_test(worst_fits_80_columns),
 		cmocka_unit_test(real_values_stand_uncut),
