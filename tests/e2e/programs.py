@@ -43,12 +43,15 @@ def run(*args, timeout=30, **kw):
 class Upstream:
     """The scripted DNS-over-TLS server of tests/support."""
 
-    def __init__(self, pki, *knobs, leaf=None, address="127.0.0.1", port=0):
+    def __init__(self, pki, *knobs, leaf=None, address="127.0.0.1", port=0,
+                 keylog=None):
         self.pki = pki
         self.address = address
         leaf = leaf or pki.good
         args = [UPSTREAM, "-l", address, "-p", str(port),
                 "-c", leaf.cert, "-k", leaf.key]
+        if keylog:
+            args += ["-K", str(keylog)]
         for knob in knobs:
             args += ["-o", knob]
         self.process = subprocess.Popen(

@@ -557,25 +557,49 @@ server_tls(struct server *s, const char *cert, const char *key)
 }
 
 static void
+keylog_line(const SSL *ssl, const char *line)
+{
+	FILE *f = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	fprintf(f, "%s\n", line);
+	fflush(f);
+}
+
+/* Writes the secrets of all connections to a file, as SSLKEYLOGFILE does. */
+static void
+server_keylog(struct server *s, const char *path)
+{
+	FILE *f = fopen(path, "a");
+
+	if (f == NULL)
+		err(1, "%s", path);
+	SSL_CTX_set_app_data(s->tls, f);
+	SSL_CTX_set_keylog_callback(s->tls, keylog_line);
+}
+
+static void
 usage(void)
 {
 	errx(2, "usage: upstream [-l address] [-p port] -c cert.pem "
-		"-k key.pem [-o knob[=number]]...");
+		"-k key.pem [-K keylog] [-o knob[=number]]...");
 }
 
 int
 main(int argc, char **argv)
 {
 	static struct server srv = { .fd = -1 };
-	const char *host = "127.0.0.1", *port = "0", *cert = NULL, *key = NULL;
+	const char *host = "127.0.0.1", *port = "0", *cert = NULL, *key = NULL,
+		   *keylog = NULL;
 	const struct sockaddr_in *sin = (struct sockaddr_in *)&srv.addr;
 	int ch;
 
-	while ((ch = getopt(argc, argv, "c:k:l:o:p:")) != -1) {
+	while ((ch = getopt(argc, argv, "c:k:K:l:o:p:")) != -1) {
 		if (ch == 'c')
 			cert = optarg;
 		else if (ch == 'k')
 			key = optarg;
+		else if (ch == 'K')
+			keylog = optarg;
 		else if (ch == 'l')
 			host = optarg;
 		else if (ch == 'p')
@@ -591,6 +615,8 @@ main(int argc, char **argv)
 	if ((srv.base = event_base_new()) == NULL)
 		errx(1, "event_base_new");
 	server_tls(&srv, cert, key);
+	if (keylog != NULL)
+		server_keylog(&srv, keylog);
 	srv.addrlen = net_address(host, port, &srv.addr);
 	server_listen(&srv);
 	control_start(&srv);
