@@ -32,6 +32,8 @@ struct upstream;
 #define CONN_HARD_MAX 16384u
 /* One that leaves so many queries unanswered is replaced. */
 #define CONN_ABANDONED_MAX 1024u
+/* Tickets, key updates and the like it may bring beyond one an answer. */
+#define CONN_EXTRAS_MAX 256u
 /* A connection with more ciphertext than this waiting is broken. */
 #define CONN_PENDING_MAX ((size_t)512 * 1024)
 
@@ -83,6 +85,7 @@ struct conn {
 	uint64_t write_ms;      /* when pending last moved */
 	uint64_t given;         /* queries written */
 	uint64_t served;        /* answers, late ones too */
+	uint32_t extras;        /* TLS records that are not for us */
 	bool lone;   /* up->lone: takes one query at a time, of up->alone */
 	bool heard;  /* some byte came from the peer */
 	bool dirty;  /* in pool->dirty */

@@ -395,6 +395,10 @@ conn_decrypt(struct conn *c)
 			return;
 		} else if (pool->rx_pos == before) {
 			conn_fail(c, PHASE_READ, CAUSE_TLS, "TLS is stuck");
+		} else if (++c->extras > CONN_EXTRAS_MAX + c->served) {
+			/* Each costs as much as many answers. */
+			conn_fail(c, PHASE_READ, CAUSE_PROTOCOL,
+			    "too many tickets or key updates");
 		}
 		/* Else it was a ticket, and records follow it. */
 	}

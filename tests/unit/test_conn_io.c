@@ -375,6 +375,28 @@ test_key_updates_are_followed(void **state)
 	assert_int_equal(rig.npeers, 1);
 }
 
+/* Each costs as much as many answers, and all upstreams would pay for it. */
+static void
+test_key_updates_without_end_are_distrusted(void **state)
+{
+	struct peer *p;
+	int i;
+
+	(void)state;
+	rig_ask(1);
+	p = peer_with(1);
+	for (i = 0; i < 1000; i++) {
+		assert_int_equal(
+		    SSL_key_update(p->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(p->ssl), 1);
+	}
+	RIG_UNTIL(rig.npeers == 2 && rig.peers[1]->ngot == 1);
+	assert_true(p->eof);
+	assert_int_equal(rig.pool->upstreams[0]->n.failures[PHASE_READ], 1);
+	peer_answer(rig.peers[1], 0);
+	RIG_UNTIL(rig_answered(1));
+}
+
 static void
 test_many_answers_in_one_read(void **state)
 {
@@ -527,6 +549,7 @@ main(void)
 		RIG_TEST_ONE(test_noise_instead_of_tls),
 		RIG_TEST_ONE(test_tickets_without_end_do_not_hide_an_answer),
 		RIG_TEST_ONE(test_key_updates_are_followed),
+		RIG_TEST_ONE(test_key_updates_without_end_are_distrusted),
 		RIG_TEST_ONE(test_many_answers_in_one_read),
 		RIG_TEST_ONE(test_peer_that_does_not_read_is_given_up),
 		RIG_TEST_ONE(test_slow_reader_gets_all),
