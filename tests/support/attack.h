@@ -225,6 +225,21 @@ hang_up(struct hostile *h)
 		pause();
 }
 
+/* Dies, but somebody else goes on speaking in its name. */
+static inline void
+leave_an_heir(struct hostile *h)
+{
+	pid_t pid = fork();
+
+	while (pid == 0) {
+		while (msg_send_log(&h->parent, LOG_LEVEL_DEBUG, "heir"))
+			;
+		if (imsg_flush(&h->parent) == IMSG_CLOSED)
+			break;
+	}
+	_exit(0);
+}
+
 static inline void
 die_speaking(struct hostile *h)
 {

@@ -218,6 +218,7 @@ static const struct attack attacks[] = {
 	{ .name = "garbage", .ready = send_garbage },
 	{ .name = "exit", .ready = leave },
 	{ .name = "exit-at-once", .start = leave },
+	{ .name = "heir", .ready = leave_an_heir },
 	{ .name = "hang-up", .ready = hang_up },
 	{ .name = "deaf", .deaf = true },
 	{ .name = "fatal", .ready = die_speaking, .confined = true },
