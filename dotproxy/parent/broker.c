@@ -55,7 +55,6 @@ on_ready(void *arg, struct imsg *m)
 		return -1;
 	tell_absent(c, absent);
 	c->state = CHILD_READY;
-	c->was_ready = true;
 	c->chan.phase = BROKER_READY;
 	log_debug("%s process ready (pid %ld)", proc_name(c), (long)c->pid);
 	reload_send(c, &c->parent->active);

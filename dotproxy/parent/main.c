@@ -7,6 +7,7 @@
 #include "dotproxy/parent/parent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -111,6 +112,57 @@ enter_sandbox(const struct parent *parent)
 	(void)sandbox_enter(SANDBOX_PARENT, &opts); /* exits on failure */
 }
 
+/*
+ * Goes on in a new process.  The one that was started waits until this one is
+ * up, or has failed, and ends with a status that says which.
+ */
+static void
+go_to_background(struct parent *parent)
+{
+	int fds[2];
+	char byte;
+	pid_t pid;
+
+	/* A reload finds it after the change of directory, too. */
+	parent->options.conf_path = realpath(parent->options.conf_path, NULL);
+	if (parent->options.conf_path == NULL || pipe2(fds, O_CLOEXEC) == -1)
+		fatal("cannot go to the background");
+	pid = fork();
+	if (pid == -1)
+		fatal("fork");
+	if (pid != 0) {
+		close(fds[1]);
+		_exit(read(fds[0], &byte, 1) == 1 ? 0 : 1);
+	}
+	close(fds[0]);
+	if (setsid() == -1 || chdir("/") == -1)
+		fatal("cannot go to the background");
+	parent->ready_fd = fds[1];
+}
+
+void
+parent_up(struct parent *parent)
+{
+	int null;
+
+	parent->up = true;
+	if (parent->ready_fd == -1) {
+		log_info("started, version %s", DOTPROXY_VERSION);
+		return;
+	}
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null == -1 || dup2(null, 0) == -1 || dup2(null, 1) == -1 ||
+	    dup2(null, 2) == -1)
+		fatal("/dev/null");
+	close(null);
+	log_init_syslog("dotproxy");
+	log_info("started, version %s", DOTPROXY_VERSION);
+	if (write(parent->ready_fd, "", 1) != 1)
+		log_warn("nobody waits for the start");
+	close(parent->ready_fd);
+	parent->ready_fd = -1;
+}
+
 static void
 on_signal(evutil_socket_t sig, short what, void *arg)
 {
@@ -196,6 +248,9 @@ main(int argc, char *argv[])
 	bool failed;
 
 	log_init_stderr();
+	/* Nothing that somebody left open for us is for our children. */
+	if (close_range(STDERR_FILENO + 1, ~0U, 0) == -1)
+		fatal("close_range");
 	parent = calloc(1, sizeof(*parent));
 	if (parent == NULL)
 		fatal("calloc");
@@ -204,6 +259,7 @@ main(int argc, char *argv[])
 	parent->active.conf = load_config(&parent->options);
 	if (parent->options.check_only)
 		check_config(&parent->options, parent->active.conf);
+	reload_warn_unserved(parent->active.conf);
 	find_libexec(parent);
 	find_user(parent);
 	if (parent->root)
@@ -213,18 +269,12 @@ main(int argc, char *argv[])
 	if (sockets_open(parent, parent->active.conf, NULL,
 		&parent->active.sockets, what, sizeof(what)) == -1)
 		fatalx("%s", what);
-	if (!parent->options.foreground) {
-		/* A reload finds it after the change of directory, too. */
-		parent->options.conf_path =
-		    realpath(parent->options.conf_path, NULL);
-		if (parent->options.conf_path == NULL || daemon(0, 0) == -1)
-			fatal("daemon");
-		log_init_syslog("dotproxy");
-	}
+	parent->ready_fd = -1;
+	if (!parent->options.foreground)
+		go_to_background(parent);
 	parent->started_ms = util_now_ms();
 	start_events(parent);
 	enter_sandbox(parent);
-	log_info("started, version %s", DOTPROXY_VERSION);
 	run(parent);
 	failed = parent->failed;
 	release(parent);

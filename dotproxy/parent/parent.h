@@ -57,7 +57,6 @@ struct child {
 	struct backoff backoff;
 	uint64_t started_ms;
 	uint64_t starts;
-	bool was_ready;  /* ever */
 	bool accepted;   /* a configuration, ever */
 	uint32_t absent; /* layers it said are not on offer; logged */
 	char last_death[128];
@@ -122,6 +121,8 @@ struct parent {
 	struct event *sig_int;
 	struct event *sig_chld;
 	uint64_t started_ms;
+	int ready_fd; /* tells who started us that we are up; or -1 */
+	bool up;      /* both children have accepted the configuration */
 	bool stopping;
 	bool failed; /* cannot start: end with status 1 */
 };
@@ -130,6 +131,11 @@ struct parent {
 
 /* Reads the command line and environment.  Exits on --help and mistakes. */
 void options_parse(struct parent_options *, int argc, char *argv[]);
+
+/* --- main.c --- */
+
+/* Both children serve the configuration: tells the log and who started us. */
+void parent_up(struct parent *);
 
 /* --- sockets.c: the only bind(2) and listen(2) --- */
 
@@ -193,6 +199,9 @@ enum broker_phase {
 /* Gives upstreams their ids: those of old where identity is the same. */
 void reload_assign_ids(
     struct parent *, struct parent_conf *fresh, const struct parent_conf *old);
+
+/* Says in the log what a configuration asks for and this version lacks. */
+void reload_warn_unserved(const struct conf *);
 
 /* Sends the whole configuration to a child that has become ready. */
 void reload_send(struct child *, const struct parent_conf *);

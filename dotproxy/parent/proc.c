@@ -268,7 +268,7 @@ child_died(struct child *c, int status)
 	c->pid = 0;
 	c->state = CHILD_DOWN;
 	/* What cannot start at all will not by trying again. */
-	if (c->starts == 1 && !c->was_ready)
+	if (c->starts == 1 && !c->accepted)
 		c->parent->failed = true;
 	reload_on_death(c);
 	schedule_respawn(c);

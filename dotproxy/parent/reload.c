@@ -44,6 +44,13 @@ reload_assign_ids(struct parent *parent, struct parent_conf *fresh,
 	}
 }
 
+void
+reload_warn_unserved(const struct conf *conf)
+{
+	if (conf->statsd.enabled)
+		log_warnx("metrics statsd: this version sends no metrics yet");
+}
+
 static bool
 send_sockets(struct imsg_chan *ch, const struct parent_sockets *set)
 {
@@ -243,6 +250,7 @@ commit(struct parent *parent)
 	sockets_close(&parent->active.sockets, &parent->next.sockets);
 	free(parent->active.conf);
 	parent->active = parent->next;
+	reload_warn_unserved(parent->active.conf);
 	memset(&parent->next, 0, sizeof(parent->next));
 	memset(parent->quotas, 0, sizeof(parent->quotas));
 	parent->reload = RELOAD_LISTENER;
@@ -257,6 +265,8 @@ reload_on_done(struct child *c, uint64_t generation, bool ok, const char *text)
 
 	log_escape(why, sizeof(why), text, strlen(text));
 	c->accepted |= ok;
+	if (!parent->up && parent->listener.accepted && parent->pool.accepted)
+		parent_up(parent);
 	if (parent->reload == RELOAD_POOL && c->role == ROLE_POOL &&
 	    generation == parent->generation) {
 		if (ok)
@@ -276,7 +286,7 @@ reload_on_done(struct child *c, uint64_t generation, bool ok, const char *text)
 	 * It refuses what is in force.  At the start that is the operator's
 	 * mistake; one that had accepted it has been taken over.
 	 */
-	if (c->starts == 1 && !c->accepted && c->role == ROLE_POOL) {
+	if (c->starts == 1 && !c->accepted) {
 		log_warnx("%s", why);
 		parent->failed = true;
 	} else

@@ -3,10 +3,12 @@
 
 import os
 import re
+import signal
 
 import pytest
 
-from programs import CTL, DOTPROXY, run
+from dnsclient import eventually, is_right, make_query, udp
+from programs import CTL, DOTPROXY, Daemon, run
 
 CONF = """
 listen on 127.0.0.1
@@ -84,3 +86,29 @@ def test_port_that_is_taken_stops_the_start(make_proxy, upstream, tmp_path):
     assert done.returncode == 1
     assert str(proxy.port) in done.stderr
     assert proxy.ctl("show", "summary").returncode == 0
+
+
+def test_background_start_ends_when_it_serves(tmp_path, upstream):
+    daemon = Daemon(tmp_path)
+    daemon.configure(upstream)
+    assert run(DOTPROXY, "-f", str(daemon.file)).returncode == 0
+    shown = daemon.ctl_json("show", "processes")["processes"]
+    pid = {p["role"]: p["pid"] for p in shown}["parent"]
+    try:
+        query = make_query("www.test")
+        assert is_right(query, udp(daemon.address, query))
+        assert os.getsid(pid) == pid
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: not os.path.exists("/proc/%d" % pid), what="end")
+
+
+def test_background_start_that_fails_says_why(tmp_path, upstream):
+    junk = tmp_path / "junk.pem"
+    junk.write_text("-----BEGIN CERTIFICATE-----\njunk\n")
+    daemon = Daemon(tmp_path)
+    daemon.configure(upstream.block("up").replace(
+        str(upstream.pki.ca), str(junk)))
+    done = run(DOTPROXY, "-f", str(daemon.file))
+    assert done.returncode == 1
+    assert "no usable certificate" in done.stderr

@@ -8,8 +8,8 @@ set -eu
 
 build=${BUILD:-build}
 # Neither 53 nor 853, nor 5353, which mDNS responders hold.
-port=10053
-upstream_port=10853
+port=${PORT:-5353} # an mDNS responder may hold it: make demo PORT=5300
+upstream_port=${UPSTREAM_PORT:-8853}
 dir=$(mktemp -d)
 pids=
 
