@@ -281,7 +281,8 @@ certificates_are_looked_for(void **state)
 static void
 certificates_of_upstreams_are_checked(void **state)
 {
-	static const struct conf_macro bad = { "bundle", "/nonexistent/ca.pem" };
+	static const struct conf_macro bad = { "bundle",
+		"/nonexistent/ca.pem" };
 	char path[128], want[512];
 	struct conf_macro good = { "bundle", path };
 	struct conf_errors errs;
