@@ -312,8 +312,8 @@ static void
 allow_abort(scmp_filter_ctx ctx)
 {
 	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, NR(tgkill), 2,
-	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()),
-	    SCMP_A2(SCMP_CMP_EQ, SIGABRT));
+	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0),
+	    SCMP_A2(SCMP_CMP_EQ, SIGABRT, 0));
 
 	if (rc != 0)
 		fatalx("seccomp: tgkill: %s", strerror(-rc));
