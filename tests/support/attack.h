@@ -27,7 +27,7 @@ struct attack {
 	void (*linked)(struct hostile *); /* the link is there */
 	void (*query)(struct hostile *, const struct imsg *);
 	bool confined;
-	bool deaf; /* reads nothing after READY */
+	bool deaf; /* reads nothing once it is configured */
 };
 
 struct hostile {

@@ -18,10 +18,12 @@
 
 #include "common/child.h"
 #include "common/log.h"
+#include "common/util.h"
 #include "dotproxy/sandbox.h"
 
 #include "attack.h"
 
+#define TAKEOVER_MS 20     /* after it was all right */
 #define FLOOD_PAUSE_US 500 /* when the other side does not keep up */
 
 /* --- what a pool may do to the listener --- */
@@ -313,10 +315,14 @@ static int
 on_configured(void *arg, struct imsg *m)
 {
 	struct hostile *h = arg;
+	uint64_t until_ms;
 
 	(void)msg_send_result(&h->parent, MSG_XP_CONF_DONE, m->id, true, NULL);
 	(void)imsg_flush(&h->parent);
 	h->configured = true;
+	/* The filter knows no sleep. */
+	for (until_ms = util_now_ms() + TAKEOVER_MS; util_now_ms() < until_ms;)
+		;
 	if (h->attack->ready != NULL)
 		h->attack->ready(h);
 	return 0;
@@ -411,12 +417,10 @@ main(int argc, char *argv[])
 		if (h.attack->flood != NULL && h.configured) {
 			flood(&h);
 			how = EVLOOP_NONBLOCK;
-			if (h.attack->deaf)
-				imsg_read_enable(&h.parent, false);
 		}
 		if (event_base_loop(h.base, how) == -1)
 			return 1;
-		if (h.attack->deaf && h.attack->flood == NULL)
+		if (h.attack->deaf && h.configured)
 			imsg_read_enable(&h.parent, false);
 		(void)imsg_flush(&h.parent);
 		if (imsg_is_open(&h.link))
