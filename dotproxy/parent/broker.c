@@ -233,10 +233,10 @@ on_ignored(void *arg, struct imsg *m)
 	return 0;
 }
 
-#define IGNORED                                             \
-	{                                                   \
-		.handler = on_ignored, .max = MSG_TEXT_MAX, \
-		.phases = BROKER_STARTING | BROKER_READY    \
+#define IGNORED                                                 \
+	{                                                       \
+		.handler = on_ignored, .max = 3 + MSG_TEXT_MAX, \
+		.phases = BROKER_STARTING | BROKER_READY        \
 	}
 
 /* What either child may say, in each phase. */
