@@ -266,8 +266,10 @@ def test_lies_of_the_pool_reach_no_client(make_hostile):
         stream = Stream(daemon.address)
         stream.send(query.to_wire())
         over_tcp.append((daemon.attack, stream, query))
-    got = [(what, query, sock.recv(65535)) for what, sock, query in over_udp]
-    got += [(what, query, stream.receive()) for what, stream, query in over_tcp]
+    got = [(what, query, sock.recv(65535))
+           for what, sock, query in over_udp]
+    got += [(what, query, stream.receive())
+            for what, stream, query in over_tcp]
     for attack, query, wire in got:
         answer = dns.message.from_wire(wire)
         assert answer.id == query.id, attack
