@@ -204,6 +204,10 @@ start_events(struct parent *parent)
 	parent->sig_term = watch_signal(parent, SIGTERM);
 	parent->sig_int = watch_signal(parent, SIGINT);
 	parent->sig_chld = watch_signal(parent, SIGCHLD);
+	parent->reload_timer =
+	    event_new(parent->base, -1, 0, reload_overdue, parent);
+	if (parent->reload_timer == NULL)
+		fatalx("out of memory");
 	proc_init(parent, &parent->listener, ROLE_LISTENER);
 	proc_init(parent, &parent->pool, ROLE_POOL);
 }
@@ -232,6 +236,7 @@ release(struct parent *parent)
 	event_free(parent->sig_term);
 	event_free(parent->sig_int);
 	event_free(parent->sig_chld);
+	event_free(parent->reload_timer);
 	if (parent->relink != NULL)
 		event_free(parent->relink);
 	event_base_free(parent->base);

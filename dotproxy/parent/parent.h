@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <event2/util.h>
+
 #include "common/backoff.h"
 #include "common/conf.h"
 #include "common/imsg.h"
@@ -104,10 +106,11 @@ struct parent {
 	struct parent_conf active;
 	struct parent_conf next; /* conf != NULL during a reload */
 	enum reload_step reload;
-	uint64_t reload_asker;     /* control handle; 0 for a signal */
-	uint64_t generation;       /* of the last configuration sent */
-	uint64_t reload_window_ms; /* start of the time now counted */
-	uint32_t reloads;          /* asked for by control in it */
+	struct event *reload_timer; /* runs while reload is not NONE */
+	uint64_t reload_asker;      /* control handle; 0 for a signal */
+	uint64_t generation;        /* of the last configuration sent */
+	uint64_t reload_window_ms;  /* start of the time now counted */
+	uint32_t reloads;           /* asked for by control in it */
 	uint32_t next_socket_id;
 	uint32_t next_upstream_id;
 	struct connect_quota quotas[CONF_UPSTREAMS_MAX];
@@ -202,6 +205,9 @@ void reload_assign_ids(
 
 /* Says in the log what a configuration asks for and this version lacks. */
 void reload_warn_unserved(const struct conf *);
+
+/* A reload takes too long: the child that does not answer is killed. */
+void reload_overdue(evutil_socket_t, short what, void *arg);
 
 /* Sends the whole configuration to a child that has become ready. */
 void reload_send(struct child *, const struct parent_conf *);

@@ -27,6 +27,8 @@
 /* Links broken by the children themselves are not renewed faster. */
 #define RELINK_MIN_MS 200
 #define STOP_WAIT_MS 2000
+/* Somebody else may hold the other end, and never stop talking. */
+#define LAST_WORDS_READS 16
 /* Descriptors of a child beside clients and upstream connections. */
 #define NOFILE_RESERVE 64
 
@@ -248,12 +250,14 @@ static void
 hear_last_words(struct child *c)
 {
 	uint64_t before;
+	int reads = 0;
 
 	c->state = CHILD_DYING;
 	c->chan.rules = broker_last_words_rules;
 	do {
 		before = c->chan.msgs_in;
-	} while (imsg_read(&c->chan) == IMSG_OK && c->chan.msgs_in > before);
+	} while (imsg_read(&c->chan) == IMSG_OK && c->chan.msgs_in > before &&
+		 ++reads < LAST_WORDS_READS);
 }
 
 static void

@@ -12,8 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <event2/event.h>
+
 #include "common/log.h"
 #include "common/util.h"
+
+/* A child that takes longer to change over is started anew. */
+#define RELOAD_LIMIT_S 10
 
 /* True if connections made for one are as good for the other. */
 static bool
@@ -187,6 +192,21 @@ report(struct parent *parent, bool ok, const char *text)
 		    parent->reload_asker, ok, text);
 	parent->reload_asker = 0;
 	parent->reload = RELOAD_NONE;
+	event_del(parent->reload_timer);
+}
+
+void
+reload_overdue(evutil_socket_t fd, short what, void *arg)
+{
+	struct parent *parent = arg;
+
+	(void)fd;
+	(void)what;
+	/* Its death ends the reload: see reload_on_death(). */
+	if (parent->reload == RELOAD_POOL)
+		proc_kill(&parent->pool, "does not answer to a reload");
+	else if (parent->reload == RELOAD_LISTENER)
+		proc_kill(&parent->listener, "does not answer to a reload");
 }
 
 /* Forgets the new configuration; the old one was never touched. */
@@ -202,6 +222,7 @@ abandon(struct parent *parent, const char *why)
 void
 reload_start(struct parent *parent, uint64_t asker)
 {
+	static const struct timeval limit = { RELOAD_LIMIT_S, 0 };
 	struct conf_errors *errs;
 	char what[256];
 
@@ -240,6 +261,8 @@ reload_start(struct parent *parent, uint64_t asker)
 		log_warnx("the new user takes effect at the next restart");
 	reload_assign_ids(parent, &parent->next, &parent->active);
 	parent->reload = RELOAD_POOL;
+	if (event_add(parent->reload_timer, &limit) == -1)
+		fatalx("timer");
 	reload_send(&parent->pool, &parent->next);
 }
 

@@ -188,3 +188,19 @@ def test_killed_child_comes_back_with_the_new_configuration(
     assert answer.rcode() == dns.rcode.REFUSED
     assert serves(proxy.address, source="127.0.0.2")
     assert old.stats()["queries"] == 0
+
+
+def test_pool_that_does_not_answer_does_not_block_reloads(proxy):
+    proxy.children_may_die = True
+    stuck = proxy.child("pool")
+    os.kill(stuck, signal.SIGSTOP)
+    done = proxy.ctl("reload")
+    assert done.returncode == 1
+    assert "died" in done.stderr
+    assert "does not answer to a reload" in proxy.log()
+    eventually(lambda: proxy.children().get("pool", stuck) != stuck,
+               what="new pool")
+    assert eventually(lambda: proxy.ctl("reload").returncode == 0,
+                      what="reload")
+    query = make_query("www.test")
+    assert is_right(query, udp(proxy.address, query))
