@@ -206,6 +206,8 @@ strings(void **state)
 	string_is("\xf0\x9f\x98\x80", 4, "\\ud83d\\ude00");
 	string_is("\xf4\x8f\xbf\xbf", 4, "\\udbff\\udfff");
 	string_is("\xc2\x80\xef\xbf\xbf", 5, "\\u0080\\uffff");
+	string_is("\xe0\xa0\x80", 3, "\\u0800"); /* the least of its length */
+	string_is("\xf0\x90\x80\x80", 4, "\\ud800\\udc00");
 }
 
 /* What is not UTF-8 is replaced, byte by byte, and hides nothing. */
@@ -217,6 +219,8 @@ strings_not_utf8(void **state)
 	string_is("\xff\xfe", 2, "\\ufffd\\ufffd");
 	string_is("\xc3", 1, "\\ufffd");
 	string_is("\xc3\"", 2, "\\ufffd\\\"");
+	string_is("\xc3\xa9\x80", 3, "\\u00e9\\ufffd");
+	string_is("\xf9\x80\x80\x80", 4, "\\ufffd\\ufffd\\ufffd\\ufffd");
 	string_is("\xe2\x82", 2, "\\ufffd\\ufffd");
 	string_is("\xe2\x82x", 3, "\\ufffd\\ufffdx");
 	string_is("\xc0\xaf", 2, "\\ufffd\\ufffd"); /* overlong */
@@ -287,9 +291,29 @@ nesting_is_checked(void **state)
 	sink_open(&s); /* too deep */
 	for (i = 0; i <= JSON_DEPTH_MAX; i++)
 		json_array(&s.j, NULL);
-	for (i = 0; i <= JSON_DEPTH_MAX; i++)
+	for (i = 0; i < JSON_DEPTH_MAX; i++)
 		json_array_end(&s.j);
 	sink_close(&s, NULL);
+}
+
+/* After a mistake nothing more is written. */
+static void
+mistakes_are_final(void **state)
+{
+	struct sink s;
+
+	(void)state;
+	sink_open(&s);
+	json_object(&s.j, NULL);
+	json_u64(&s.j, NULL, 1);
+	json_u64(&s.j, "k", 1);
+	json_string(&s.j, "k", "x");
+	json_array(&s.j, "k");
+	json_object_end(&s.j);
+	assert_int_equal(json_end(&s.j), -1);
+	assert_int_equal(fclose(s.out), 0);
+	assert_string_equal(s.text, "{");
+	free(s.text);
 }
 
 static void
@@ -533,6 +557,7 @@ main(void)
 		cmocka_unit_test(strings_not_utf8),
 		cmocka_unit_test(strings_of_any_bytes),
 		cmocka_unit_test(nesting_is_checked),
+		cmocka_unit_test(mistakes_are_final),
 		cmocka_unit_test(deepest_nesting),
 		cmocka_unit_test(stream_errors_are_seen),
 		cmocka_unit_test(documents_are_valid),

@@ -394,7 +394,7 @@ slow_peer(void **state)
 		while (sent < 200 &&
 		       rig_queue(&rig, T_OPTIONAL, 1, 50, marked_fd(sent))) {
 			sent++;
-			(void)rig_queue(&rig, T_PLAIN, 1, 1500, -1);
+			(void)rig_queue(&rig, T_PLAIN, 1, 3900, -1);
 		}
 		moved += before > 0 && rig.a.out_pos == 0 && rig.a.out_nfds > 1;
 		(void)imsg_flush(&rig.a);
