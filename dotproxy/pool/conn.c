@@ -153,9 +153,10 @@ conn_on_ready(struct conn *c)
 {
 	struct pool *pool = c->up->pool;
 
-	/* The socket may turn out writable only after the handshake. */
-	if (c->state == CONN_CONNECT)
-		conn_on_connected(c);
+	/*
+	 * If the socket turns out writable only now, the two are not told
+	 * apart: all of it counts as handshake.
+	 */
 	hist_add(&c->up->handshake, pool->now_us - c->phase_us);
 	c->ready_ms = c->used_ms = c->heard_ms = pool->now_ms;
 	conn_enter(c, CONN_READY);
