@@ -36,7 +36,7 @@ accepts(const char *line, enum msg_type request, int value)
 	char error[COMMAND_ERROR_MAX];
 	struct command c;
 
-	if (parse(line, &c, error) == -1)
+	if (parse(line, &c, error) != 0)
 		fail_msg("%s: %s", line, error);
 	assert_int_equal(c.request, request);
 	assert_int_equal(c.check, line[0] == 'c');
@@ -125,12 +125,15 @@ static void
 empty_word(void **state)
 {
 	char error[COMMAND_ERROR_MAX], show[] = "show", empty[] = "";
+	char log[] = "log", info[] = "info";
 	char *const argv[] = { show, empty, NULL };
+	char *const level[] = { log, empty, info, NULL };
 	struct command c;
 
 	(void)state;
 	assert_int_equal(command_parse(&c, 2, argv, error), -1);
 	assert_int_equal(command_parse(&c, 1, argv + 1, error), -1);
+	assert_int_equal(command_parse(&c, 3, level, error), -1);
 }
 
 /* However long and odd the word, the complaint is one printable line. */

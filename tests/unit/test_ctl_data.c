@@ -103,6 +103,7 @@ counters(void **state)
 	assert_false(d->have_listener || d->have_pool_counters);
 	assert_int_equal(add_counters(d, SOURCE_LISTENER, LSTAT_COUNT), 0);
 	assert_true(d->have_listener);
+	assert_int_equal(d->listener.values[0], 42);
 	assert_false(d->have_pool_counters);
 	assert_int_equal(add_counters(d, SOURCE_POOL, TSTAT_COUNT), 0);
 	assert_true(d->have_pool_counters);
@@ -238,6 +239,28 @@ truncated(void **state)
 	}
 }
 
+/* One byte short of what would have been taken. */
+static void
+cut_by_one(void **state)
+{
+	struct info_counters c = { .n = TSTAT_COUNT, .source = SOURCE_POOL };
+	struct info_conn conn = { .upstream = 0 };
+	struct data *d = data_new();
+	struct loop l;
+
+	(void)state;
+	loop_init(&l);
+	assert_int_equal(add_upstream(d, 0), 0);
+	assert_true(msg_send_info_counters(&l.chan, 1, &c));
+	wire_store_u32(l.buf + 4, wire_load_u32(l.buf + 4) - 1);
+	assert_int_equal(loop_add(&l, d), -1);
+	assert_true(msg_send_info_conn(&l.chan, 1, &conn));
+	wire_store_u32(l.buf + 4, wire_load_u32(l.buf + 4) - 1);
+	assert_int_equal(loop_add(&l, d), -1);
+	assert_int_equal(d->nconns, 0);
+	data_free(d);
+}
+
 /* The verdict on so many upstreams in these states. */
 static void
 judged(const char *states, enum data_health want, const char *want_reason)
@@ -265,6 +288,8 @@ static void
 verdicts(void **state)
 {
 	(void)state;
+	assert_string_equal(data_health_name(HEALTH_DOWN), "down");
+	assert_string_equal(data_health_name(HEALTH_COUNT), "?");
 	judged("u", HEALTH_OK, "1 upstream up");
 	judged("uuu", HEALTH_OK, "3 upstreams up");
 	judged(
@@ -338,6 +363,7 @@ main(void)
 		cmocka_unit_test(texts),
 		cmocka_unit_test(end_and_strangers),
 		cmocka_unit_test(truncated),
+		cmocka_unit_test(cut_by_one),
 		cmocka_unit_test(verdicts),
 		cmocka_unit_test(verdict_without_pool),
 		cmocka_unit_test(sums),

@@ -246,6 +246,31 @@ two_on_one_message(void **state)
 	rig_close(&rig);
 }
 
+/* However they came: the next message that says so has the next one. */
+static void
+queued_in_order(void **state)
+{
+	uint8_t stream[3 * IMSG_HDR_LEN];
+	struct marks marks;
+	struct rig rig;
+	int fds[3], i;
+
+	(void)state;
+	marks_open(&rig, &marks);
+	for (i = 0; i < 3; i++) {
+		rig_header(
+		    stream + i * IMSG_HDR_LEN, T_OPTIONAL, IMSG_FLAG_FD, 0);
+		fds[i] = marked_fd((size_t)i + 5);
+	}
+	rig_inject(&rig, stream, sizeof(stream), fds, 3);
+	for (i = 0; i < 3; i++)
+		close(fds[i]);
+	marks_read(&rig, &marks, 3);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(marks.mark[i], i + 5);
+	rig_close(&rig);
+}
+
 /* More than the control buffer has room for, in one or in several sends. */
 static void
 too_many(void **state)
@@ -416,6 +441,7 @@ main(void)
 		cmocka_unit_test(unexpected),
 		cmocka_unit_test(missing),
 		cmocka_unit_test(two_on_one_message),
+		cmocka_unit_test(queued_in_order),
 		cmocka_unit_test(too_many),
 		cmocka_unit_test(table_full),
 		cmocka_unit_test(channel_without),

@@ -65,7 +65,10 @@ levels(void **state)
 		note.n = 0;
 		log_info("i%s", "x");
 		assert_int_equal(note.n, level >= LOG_LEVEL_INFO);
+		errno = ENOENT; /* of no concern */
 		log_debug("d");
+		if (level == LOG_LEVEL_DEBUG)
+			assert_string_equal(note.line, "d");
 		assert_int_equal(note.n,
 		    (level >= LOG_LEVEL_INFO) + (level >= LOG_LEVEL_DEBUG));
 		note.n = 0;
@@ -187,6 +190,18 @@ run_stderr(void)
 }
 
 static void
+run_too_long(void)
+{
+	char text[3 * LOG_LINE_MAX];
+
+	log_init_stderr();
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	log_line(LOG_LEVEL_INFO, text);
+	log_info("next");
+}
+
+static void
 run_syslog(void)
 {
 	log_init_syslog("dotproxy-test");
@@ -221,6 +236,13 @@ to_stderr(void **state)
 	end = strchr(strchr(strchr(out, '\n') + 1, '\n') + 1, '\n');
 	assert_non_null(end);
 	assert_int_equal(end[1], '\0');
+	assert_int_equal(end + 1 - out, 45 + 16 + LOG_LINE_MAX);
+	assert_int_equal(run_child(run_too_long, out), 42);
+	assert_memory_equal(out, "dotproxy: info: xxxx", 20);
+	end = strchr(out, '\n');
+	assert_non_null(end);
+	assert_string_equal(end, "\ndotproxy: info: next\n");
+	assert_in_range(end - out, LOG_LINE_MAX, LOG_LINE_MAX + 32);
 	assert_int_equal(run_child(run_syslog, out), 42);
 	assert_string_equal(out, "dotproxy: info: back\n");
 }
