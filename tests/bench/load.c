@@ -151,16 +151,32 @@ answer_sequence(
 	return true;
 }
 
-/* True if the one record after the question is the right address. */
+/*
+ * True if the one answer record is the right address.  Its owner may be a
+ * pointer to the question or the name once more, as some forwarders write it,
+ * and an OPT may follow: a stub resolver takes both.
+ */
 static bool
 answer_right(const struct load *l, const uint8_t *p, size_t len)
 {
-	uint8_t want[4];
+	const uint8_t *name = p + DNS_HEADER;
+	size_t namelen = l->querylen - DNS_HEADER - 4, at = l->querylen;
+	uint8_t want[14];
 
-	if (len < l->querylen + DNS_RR_SIZE + 4 || get16(p + 6) != 1)
+	if (get16(p + 6) != 1)
 		return false;
-	put32(want, name_crc(p + DNS_HEADER, l->querylen - DNS_HEADER - 4));
-	return memcmp(p + l->querylen + DNS_RR_SIZE, want, 4) == 0;
+	if (len >= at + 2 && get16(p + at) == (0xc000 | DNS_HEADER))
+		at += 2;
+	else if (len >= at + namelen && memcmp(p + at, name, namelen) == 0)
+		at += namelen;
+	else
+		return false;
+	if (len < at + sizeof(want))
+		return false;
+	put16(put16(want, TYPE_A), 1);
+	memcpy(want + 4, p + at + 4, 4); /* any TTL */
+	put32(put16(want + 8, 4), name_crc(name, namelen));
+	return memcmp(p + at, want, sizeof(want)) == 0;
 }
 
 static void
