@@ -14,7 +14,8 @@
 
 #define DNS_HEADER 12
 #define DNS_OPT_SIZE 11 /* an OPT record without options */
-#define DNS_RR_SIZE 12  /* a record's head, its name a pointer */
+#define DNS_KEEPALIVE_SIZE 6
+#define DNS_RR_SIZE 12 /* a record's head, its name a pointer */
 #define DNS_MESSAGE_MAX 65535
 
 enum dns_type { TYPE_A = 1, TYPE_TXT = 16, TYPE_AAAA = 28, TYPE_OPT = 41 };
@@ -148,6 +149,14 @@ opt_put(uint8_t *p)
 	p = put16(p, 1232);
 	p = put32(p, 0);
 	return put16(p, 0);
+}
+
+/* An edns-tcp-keepalive option, into the OPT record that ends here. */
+static inline uint8_t *
+keepalive_put(uint8_t *p, size_t timeout)
+{
+	put16(p - 2, DNS_KEEPALIVE_SIZE);
+	return put16(put16(put16(p, 11), 2), timeout);
 }
 
 /* The name's labels with dots between, as the one string of a TXT record. */

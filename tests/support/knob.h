@@ -36,13 +36,17 @@ enum knob {
 	K_ACCEPT_DELAY = K_LABELS, /* accept after N ms */
 	K_BYTE,                    /* one record and one send for each byte */
 	K_CLOSE_AFTER,             /* close after N answers */
+	K_FAST_OPEN,               /* TCP Fast Open, with a queue of N */
 	K_FREEZE,                  /* after N queries neither read nor write */
 	K_IDLE,                    /* close N ms after the last read */
+	K_KEEPALIVE,               /* RFC 7828: N * 100 ms in each OPT */
 	K_NO_NOTIFY,               /* close without close_notify */
-	K_RESET,                   /* whatever closes, closes with RST */
-	K_SINGLE,                  /* one answer a record */
-	K_STALL,                   /* accept, then no handshake */
-	K_TLS12,                   /* no TLS 1.3 */
+	K_NO_TICKETS,
+	K_RESET,  /* whatever closes, closes with RST */
+	K_SINGLE, /* one answer a record */
+	K_STALL,  /* accept, then no handshake */
+	K_TLS12,  /* no TLS 1.3 */
+	K_UDP,    /* answer plain UDP, too */
 	K_MAX
 };
 
@@ -67,13 +71,17 @@ static const char *const knob_name[K_MAX] = {
 	[K_ACCEPT_DELAY] = "accept-delay",
 	[K_BYTE] = "byte",
 	[K_CLOSE_AFTER] = "close-after",
+	[K_FAST_OPEN] = "fast-open",
 	[K_FREEZE] = "freeze-after",
 	[K_IDLE] = "idle",
+	[K_KEEPALIVE] = "keepalive",
 	[K_NO_NOTIFY] = "no-notify",
+	[K_NO_TICKETS] = "no-tickets",
 	[K_RESET] = "reset",
 	[K_SINGLE] = "single",
 	[K_STALL] = "stall",
 	[K_TLS12] = "tls12",
+	[K_UDP] = "udp",
 };
 
 /* Takes NAME or NAME=N; returns -1 if there is no such knob. */
@@ -144,6 +152,7 @@ answer_make(uint8_t *out, const uint8_t *msg, size_t len,
 {
 	bool opt = message_has_opt(msg, len, q);
 	size_t size = (size_t)knob[K_SIZE], optlen = opt ? DNS_OPT_SIZE : 0;
+	bool keepalive = opt && knob[K_KEEPALIVE] > 0;
 	uint8_t *p;
 
 	if (knob[K_ECHO]) {
@@ -151,6 +160,8 @@ answer_make(uint8_t *out, const uint8_t *msg, size_t len,
 		out[2] |= 0x80;
 		return len;
 	}
+	if (keepalive)
+		optlen += DNS_KEEPALIVE_SIZE;
 	p = answer_start(out, msg, q);
 	if (knob[K_NOQ]) {
 		p = out + DNS_HEADER;
@@ -163,6 +174,8 @@ answer_make(uint8_t *out, const uint8_t *msg, size_t len,
 	}
 	if (opt) {
 		p = opt_put(p);
+		if (keepalive)
+			p = keepalive_put(p, (size_t)knob[K_KEEPALIVE]);
 		put16(out + 10, 1);
 	}
 	if (knob[K_TRUNC])

@@ -10,10 +10,12 @@
  * the pipe does.
  */
 /* LINK: tests/support/upstream/conn.c tests/support/upstream/tls.c */
+/* LINK: tests/support/upstream/udp.c */
 #include "tests/support/upstream/upstream.h"
 
 #include <sys/stat.h>
 
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -50,7 +52,10 @@ server_listen(struct server *s)
 	    setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ==
 		-1 ||
 	    bind(s->fd, (struct sockaddr *)&s->addr, s->addrlen) == -1 ||
-	    listen(s->fd, 1024) == -1)
+	    listen(s->fd, 1024) == -1 ||
+	    (s->knob[K_FAST_OPEN] > 0 &&
+		setsockopt(s->fd, IPPROTO_TCP, TCP_FASTOPEN,
+		    &s->knob[K_FAST_OPEN], sizeof(s->knob[K_FAST_OPEN])) == -1))
 		err(1, "listen");
 	if (getsockname(s->fd, (struct sockaddr *)&s->addr, &s->addrlen) == -1)
 		err(1, "getsockname");
@@ -76,13 +81,14 @@ control_line(struct server *s, const char *line)
 	const struct stats *st = &s->stats;
 
 	if (strcmp(line, "stats") == 0) {
-		printf(
-		    "{\"connections\":%lu,\"open\":%lu,\"handshakes\":%lu,"
-		    "\"resumed\":%lu,\"handshake_failures\":%lu,"
-		    "\"queries\":%lu,\"answered\":%lu,\"max_inflight\":%lu}\n",
+		printf("{\"connections\":%lu,\"open\":%lu,\"handshakes\":%lu,"
+		       "\"resumed\":%lu,\"fast_opened\":%lu,"
+		       "\"handshake_failures\":%lu,"
+		       "\"queries\":%lu,\"udp_queries\":%lu,\"answered\":%lu,"
+		       "\"max_inflight\":%lu}\n",
 		    st->connections, st->open, st->handshakes, st->resumed,
-		    st->handshake_failures, st->queries, st->answered,
-		    st->max_inflight);
+		    st->fast_opened, st->handshake_failures, st->queries,
+		    st->udp_queries, st->answered, st->max_inflight);
 		return;
 	}
 	if (strcmp(line, "stop") == 0)
@@ -170,6 +176,8 @@ main(int argc, char **argv)
 		tls_keylog(&srv, keylog);
 	srv.addrlen = net_address(host, port, &srv.addr);
 	server_listen(&srv);
+	if (srv.knob[K_UDP])
+		udp_start(&srv);
 	control_start(&srv);
 	printf("ready %d\n", ntohs(sin->sin_port));
 	event_base_dispatch(srv.base);

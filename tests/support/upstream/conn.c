@@ -341,6 +341,17 @@ conn_writable(evutil_socket_t fd, short what, void *arg)
 		conn_free(c);
 }
 
+/* True if the client's SYN carried data. */
+static bool
+socket_fast_opened(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       (info.tcpi_options & TCPI_OPT_SYN_DATA) != 0;
+}
+
 void
 conn_new(struct server *s, int fd)
 {
@@ -364,6 +375,7 @@ conn_new(struct server *s, int fd)
 	event_add(c->ev_read, s->knob[K_IDLE] > 0 ? &idle : NULL);
 	TAILQ_INSERT_TAIL(&s->conns, c, entry);
 	s->stats.connections++;
+	s->stats.fast_opened += socket_fast_opened(fd);
 	s->stats.open++;
 }
 

@@ -21,8 +21,10 @@ struct stats {
 	unsigned long open;
 	unsigned long handshakes;
 	unsigned long resumed;
+	unsigned long fast_opened; /* connections whose SYN had data */
 	unsigned long handshake_failures;
 	unsigned long queries;
+	unsigned long udp_queries; /* of these */
 	unsigned long answered;
 	unsigned long max_inflight; /* on one connection */
 };
@@ -32,6 +34,7 @@ struct server {
 	SSL_CTX *tls;
 	struct event *ev_accept;
 	struct event *ev_control;
+	struct event *ev_udp; /* NULL unless told to */
 	TAILQ_HEAD(, conn) conns;
 	struct sockaddr_storage addr;
 	socklen_t addrlen;
@@ -51,6 +54,9 @@ ms_timeval(int ms)
 
 	return tv;
 }
+
+/* udp.c */
+void udp_start(struct server *);
 
 /* conn.c */
 void conn_new(struct server *, int);
