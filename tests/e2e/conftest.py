@@ -6,6 +6,7 @@ import contextlib
 import pytest
 
 import certs
+import far
 import programs
 import servers
 
@@ -49,6 +50,28 @@ def make_proxy(tmp_path, make_upstream):
 def proxy(make_proxy, upstream):
     """A daemon in front of one upstream that behaves."""
     return make_proxy(upstream)
+
+
+@pytest.fixture
+def far_link(pki):
+    why_not = far.why_not()
+    if why_not:
+        pytest.skip(why_not)
+    with contextlib.closing(far.FarLink(pki)) as link:
+        yield link
+
+
+@pytest.fixture
+def far_proxy(tmp_path, far_link):
+    """Makes a running daemon at the near end of the far link."""
+    with contextlib.ExitStack() as stack:
+        def make(*upstreams, **kw):
+            daemon = programs.Daemon(tmp_path, far_link.near.inside)
+            daemon.configure(*upstreams, **kw)
+            stack.callback(daemon.stop)
+            daemon.start()
+            return daemon
+        yield make
 
 
 @pytest.fixture

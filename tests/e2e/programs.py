@@ -44,11 +44,11 @@ class Upstream:
     """The scripted DNS-over-TLS server of tests/support."""
 
     def __init__(self, pki, *knobs, leaf=None, address="127.0.0.1", port=0,
-                 keylog=None):
+                 keylog=None, inside=()):
         self.pki = pki
         self.address = address
         leaf = leaf or pki.good
-        args = [UPSTREAM, "-l", address, "-p", str(port),
+        args = [*inside, UPSTREAM, "-l", address, "-p", str(port),
                 "-c", leaf.cert, "-k", leaf.key]
         if keylog:
             args += ["-K", str(keylog)]
@@ -107,7 +107,7 @@ def upstream_block(name, port, ca, *lines, address="127.0.0.1"):
 class Daemon:
     """dotproxy in the foreground, with its configuration, log and children."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, inside=()):
         self.folder = folder
         self.port = free_port()
         self.address = ("127.0.0.1", self.port)
@@ -115,7 +115,7 @@ class Daemon:
         self.file = folder / "dotproxy.conf"
         self.socket = folder / "ctl"
         self.log_file = folder / "log"
-        self.command = [DOTPROXY]
+        self.command = [*inside, DOTPROXY]
         self.process = None
         self.children_may_die = False
         self.first_children = None
