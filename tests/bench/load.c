@@ -5,12 +5,16 @@
  * against its query.  Closed loop: a number of queries is always outstanding.
  * Open loop (-r): queries fall due at a fixed rate, and a latency counts from
  * the time a query was due, so that a stall is felt by all it delayed.
+ * With -e the gaps between them are those of a Poisson process of that rate.
  * Nothing is ever sent twice.  Exits 1 unless each query had its one answer.
  */
+/* LIBS: -lm */
 #include <sys/queue.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <unistd.h>
@@ -21,7 +25,6 @@
 
 #define BATCH 64
 #define QUERY_MAX 300
-#define TIMEOUT_NS 5000000000ULL
 #define SEQ_DIGITS 8
 #define SEQ_AT (DNS_HEADER + 1) /* of the number in the name */
 #define CLIENTS_MAX 256
@@ -72,6 +75,10 @@ struct load {
 	unsigned long total;
 	unsigned long outstanding;
 	double rate; /* 0: closed loop */
+	bool poisson;
+	uint64_t timeout_ns;
+	uint64_t due_ns; /* of the next query, in an open loop */
+	FILE *trace;     /* a line for each query; NULL: none */
 	uint64_t start_ns;
 	uint64_t stop_ns; /* no query after it */
 	size_t nclients;
@@ -179,6 +186,16 @@ answer_right(const struct load *l, const uint8_t *p, size_t len)
 	return memcmp(p + at, want, sizeof(want)) == 0;
 }
 
+/* When a query was due, how long it took in ns, and what came of it. */
+static void
+trace_line(
+    const struct load *l, const struct slot *s, uint64_t now, const char *what)
+{
+	if (l->trace != NULL)
+		fprintf(l->trace, "%" PRIu64 " %" PRIu64 " %s\n", s->due_ns,
+		    now - s->due_ns, what);
+}
+
 static void
 slot_release(struct client *c, struct slot *s)
 {
@@ -191,6 +208,7 @@ static void
 answer_handle(struct load *l, struct client *c, const uint8_t *p, size_t len,
     uint64_t now)
 {
+	const char *what = "wrong";
 	struct slot *s;
 	uint32_t seq;
 	size_t i;
@@ -212,12 +230,16 @@ answer_handle(struct load *l, struct client *c, const uint8_t *p, size_t len,
 	}
 	histogram_add(&l->latency, now - s->due_ns);
 	slot_release(c, s);
-	if ((p[3] & 0x0f) != 0)
+	if ((p[3] & 0x0f) != 0) {
 		l->n.errors++;
-	else if (answer_right(l, p, len))
+		what = "error";
+	} else if (answer_right(l, p, len)) {
 		l->n.answered++;
-	else
+		what = "answered";
+	} else {
 		l->n.wrong++;
+	}
+	trace_line(l, s, now, what);
 }
 
 static void
@@ -411,8 +433,9 @@ load_expire(struct load *l, uint64_t now)
 
 	for (i = 0; i < l->nclients; i++) {
 		while ((s = TAILQ_FIRST(&l->client[i].busy)) != NULL &&
-		       now > s->due_ns + TIMEOUT_NS) {
+		       now > s->due_ns + l->timeout_ns) {
 			l->n.lost++;
+			trace_line(l, s, now, "lost");
 			s->lost_seq = s->seq;
 			slot_release(&l->client[i], s);
 		}
@@ -429,7 +452,24 @@ load_due_ns(const struct load *l)
 		return UINT64_MAX;
 	if (l->rate == 0)
 		return l->start_ns;
-	return l->start_ns + (uint64_t)((double)l->n.sent / l->rate * NS);
+	return l->due_ns;
+}
+
+/* The one after the query just asked. */
+static void
+load_next_due(struct load *l)
+{
+	double gap;
+
+	if (l->rate == 0)
+		return;
+	if (l->poisson) {
+		gap = -log(1 - drand48()) / l->rate;
+		l->due_ns += (uint64_t)(gap * NS);
+	} else {
+		gap = (double)l->n.sent / l->rate;
+		l->due_ns = l->start_ns + (uint64_t)(gap * NS);
+	}
 }
 
 /* Asks what is due, each client in turn as long as it has room. */
@@ -448,6 +488,7 @@ load_ask(struct load *l, uint64_t now)
 		}
 		full = 0;
 		client_ask(l, c, l->rate == 0 ? now : due);
+		load_next_due(l);
 	}
 	for (i = 0; i < l->nclients; i++)
 		client_flush(l, &l->client[i]);
@@ -480,7 +521,7 @@ load_run(struct load *l)
 	uint64_t now;
 	bool out;
 
-	l->start_ns = clock_ns();
+	l->start_ns = l->due_ns = clock_ns();
 	l->stop_ns += l->start_ns;
 	for (;;) {
 		now = clock_ns();
@@ -550,19 +591,32 @@ report(const struct load *l, double seconds, uint64_t cpu_ns, bool json)
 	    histogram_us(h, 0.999), per_query);
 }
 
+static FILE *
+trace_open(const char *path)
+{
+	FILE *f = fopen(path, "w");
+
+	if (f == NULL)
+		err(1, "%s", path);
+	return f;
+}
+
 static void
 usage(void)
 {
 	errx(2,
-	    "usage: load [-jt] [-c clients] [-d domain] [-n queries] "
-	    "[-P pid,...]\n[-p port] [-q outstanding] [-r rate] [-s address] "
-	    "[-T seconds]");
+	    "usage: load [-ejt] [-c clients] [-d domain] [-n queries] "
+	    "[-o trace]\n"
+	    "[-P pid,...] [-p port] [-q outstanding] [-r rate] [-s address]\n"
+	    "[-T seconds] [-w timeout]");
 }
 
 int
 main(int argc, char **argv)
 {
-	static struct load l = { .nclients = 1, .outstanding = 100 };
+	static struct load l = {
+		.nclients = 1, .outstanding = 100, .timeout_ns = 5 * NS
+	};
 	const char *host = "127.0.0.1", *port = "53", *domain = "test";
 	double seconds = 0;
 	char *pids = NULL;
@@ -570,15 +624,19 @@ main(int argc, char **argv)
 	bool json = false;
 	int ch;
 
-	while ((ch = getopt(argc, argv, "c:d:jn:P:p:q:r:s:T:t")) != -1) {
+	while ((ch = getopt(argc, argv, "c:d:ejn:o:P:p:q:r:s:T:tw:")) != -1) {
 		if (ch == 'c')
 			l.nclients = strtoul(optarg, NULL, 10);
 		else if (ch == 'd')
 			domain = optarg;
+		else if (ch == 'e')
+			l.poisson = true;
 		else if (ch == 'j')
 			json = true;
 		else if (ch == 'n')
 			l.total = strtoul(optarg, NULL, 10);
+		else if (ch == 'o')
+			l.trace = trace_open(optarg);
 		else if (ch == 'P')
 			pids = optarg;
 		else if (ch == 'p')
@@ -593,6 +651,8 @@ main(int argc, char **argv)
 			seconds = atof(optarg);
 		else if (ch == 't')
 			l.tcp = true;
+		else if (ch == 'w')
+			l.timeout_ns = (uint64_t)(atof(optarg) * NS);
 		else
 			usage();
 	}
@@ -601,6 +661,7 @@ main(int argc, char **argv)
 	l.stop_ns = seconds > 0 ? (uint64_t)(seconds * NS) : 86400 * NS;
 	l.addrlen = net_address(host, port, &l.addr);
 	srandom((unsigned)clock_ns());
+	srand48(random());
 	query_template(&l, domain);
 	load_prepare(&l);
 	cpu_ns = processes_cpu_ns(pids);
