@@ -20,6 +20,11 @@ inflight_init(struct inflight *t, uint32_t limit)
 	t->slots = calloc(CONF_INFLIGHT_MAX, sizeof(t->slots[0]));
 	if (t->slots == NULL)
 		return -1;
+	if (store_init(&t->longs, INFLIGHT_LONG_MAX) == -1) {
+		free(t->slots);
+		t->slots = NULL;
+		return -1;
+	}
 	TAILQ_INIT(&t->free);
 	TAILQ_INIT(&t->order);
 	TAILQ_INIT(&t->wait);
@@ -36,6 +41,7 @@ inflight_clear(struct inflight *t)
 		return;
 	while ((s = TAILQ_FIRST(&t->order)) != NULL)
 		inflight_remove(t, s);
+	store_clear(&t->longs);
 	free(t->slots);
 	memset(t, 0, sizeof(*t));
 }
@@ -89,10 +95,9 @@ inflight_add(struct inflight *t, const struct client *client,
 	if (inflight_is_full(t) || len > DNS_MSG_MAX)
 		return NULL;
 	if (len > INFLIGHT_WIRE_INLINE) {
-		if (len > INFLIGHT_LONG_MAX - t->long_bytes ||
-		    (wire_long = malloc(len)) == NULL)
+		wire_long = store_take(&t->longs, len);
+		if (wire_long == NULL)
 			return NULL;
-		t->long_bytes += len;
 	}
 	s = slot_take(t);
 	s->used = true;
@@ -118,9 +123,7 @@ inflight_remove(struct inflight *t, struct inflight_slot *s)
 	TAILQ_REMOVE(&t->order, s, order);
 	if (s->client.conn != NULL)
 		LIST_REMOVE(s, conn);
-	if (s->wire_long != NULL)
-		t->long_bytes -= s->wire_len;
-	free(s->wire_long);
+	store_give(&t->longs, s->wire_long, s->wire_len);
 	s->wire_long = NULL;
 	s->used = false;
 	TAILQ_INSERT_HEAD(&t->free, s, order);

@@ -2,8 +2,8 @@
 /*
  * The queries that wait for an answer: a table of slots, found by handle,
  * ordered by deadline, and grouped by the TCP connection they came over.
- * Pure: no event loop, no clock.  The only allocations are those for queries
- * too long for their slot, and these have a budget.
+ * Pure: no event loop, no clock.  A query too long for its slot is in a store,
+ * which has a budget.
  */
 #ifndef LISTENER_INFLIGHT_H
 #define LISTENER_INFLIGHT_H
@@ -17,11 +17,12 @@
 
 #include "common/conf.h"
 #include "common/dns.h"
+#include "common/store.h"
 
 struct tcp_conn;
 struct udp_sock;
 
-/* A longer query is kept in memory of its own. */
+/* A longer query is kept in the store. */
 #define INFLIGHT_WIRE_INLINE 512
 /* Bytes of long queries in all; beyond that the table counts as full. */
 #define INFLIGHT_LONG_MAX ((size_t)16 * 1024 * 1024)
@@ -67,7 +68,7 @@ struct inflight_slot {
 	bool sent;    /* has been, at least once */
 	struct dns_query query;
 	struct client client;
-	uint8_t *wire_long; /* owned; NULL if the query fits in wire */
+	uint8_t *wire_long; /* of longs; NULL if it fits in wire */
 	uint8_t wire[INFLIGHT_WIRE_INLINE];
 };
 
@@ -80,7 +81,7 @@ struct inflight {
 	uint32_t touched;            /* slots below this have been used */
 	uint32_t count;
 	uint32_t limit;              /* more than this are not added */
-	size_t long_bytes;           /* <= INFLIGHT_LONG_MAX */
+	struct store longs;          /* wire_long of all */
 	struct inflight_queue free;  /* used before; the last freed first */
 	struct inflight_queue order; /* by deadline, soonest first */
 	struct inflight_queue wait;  /* not with the pool, oldest first */

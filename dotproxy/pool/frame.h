@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * DNS messages out of a byte stream (RFC 1035 4.2.2): two bytes of length, then
- * the message.  A message that lies whole in what was read is not copied; a
- * buffer exists only while one is incomplete, and grows with the bytes that
- * came, not with the length announced.
+ * the message.  A message that lies whole in what was read is not copied.  One
+ * that is incomplete is, to a buffer that grows with the bytes that came, not
+ * with the length announced, and stays for the next: at most 64 KiB.
  */
 #ifndef POOL_FRAME_H
 #define POOL_FRAME_H
@@ -20,7 +20,7 @@
 
 /* Zero-initialise it. */
 struct frame_buf {
-	uint8_t *data; /* owned; an incomplete frame with its header */
+	uint8_t *data; /* owned; len > 0: an incomplete frame with its header */
 	size_t len;
 	size_t cap;
 	bool done; /* the frame in data was handed out */
@@ -82,8 +82,10 @@ frame_next(struct frame_buf *f, struct wire_reader *r, const uint8_t **msg,
 {
 	size_t want, most, n;
 
-	if (f->done)
-		frame_reset(f);
+	if (f->done) {
+		f->len = 0;
+		f->done = false;
+	}
 	if (f->len == 0 && frame_take_whole(r, msg, len))
 		return 1;
 	while (wire_remaining(r) > 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The table of held queries, see query.h.  Runs in the pool.  A query costs no
- * allocation unless it is longer than QUERY_INLINE, and those have a limit of
- * their own: a listener that was taken over must not exhaust memory.
+ * The table of held queries, see query.h.  Runs in the pool.  One longer
+ * than QUERY_INLINE is in a store that has a limit of its own: a listener that
+ * was taken over must not exhaust memory.
  */
 #include "dotproxy/pool/query.h"
 
@@ -26,6 +26,11 @@ query_table_init(struct query_table *t, uint32_t cap)
 	t->entries = calloc(cap, sizeof(*t->entries));
 	if (t->entries == NULL)
 		return -1;
+	if (store_init(&t->longs, QUERY_LONG_BYTES) == -1) {
+		free(t->entries);
+		t->entries = NULL;
+		return -1;
+	}
 	t->cap = cap;
 	TAILQ_INIT(&t->free);
 	TAILQ_INIT(&t->due);
@@ -39,6 +44,7 @@ query_table_free(struct query_table *t)
 
 	while ((q = TAILQ_FIRST(&t->due)) != NULL)
 		query_remove(t, q);
+	store_clear(&t->longs);
 	free(t->entries);
 	t->entries = NULL;
 }
@@ -91,19 +97,17 @@ query_add(struct query_table *t, uint64_t handle, uint64_t deadline_ms,
 	if (len > DNS_MSG_MAX)
 		return NULL;
 	if (len > QUERY_INLINE) {
-		if (t->long_bytes + len > QUERY_LONG_BYTES ||
-		    (copy = malloc(len)) == NULL)
+		copy = store_take(&t->longs, len);
+		if (copy == NULL)
 			return NULL;
 	}
 	q = take_entry(t);
 	if (q == NULL) {
-		free(copy);
+		store_give(&t->longs, copy, len);
 		return NULL;
 	}
 	memset(q, 0, offsetof(struct query, inline_wire));
 	q->wire = copy != NULL ? copy : q->inline_wire;
-	if (copy != NULL)
-		t->long_bytes += len;
 	memcpy(q->wire, wire, len);
 	q->len = (uint16_t)len;
 	q->handle = handle;
@@ -119,10 +123,8 @@ void
 query_remove(struct query_table *t, struct query *q)
 {
 	TAILQ_REMOVE(&t->due, q, due);
-	if (q->wire != q->inline_wire) {
-		t->long_bytes -= q->len;
-		free(q->wire);
-	}
+	if (q->wire != q->inline_wire)
+		store_give(&t->longs, q->wire, q->len);
 	q->wire = NULL;
 	q->state = QUERY_FREE;
 	t->used--;

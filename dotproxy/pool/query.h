@@ -13,7 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QUERY_INLINE 512                    /* longer messages are malloc'd */
+#include "common/store.h"
+
+#define QUERY_INLINE 512                    /* longer messages are stored */
 #define QUERY_LONG_BYTES (32 * 1024 * 1024) /* of those, all together */
 #define QUERY_NO_UPSTREAM UINT32_MAX
 
@@ -38,7 +40,7 @@ struct query {
 	uint64_t sent_us;
 	struct conn *conn;         /* if QUEUED or SENT */
 	struct upstream *upstream; /* if WAITING or ALONE */
-	uint8_t *wire;             /* inline_wire, or owned */
+	uint8_t *wire;             /* inline_wire, or of longs */
 	uint32_t last_upstream;    /* id of the last one that failed it */
 	uint16_t len;
 	uint16_t id; /* on the connection, if SENT */
@@ -60,8 +62,8 @@ struct query_table {
 	uint32_t cap;          /* entries there are */
 	uint32_t limit;        /* entries that may be used, <= cap */
 	uint32_t used;
-	uint32_t touched;  /* entries ever used: the rest is not resident */
-	size_t long_bytes; /* in messages longer than QUERY_INLINE */
+	uint32_t touched;   /* entries ever used: the rest is not resident */
+	struct store longs; /* messages longer than QUERY_INLINE */
 	struct query_list free; /* last in, first out */
 	struct query_list due;  /* by deadline */
 };

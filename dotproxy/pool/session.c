@@ -121,7 +121,8 @@ session_start(struct session_env *env, struct session *s,
 	if (SSL_set1_verify_cert_store(s->ssl, trust->store) != 1)
 		fatalx("SSL_set1_verify_cert_store failed");
 	SSL_set_options(s->ssl, SSL_OP_NO_RENEGOTIATION);
-	SSL_set_mode(s->ssl, SSL_MODE_RELEASE_BUFFERS);
+	/* Its buffers would be allocated anew for each record. */
+	SSL_clear_mode(s->ssl, SSL_MODE_RELEASE_BUFFERS);
 	/* Whoever reads shall see records without data, and count them. */
 	SSL_clear_mode(s->ssl, SSL_MODE_AUTO_RETRY);
 	return 0;

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,10 @@ DOTPROXY = str(BUILD / "sbin/dotproxy")
 CTL = str(BUILD / "bin/dotproxyctl")
 UPSTREAM = str(BUILD / "tests/upstream")
 LOAD = str(BUILD / "tests/load")
+
+FILES = {"parent": "sbin/dotproxy",
+         "listener": "libexec/dotproxy/dotproxy-listener",
+         "pool": "libexec/dotproxy/dotproxy-pool"}
 
 SANITIZER_REPORTS = (
     "Sanitizer:", "runtime error:", "SUMMARY: Undefined")
@@ -38,6 +43,31 @@ def free_port():
 def run(*args, timeout=30, **kw):
     return subprocess.run(
         args, timeout=timeout, text=True, capture_output=True, **kw)
+
+
+def relink(folder, source, cflags, ldflags, roles=FILES):
+    """
+    Links programs anew with one more source in front; others are copied.
+    Returns the parent's path.
+    """
+    stub = folder / (source + ".o")
+    subprocess.run(
+        ["cc", "-std=c11", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra",
+         "-Werror", "-fPIE", *cflags, "-c", "-o", str(stub),
+         str(ROOT / "tests/e2e" / source)], check=True)
+    for role in set(FILES) - set(roles):
+        (folder / FILES[role]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(BUILD / FILES[role], folder / FILES[role])
+    paths = {role: str(folder / FILES[role]) for role in roles}
+    environment = {key: value for key, value in os.environ.items()
+                   if not key.startswith(("MAKE", "MFLAGS"))}
+    subprocess.run(
+        ["make", "-s", "-C", str(ROOT), "BUILD=" + str(BUILD.absolute()),
+         "LDFLAGS=" + " ".join([str(stub), *ldflags]),
+         *("%s=%s" % (role.upper(), paths[role]) for role in roles),
+         *paths.values()],
+        check=True, stdout=subprocess.DEVNULL, env=environment)
+    return str(folder / FILES["parent"])
 
 
 class Upstream:

@@ -11,13 +11,10 @@ import tempfile
 import pytest
 
 import programs
-from programs import BUILD, CTL, DOTPROXY, ROOT, run
+from programs import BUILD, CTL, DOTPROXY, FILES, run
 
 ROLES = ["parent", "listener", "pool"]
 CHILDREN = ["listener", "pool"]
-FILES = {"parent": "sbin/dotproxy",
-         "listener": "libexec/dotproxy/dotproxy-listener",
-         "pool": "libexec/dotproxy/dotproxy-pool"}
 NOBODY = 65534
 
 pytestmark = [
@@ -30,28 +27,12 @@ pytestmark = [
 
 
 def weaken(folder, name, wrapped, roles):
-    """Links programs anew with a layer missing; the others are copied."""
+    """Links programs anew with a layer missing."""
     layer, _, value = name.partition("=")
     define = "-DWEAKEN_" + layer + ("=" + value if value else "")
-    stub = folder / "weaken.o"
-    subprocess.run(
-        ["cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror",
-         "-fPIE", define, "-c", "-o", str(stub),
-         str(ROOT / "tests/e2e/weaken.c")], check=True)
-    for role in set(ROLES) - set(roles):
-        (folder / FILES[role]).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(BUILD / FILES[role], folder / FILES[role])
-    flags = [str(stub)] + ["-Wl,--wrap=" + symbol for symbol in wrapped]
-    paths = {role: str(folder / FILES[role]) for role in roles}
-    environment = {key: value for key, value in os.environ.items()
-                   if not key.startswith(("MAKE", "MFLAGS"))}
-    subprocess.run(
-        ["make", "-s", "-C", str(ROOT), "BUILD=" + str(BUILD),
-         "LDFLAGS=" + " ".join(flags),
-         *("%s=%s" % (role.upper(), paths[role]) for role in roles),
-         *paths.values()],
-        check=True, stdout=subprocess.DEVNULL, env=environment)
-    return str(folder / FILES["parent"])
+    return programs.relink(folder, "weaken.c", [define],
+                           ["-Wl,--wrap=" + symbol for symbol in wrapped],
+                           roles)
 
 
 @pytest.fixture

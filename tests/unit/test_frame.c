@@ -57,10 +57,9 @@ test_any_cut_gives_the_same_messages(void **state)
 	(void)state;
 	for (piece = 1; piece <= n; piece++) {
 		assert_int_equal(feed(&f, stream, n, piece, 0), 60);
-		if (f.done)
-			frame_reset(&f);
-		assert_null(f.data);
+		assert_true(f.done || f.len == 0);
 	}
+	frame_reset(&f);
 }
 
 static void
@@ -145,6 +144,32 @@ test_longest_message_byte_by_byte(void **state)
 	frame_reset(&f);
 }
 
+static void
+test_buffer_stays_for_the_next(void **state)
+{
+	static uint8_t stream[2 * (FRAME_HDR_LEN + 3000)];
+	struct frame_buf f = { 0 };
+	struct wire_reader r;
+	const uint8_t *msg, *data;
+	size_t len, at = 0, i;
+
+	(void)state;
+	wire_store_u16(stream, 3000);
+	wire_store_u16(stream + sizeof(stream) / 2, 3000);
+	for (data = NULL, i = 0; i < 2; i++) {
+		wire_reader_init(&r, stream + at, 2000);
+		assert_int_equal(frame_next(&f, &r, &msg, &len), 0);
+		wire_reader_init(&r, stream + at + 2000, 1002);
+		assert_int_equal(frame_next(&f, &r, &msg, &len), 1);
+		assert_int_equal(len, 3000);
+		assert_true(data == NULL || data == f.data);
+		data = f.data;
+		at += sizeof(stream) / 2;
+	}
+	frame_reset(&f);
+	assert_null(f.data);
+}
+
 int
 main(void)
 {
@@ -153,6 +178,7 @@ main(void)
 		cmocka_unit_test(test_each_cut_in_two),
 		cmocka_unit_test(test_whole_message_is_not_copied),
 		cmocka_unit_test(test_empty_message_is_one),
+		cmocka_unit_test(test_buffer_stays_for_the_next),
 		cmocka_unit_test(test_longest_message_byte_by_byte),
 	};
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* LINK: common/store.c */
 /* LINK: dotproxy/listener/inflight.c */
 /* The table of queries in flight. */
 #include <setjmp.h>
@@ -178,9 +179,9 @@ test_long_queries(void **state)
 	assert_non_null(b->wire_long);
 	assert_int_equal(inflight_wire(a)[INFLIGHT_WIRE_INLINE - 1], 7);
 	assert_int_equal(inflight_wire(b)[INFLIGHT_WIRE_INLINE], 9);
-	assert_int_equal(table.long_bytes, INFLIGHT_WIRE_INLINE + 1);
+	assert_int_equal(table.longs.bytes, INFLIGHT_WIRE_INLINE + 1);
 	inflight_remove(&table, b);
-	assert_int_equal(table.long_bytes, 0);
+	assert_int_equal(table.longs.bytes, 0);
 	b = add(3, 12, 100); /* the slot again, short this time */
 	assert_null(b->wire_long);
 	assert_int_equal(inflight_wire(b)[11], 3);
@@ -198,7 +199,7 @@ test_long_queries_have_a_budget(void **state)
 	while (add((uint16_t)n, DNS_MSG_MAX, 100) != NULL)
 		n++;
 	assert_int_equal(n, INFLIGHT_LONG_MAX / DNS_MSG_MAX);
-	assert_true(table.long_bytes <= INFLIGHT_LONG_MAX);
+	assert_true(table.longs.bytes <= INFLIGHT_LONG_MAX);
 	assert_non_null(add(1, 100, 100)); /* others have their place */
 	s = inflight_first(&table);
 	inflight_remove(&table, s);

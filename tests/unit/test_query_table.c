@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* LINK: common/store.c */
 /* LINK: dotproxy/pool/query.c */
 /* The table of held queries: limits, order of deadlines, reuse of entries. */
 #include <setjmp.h>
@@ -62,13 +63,13 @@ test_long_message_is_held_too(void **state)
 
 	(void)state;
 	q = query_add(&t, 1, 1000, wire, QUERY_INLINE);
-	assert_int_equal(t.long_bytes, 0);
+	assert_int_equal(t.longs.bytes, 0);
 	r = query_add(&t, 2, 1000, wire, DNS_MSG_MAX);
-	assert_int_equal(t.long_bytes, DNS_MSG_MAX);
+	assert_int_equal(t.longs.bytes, DNS_MSG_MAX);
 	assert_memory_equal(r->wire, wire, DNS_MSG_MAX);
 	query_remove(&t, r);
 	query_remove(&t, q);
-	assert_int_equal(t.long_bytes, 0);
+	assert_int_equal(t.longs.bytes, 0);
 	assert_null(query_add(&t, 3, 1000, wire, DNS_MSG_MAX + 1));
 	/* An entry that held a long one holds a short one after it. */
 	q = query_add(&t, 4, 1000, wire, 20);
@@ -86,7 +87,7 @@ test_full_table_refuses(void **state)
 		assert_non_null(q = query_add(&t, i, 1000, wire, 20));
 	assert_null(query_add(&t, 8, 1000, wire, 20));
 	assert_null(query_add(&t, 8, 1000, wire, 2000));
-	assert_int_equal(t.long_bytes, 0);
+	assert_int_equal(t.longs.bytes, 0);
 	query_remove(&t, q);
 	assert_non_null(query_add(&t, 8, 1000, wire, 20));
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* LINK: common/store.c */
 /* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
 /* LINK: common/msg_info.c common/util.c */
 /* LINK: dotproxy/listener/acl.c dotproxy/listener/config.c */
@@ -253,7 +254,7 @@ test_largest_query(void **state)
 	assert_memory_equal(rig.queries[0].wire + 2, pkt.buf + 2, 65505);
 	rig_answer(&rig.queries[0], 0);
 	(void)rig_recv(fd, buf, sizeof(buf));
-	assert_int_equal(rig.l->inflight.long_bytes, 0);
+	assert_int_equal(rig.l->inflight.longs.bytes, 0);
 	close(fd);
 }
 
