@@ -36,6 +36,7 @@
 #define CONF_TIMEOUT_MIN_MS 10u
 #define CONF_TIMEOUT_MAX_MS 3600000u
 #define CONF_QUERY_TIMEOUT_MAX_MS 60000u
+#define CONF_KEEP_WARM_MIN_MS 1000u /* or 0 */
 #define CONF_RETRIES_MAX 64u
 #define CONF_POOL_SIZE_MAX 64u
 #define CONF_INFLIGHT_MAX 65536u
@@ -90,16 +91,20 @@ struct conf_upstream {
 	uint32_t read_timeout_ms;
 	uint32_t write_timeout_ms;
 	uint32_t stale_timeout_ms;
+	uint32_t keep_warm_ms; /* 0: off */
+	bool fast_open;        /* TCP Fast Open; the parent's */
+	bool resumption;       /* of TLS sessions */
 	uint32_t npins;
 	uint8_t pins[CONF_PINS_MAX][CONF_PIN_LEN]; /* SHA-256 of SPKI */
 };
 
-#define CONF_UPSTREAM_DEFAULT                                          \
-	{                                                              \
-		.pool_size = 8, .connect_timeout_ms = 1000,            \
-		.handshake_timeout_ms = 2000, .read_timeout_ms = 5000, \
-		.write_timeout_ms = 5000, .stale_timeout_ms = 10000,   \
-		.ca_file = CONF_CA_FILE_DEFAULT                        \
+#define CONF_UPSTREAM_DEFAULT                                                  \
+	{                                                                      \
+		.pool_size = 8, .connect_timeout_ms = 1000,                    \
+		.handshake_timeout_ms = 2000, .read_timeout_ms = 5000,         \
+		.write_timeout_ms = 5000, .stale_timeout_ms = 10000,           \
+		.keep_warm_ms = 300000, .fast_open = true, .resumption = true, \
+		.ca_file = CONF_CA_FILE_DEFAULT                                \
 	}
 
 struct conf_statsd {

@@ -28,6 +28,7 @@
 #define FLAG_CD 0x10
 
 #define EDNS_DO 0x8000u         /* of an OPT's TTL, low half */
+#define EDNS_KEEPALIVE 11u      /* option code, RFC 7828 */
 #define EDNS_OPTION_EDE 15      /* RFC 8914 2 */
 #define EDNS_UDP_SIZE_OURS 1232 /* in replies we make: RFC 9715 */
 
@@ -374,6 +375,35 @@ dns_error_reply(const uint8_t *query, const struct dns_query *q,
 		wire_put_bytes(&w, text, text_len);
 	}
 	return w.pos;
+}
+
+bool
+dns_keepalive(const uint8_t *answer, size_t len, uint32_t *idle_ms)
+{
+	struct wire_reader r;
+	struct rr opt;
+	uint16_t code, n;
+	bool found = false;
+
+	if (len < DNS_HDR_LEN || wire_load_u16(answer + 10) == 0)
+		return false;
+	wire_reader_init(&r, answer, len);
+	r.pos = DNS_HDR_LEN;
+	if (!questions_skip(&r, wire_load_u16(answer + 4)) ||
+	    !opt_find(&r, &opt))
+		return false;
+	wire_reader_init(&r, answer + opt.start, opt.end - opt.start);
+	r.pos = DNS_OPT_LEN;
+	while (!found && r.pos < r.len && !r.error) {
+		code = wire_get_u16(&r);
+		n = wire_get_u16(&r);
+		found = code == EDNS_KEEPALIVE && n == 2;
+		if (!found)
+			(void)wire_get_bytes(&r, n); /* the error is sticky */
+	}
+	if (found) /* in units of 100 ms */
+		*idle_ms = wire_get_u16(&r) * 100u;
+	return found && !r.error;
 }
 
 size_t

@@ -142,6 +142,12 @@ bool dns_answer_matches(const uint8_t *query, size_t query_len,
     const uint8_t *answer, size_t answer_len);
 
 /*
+ * Finds what the answer says of how long the connection may be idle
+ * (edns-tcp-keepalive, RFC 7828).  Returns false if it says nothing.
+ */
+bool dns_keepalive(const uint8_t *answer, size_t len, uint32_t *idle_ms);
+
+/*
  * Makes an error reply to a query that dns_query_parse() has passed: header
  * with QR set and opcode, RD and CD copied (and RA with SERVFAIL: recursion is
  * to be had here, only not now), the question if it can be parsed, and, if the

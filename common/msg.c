@@ -556,6 +556,8 @@ msg_send_upstream(struct imsg_chan *ch, const struct msg_upstream *u)
 	wire_put_u32(&w, c->read_timeout_ms);
 	wire_put_u32(&w, c->write_timeout_ms);
 	wire_put_u32(&w, c->stale_timeout_ms);
+	wire_put_u32(&w, c->keep_warm_ms);
+	wire_put_u8(&w, c->resumption);
 	wire_put_u32(&w, c->npins);
 	wire_put_bytes(&w, c->pins, c->npins * CONF_PIN_LEN);
 	return imsg_commit(ch, &w, MSG_PT_UPSTREAM, 0, -1);
@@ -566,6 +568,7 @@ msg_read_upstream(const struct imsg *m, struct msg_upstream *u)
 {
 	struct conf_upstream *c = &u->conf;
 	struct wire_reader r;
+	uint8_t resumption;
 
 	memset(u, 0, sizeof(*u));
 	wire_reader_init(&r, m->data, m->len);
@@ -580,8 +583,11 @@ msg_read_upstream(const struct imsg *m, struct msg_upstream *u)
 	c->read_timeout_ms = wire_get_u32(&r);
 	c->write_timeout_ms = wire_get_u32(&r);
 	c->stale_timeout_ms = wire_get_u32(&r);
+	c->keep_warm_ms = wire_get_u32(&r);
+	resumption = wire_get_u8(&r);
+	c->resumption = resumption != 0;
 	c->npins = wire_get_u32(&r);
-	if (c->npins > CONF_PINS_MAX)
+	if (c->npins > CONF_PINS_MAX || resumption > 1)
 		return -1;
 	wire_get_copy(&r, c->pins, c->npins * CONF_PIN_LEN);
 	if (!wire_done(&r) || u->ca >= CONF_UPSTREAMS_MAX ||

@@ -244,6 +244,9 @@ struct info_upstream {
 	uint64_t opened; /* connections authenticated */
 	uint64_t resumed;
 	uint64_t closed_by_peer; /* while idle */
+	uint64_t warm_dials;     /* before a query needed them */
+	uint32_t idle_limit_ms;  /* after which it closes; 0: not known */
+	uint32_t warm_left_ms;   /* until it is left alone; 0: it is */
 	uint64_t retries;        /* queries that went elsewhere from here */
 	uint64_t failures[PHASE_COUNT];
 	uint64_t latency_mean_us; /* query written to answer read */
@@ -358,7 +361,7 @@ bool msg_send_upstream_name(struct imsg_chan *, uint64_t index, const char *);
 int msg_read_upstream_name(const struct imsg *, char name[CONF_NAME_MAX]);
 bool msg_send_pool(struct imsg_chan *, const struct msg_pool *);
 int msg_read_pool(const struct imsg *, struct msg_pool *);
-/* Does not carry ca_file. */
+/* Does not carry what is the parent's: ca_file and fast_open. */
 bool msg_send_upstream(struct imsg_chan *, const struct msg_upstream *);
 int msg_read_upstream(const struct imsg *, struct msg_upstream *);
 bool msg_send_failed(

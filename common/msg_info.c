@@ -101,6 +101,9 @@ msg_send_info_upstream(
 	wire_put_u64(&w, u->opened);
 	wire_put_u64(&w, u->resumed);
 	wire_put_u64(&w, u->closed_by_peer);
+	wire_put_u64(&w, u->warm_dials);
+	wire_put_u32(&w, u->idle_limit_ms);
+	wire_put_u32(&w, u->warm_left_ms);
 	wire_put_u64(&w, u->retries);
 	for (i = 0; i < PHASE_COUNT; i++)
 		wire_put_u64(&w, u->failures[i]);
@@ -138,6 +141,9 @@ msg_read_info_upstream(const struct imsg *m, struct info_upstream *u)
 	u->opened = wire_get_u64(&r);
 	u->resumed = wire_get_u64(&r);
 	u->closed_by_peer = wire_get_u64(&r);
+	u->warm_dials = wire_get_u64(&r);
+	u->idle_limit_ms = wire_get_u32(&r);
+	u->warm_left_ms = wire_get_u32(&r);
 	u->retries = wire_get_u64(&r);
 	for (i = 0; i < PHASE_COUNT; i++)
 		u->failures[i] = wire_get_u64(&r);

@@ -55,6 +55,11 @@
 	X(retries, "queries sent again elsewhere")                          \
 	X(late_answers, "answers that came after their query was given up") \
 	X(connect_requests, "connections asked of the parent")              \
+	X(waited, "queries that found no open connection")                  \
+	X(warm_dials, "connections dialled before a query needed them")     \
+	X(handshakes_full, "handshakes with a whole certificate check")     \
+	X(handshakes_resumed, "handshakes with a ticket")                   \
+	X(sleeps, "upstreams let go for want of queries")                   \
 	X(bytes_sent, "DNS bytes sent to upstreams")                        \
 	X(bytes_received, "DNS bytes received from upstreams")
 

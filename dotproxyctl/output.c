@@ -49,6 +49,9 @@ put_upstream_counters(struct json *j, const struct info_upstream *u)
 	json_u64(j, "opened", u->opened);
 	json_u64(j, "resumed", u->resumed);
 	json_u64(j, "closed_by_peer", u->closed_by_peer);
+	json_u64(j, "warm_dials", u->warm_dials);
+	json_u64(j, "idle_limit_ms", u->idle_limit_ms);
+	json_u64(j, "warm_left_ms", u->warm_left_ms);
 	json_object(j, "failures");
 	for (i = 0; i < PHASE_COUNT; i++)
 		json_u64(j, msg_phase_name(i), u->failures[i]);

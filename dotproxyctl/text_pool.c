@@ -111,6 +111,21 @@ put_opened(FILE *out, const struct info_upstream *u)
 	    format_latency(tls, u->handshake_p50_us));
 }
 
+/* Whether the next query finds a connection, and what was learnt for that. */
+static void
+put_warm(FILE *out, const struct info_upstream *u)
+{
+	char left[FORMAT_MAX], limit[FORMAT_MAX], ahead[FORMAT_MAX];
+
+	if (u->warm_left_ms == 0 && u->idle_limit_ms == 0)
+		return;
+	format_field(out, "kept warm", "%s, idle limit %s, %s dialled ahead",
+	    u->warm_left_ms > 0 ? format_left(left, u->warm_left_ms) : "no",
+	    u->idle_limit_ms > 0 ? format_left(limit, u->idle_limit_ms)
+				 : "unknown",
+	    format_count(ahead, u->warm_dials));
+}
+
 static void
 put_failures(FILE *out, const struct info_upstream *u)
 {
@@ -147,6 +162,7 @@ put_counters(FILE *out, const struct info_upstream *u)
 	    format_count(c, u->retries));
 	put_latency(out, u);
 	put_opened(out, u);
+	put_warm(out, u);
 	put_failures(out, u);
 }
 

@@ -54,13 +54,14 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 /* The keywords.  keyword_token() finds them by their names here. */
 %token ADDRESS "address" ALLOW "allow" CA "ca" CLIENT "client"
 %token CONNECT "connect" CONNECTIONS "connections" CONTROL "control"
-%token CA_FILE "file" HANDSHAKE "handshake" INCLUDE "include"
-%token INFLIGHT "inflight" LISTEN "listen" MAX "max" METRICS "metrics"
-%token SERVER_NAME "name" ON "on" PIN "pin" POLICY "policy" POOL "pool"
-%token PORT "port" QUERY "query" RATE "rate" READ "read" RETRIES "retries"
+%token FAST "fast" CA_FILE "file" HANDSHAKE "handshake" INCLUDE "include"
+%token INFLIGHT "inflight" KEEP "keep" LISTEN "listen" MAX "max" METRICS "metrics"
+%token SERVER_NAME "name" ON "on" FAST_OPEN "open" PIN "pin" POLICY "policy" POOL "pool"
+%token PORT "port" QUERY "query" RATE "rate" READ "read"
+%token RESUMPTION "resumption" RETRIES "retries"
 %token SAMPLE "sample" SERVER "server" SIZE "size" SOCKET "socket"
 %token STALE "stale" STATSD "statsd" TCP "tcp" TIMEOUT "timeout" UDP "udp"
-%token UPSTREAM "upstream" USER "user" WRITE "write"
+%token UPSTREAM "upstream" USER "user" WARM "warm" WRITE "write"
 
 %%
 
@@ -107,6 +108,12 @@ statement
 		{ conf_set_value(&p->set, KEY_RETRIES, $2, @2); }
 	| QUERY TIMEOUT value
 		{ conf_set_value(&p->set, KEY_QUERY_TIMEOUT, $3, @3); }
+	| KEEP WARM value
+		{ conf_set_value(&p->set, KEY_ALL_KEEP_WARM, $3, @3); }
+	| TCP FAST FAST_OPEN value
+		{ conf_set_value(&p->set, KEY_ALL_FAST_OPEN, $4, @4); }
+	| RESUMPTION value
+		{ conf_set_value(&p->set, KEY_ALL_RESUMPTION, $2, @2); }
 	| client OPEN client_lines CLOSE
 	| upstream OPEN upstream_lines CLOSE
 		{ conf_set_upstream_close(&p->set); }
@@ -188,6 +195,12 @@ upstream_line
 		{ conf_set_value(&p->set, KEY_WRITE_TIMEOUT, $3, @3); }
 	| STALE TIMEOUT value
 		{ conf_set_value(&p->set, KEY_STALE_TIMEOUT, $3, @3); }
+	| KEEP WARM value
+		{ conf_set_value(&p->set, KEY_KEEP_WARM, $3, @3); }
+	| TCP FAST FAST_OPEN value
+		{ conf_set_value(&p->set, KEY_FAST_OPEN, $4, @4); }
+	| RESUMPTION value
+		{ conf_set_value(&p->set, KEY_RESUMPTION, $2, @2); }
 	| CA CA_FILE value
 		{ conf_set_value(&p->set, KEY_CA_FILE, $3, @3); }
 	| PIN value

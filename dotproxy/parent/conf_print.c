@@ -84,6 +84,12 @@ print_upstream(const struct conf_upstream *up, FILE *f)
 	print_duration("\tread timeout", up->read_timeout_ms, f);
 	print_duration("\twrite timeout", up->write_timeout_ms, f);
 	print_duration("\tstale timeout", up->stale_timeout_ms, f);
+	if (up->keep_warm_ms == 0)
+		(void)fputs("\tkeep warm 0\n", f);
+	else
+		print_duration("\tkeep warm", up->keep_warm_ms, f);
+	(void)fprintf(f, "\ttcp fast open %s\n\tresumption %s\n",
+	    up->fast_open ? "yes" : "no", up->resumption ? "yes" : "no");
 	print_string("\tca file", up->ca_file, f);
 	for (i = 0; i < up->npins; i++)
 		(void)fprintf(

@@ -29,6 +29,9 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_TCP_WRITE_TIMEOUT] = "tcp write timeout",
 	[KEY_MAX_INFLIGHT] = "max inflight",
 	[KEY_MAX_TCP] = "max tcp connections",
+	[KEY_ALL_KEEP_WARM] = "keep warm",
+	[KEY_ALL_FAST_OPEN] = "tcp fast open",
+	[KEY_ALL_RESUMPTION] = "resumption",
 	[KEY_ADDRESS] = "address",
 	[KEY_SERVER_NAME] = "server name",
 	[KEY_POOL_SIZE] = "pool size",
@@ -37,6 +40,9 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_READ_TIMEOUT] = "read timeout",
 	[KEY_WRITE_TIMEOUT] = "write timeout",
 	[KEY_STALE_TIMEOUT] = "stale timeout",
+	[KEY_KEEP_WARM] = "keep warm",
+	[KEY_FAST_OPEN] = "tcp fast open",
+	[KEY_RESUMPTION] = "resumption",
 	[KEY_CA_FILE] = "ca file",
 };
 
@@ -46,6 +52,7 @@ struct range {
 	uint32_t min;
 	uint32_t max;
 	bool duration;
+	bool off; /* or 0, without a unit */
 };
 
 void
@@ -54,6 +61,7 @@ conf_set_init(struct conf_set *s, struct conf *conf, struct conf_errors *errs)
 	memset(s, 0, sizeof(*s));
 	s->conf = conf;
 	s->errs = errs;
+	s->all = (struct conf_upstream)CONF_UPSTREAM_DEFAULT;
 	memcpy(conf->user, CONF_USER_DEFAULT, sizeof(CONF_USER_DEFAULT));
 	memcpy(conf->control_socket, CONF_CONTROL_DEFAULT,
 	    sizeof(CONF_CONTROL_DEFAULT));
@@ -88,7 +96,7 @@ conf_set_once(struct conf_set *s, enum conf_key key, struct conf_origin at)
 static struct range
 timeout_range(uint32_t *slot, uint32_t max)
 {
-	struct range r = { slot, CONF_TIMEOUT_MIN_MS, max, true };
+	struct range r = { slot, CONF_TIMEOUT_MIN_MS, max, true, false };
 
 	return r;
 }
@@ -96,7 +104,16 @@ timeout_range(uint32_t *slot, uint32_t max)
 static struct range
 number_range(uint32_t *slot, uint32_t min, uint32_t max)
 {
-	struct range r = { slot, min, max, false };
+	struct range r = { slot, min, max, false, false };
+
+	return r;
+}
+
+static struct range
+warm_range(uint32_t *slot)
+{
+	struct range r = { slot, CONF_KEEP_WARM_MIN_MS, CONF_TIMEOUT_MAX_MS,
+		true, true };
 
 	return r;
 }
@@ -141,6 +158,10 @@ key_range(struct conf_set *s, enum conf_key key)
 	case KEY_STALE_TIMEOUT:
 		return timeout_range(
 		    &up->stale_timeout_ms, CONF_TIMEOUT_MAX_MS);
+	case KEY_ALL_KEEP_WARM:
+		return warm_range(&s->all.keep_warm_ms);
+	case KEY_KEEP_WARM:
+		return warm_range(&up->keep_warm_ms);
 	default:
 		return number_range(NULL, 0, 0);
 	}
@@ -155,6 +176,10 @@ set_number(struct conf_set *s, const char *name, struct range r,
 	uint32_t value = 0;
 	const char *why;
 
+	if (r.off && strcmp(text, "0") == 0) {
+		*r.slot = 0;
+		return;
+	}
 	why = r.duration ? value_duration(text, &value)
 			 : value_number(text, &value);
 	if (why != NULL)
@@ -201,6 +226,37 @@ set_policy(struct conf_set *s, const char *text, struct conf_origin at)
 	conf_errors_add(s->errs, at, "unknown policy \"%.200s\"", text);
 }
 
+static void
+set_bool(struct conf_set *s, const char *name, const char *text, bool *slot,
+    struct conf_origin at)
+{
+	if (strcmp(text, "yes") == 0)
+		*slot = true;
+	else if (strcmp(text, "no") == 0)
+		*slot = false;
+	else
+		conf_errors_add(
+		    s->errs, at, "%s \"%.200s\" is not yes or no", name, text);
+}
+
+/* Where a yes or no goes; NULL if the value of this key is none. */
+static bool *
+key_bool(struct conf_set *s, enum conf_key key)
+{
+	switch (key) {
+	case KEY_ALL_FAST_OPEN:
+		return &s->all.fast_open;
+	case KEY_ALL_RESUMPTION:
+		return &s->all.resumption;
+	case KEY_FAST_OPEN:
+		return &s->up.fast_open;
+	case KEY_RESUMPTION:
+		return &s->up.resumption;
+	default:
+		return NULL;
+	}
+}
+
 static const char *
 check_path(const char *text)
 {
@@ -213,6 +269,7 @@ conf_set_value(struct conf_set *s, enum conf_key key, const char *text,
 {
 	struct range r = key_range(s, key);
 	const char *name = key_names[key], *why = NULL;
+	bool *yes = key_bool(s, key);
 	struct conf *c = s->conf;
 	char *dst = NULL;
 	size_t size = 0;
@@ -221,6 +278,10 @@ conf_set_value(struct conf_set *s, enum conf_key key, const char *text,
 		return;
 	if (r.slot != NULL) {
 		set_number(s, name, r, text, at);
+		return;
+	}
+	if (yes != NULL) {
+		set_bool(s, name, text, yes, at);
 		return;
 	}
 	switch (key) {
@@ -433,6 +494,9 @@ conf_set_upstream_close(struct conf_set *s)
 	s->upstream_at[i] = s->up_at;
 	s->ca_at[i] =
 	    s->seen[KEY_CA_FILE].line != 0 ? s->seen[KEY_CA_FILE] : s->up_at;
+	s->said[i].keep_warm = s->seen[KEY_KEEP_WARM].line != 0;
+	s->said[i].fast_open = s->seen[KEY_FAST_OPEN].line != 0;
+	s->said[i].resumption = s->seen[KEY_RESUMPTION].line != 0;
 	c->nupstreams++;
 }
 
@@ -457,6 +521,24 @@ conf_set_statsd(struct conf_set *s, const char *address, const char *port,
 	sd->enabled = true;
 }
 
+/* Gives upstreams what was said for all, before or after them. */
+static void
+spread_common(struct conf_set *s)
+{
+	struct conf_upstream *up;
+	uint32_t i;
+
+	for (i = 0; i < s->conf->nupstreams; i++) {
+		up = &s->conf->upstreams[i];
+		if (!s->said[i].keep_warm)
+			up->keep_warm_ms = s->all.keep_warm_ms;
+		if (!s->said[i].fast_open)
+			up->fast_open = s->all.fast_open;
+		if (!s->said[i].resumption)
+			up->resumption = s->all.resumption;
+	}
+}
+
 void
 conf_set_finish(struct conf_set *s, const char *file)
 {
@@ -469,6 +551,7 @@ conf_set_finish(struct conf_set *s, const char *file)
 	if (s->seen[KEY_ALLOW].line == 0)
 		for (i = 0; i < sizeof(local) / sizeof(local[0]); i++)
 			conf_set_allow(s, local[i], at);
+	spread_common(s);
 	/* After other errors these may be consequences. */
 	if (s->errs->count > 0)
 		return;

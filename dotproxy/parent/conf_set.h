@@ -26,6 +26,9 @@ enum conf_key {
 	KEY_TCP_WRITE_TIMEOUT,
 	KEY_MAX_INFLIGHT,
 	KEY_MAX_TCP,
+	KEY_ALL_KEEP_WARM, /* what upstreams have that do not say */
+	KEY_ALL_FAST_OPEN,
+	KEY_ALL_RESUMPTION,
 	KEY_ADDRESS, /* the first one of an upstream */
 	KEY_SERVER_NAME,
 	KEY_POOL_SIZE,
@@ -34,20 +37,32 @@ enum conf_key {
 	KEY_READ_TIMEOUT,
 	KEY_WRITE_TIMEOUT,
 	KEY_STALE_TIMEOUT,
+	KEY_KEEP_WARM,
+	KEY_FAST_OPEN,
+	KEY_RESUMPTION,
 	KEY_CA_FILE,
 	KEY_COUNT
+};
+
+/* Which of the settings that also stand outside of blocks an upstream has. */
+struct conf_said {
+	bool keep_warm;
+	bool fast_open;
+	bool resumption;
 };
 
 /* A configuration being built.  Origins are valid as long as the lexer. */
 struct conf_set {
 	struct conf *conf; /* borrowed */
 	struct conf_errors *errs;
-	struct conf_upstream up; /* the one whose block is open */
+	struct conf_upstream all; /* for those that do not say */
+	struct conf_upstream up;  /* the one whose block is open */
 	struct conf_origin up_at;
 	size_t up_errors; /* how many there were when it was opened */
 	struct conf_origin seen[KEY_COUNT]; /* line 0: not set */
 	struct conf_origin listen_at[CONF_LISTENS_MAX];
 	struct conf_origin upstream_at[CONF_UPSTREAMS_MAX];
+	struct conf_said said[CONF_UPSTREAMS_MAX];
 	struct conf_origin ca_at[CONF_UPSTREAMS_MAX]; /* or its upstream's */
 	struct conf_origin pin_at[CONF_PINS_MAX];     /* of the open one */
 };

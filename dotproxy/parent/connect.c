@@ -41,7 +41,7 @@ take_token(struct connect_quota *q, uint32_t burst, uint64_t now_ms)
 
 /* Returns a socket that is connecting, or -1 with errno. */
 static int
-open_upstream(const struct sockaddr_storage *addr)
+open_upstream(const struct sockaddr_storage *addr, bool fast_open)
 {
 	int fd, saved, one = 1;
 
@@ -49,10 +49,14 @@ open_upstream(const struct sockaddr_storage *addr)
 	    addr->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return -1;
-	/* Both make it faster and neither is needed. */
+	/*
+	 * Both make it faster and neither is needed.  With fast open, and a
+	 * cookie from before, the SYN leaves with the child's first bytes.
+	 */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	(void)setsockopt(
-	    fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &one, sizeof(one));
+	if (fast_open)
+		(void)setsockopt(
+		    fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &one, sizeof(one));
 	if (connect(fd, (const struct sockaddr *)addr, sockaddr_len(addr)) ==
 		-1 &&
 	    errno != EINPROGRESS) {
@@ -85,7 +89,8 @@ connect_on_request(void *arg, struct imsg *m)
 		     util_now_ms()))
 		errno = EAGAIN;
 	else
-		fd = open_upstream(&conf->upstreams[i].addr);
+		fd = open_upstream(
+		    &conf->upstreams[i].addr, conf->upstreams[i].fast_open);
 	if (fd == -1)
 		(void)msg_send_u32(
 		    &pool->chan, MSG_PT_CONNECT_FAILED, m->id, (uint32_t)errno);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "dotproxy/pool/pool.h"
+#include "dotproxy/pool/standby.h"
 
 static void conn_timeout(evutil_socket_t, short, void *);
 
@@ -75,7 +76,7 @@ conn_due(const struct conn *c)
 		due = earlier(
 		    due, oldest->sent_us / 1000 + conf->read_timeout_ms);
 	if (due == UINT64_MAX)
-		due = c->used_ms + conf->stale_timeout_ms;
+		due = standby_due(c);
 	return due;
 }
 
@@ -94,6 +95,7 @@ conn_arm(struct conn *c)
 
 	left = earlier(left, conf->read_timeout_ms);
 	left = earlier(left, conf->write_timeout_ms);
+	left = earlier(left, warm_expires(&c->up->warm));
 	tv = pool_timeval(left);
 	event_add(&c->ev_timer, &tv);
 }
@@ -132,7 +134,8 @@ conn_start(struct conn *c, int fd)
 		conn_fail(c, err.phase, err.cause, err.text);
 		return;
 	}
-	session_resume(&c->session, &up->tickets, pool->now_ms);
+	if (up->conf.resumption)
+		session_resume(&c->session, &up->tickets, pool->now_ms);
 	event_add(&c->ev_read, NULL);
 	/* Writable for the first time after the ClientHello: connected. */
 	event_add(&c->ev_write, NULL);
@@ -173,6 +176,7 @@ conn_submit(struct conn *c, struct query *q)
 	TAILQ_INSERT_TAIL(&c->sendq, q, place);
 	c->nqueued++;
 	c->used_ms = pool->now_ms;
+	c->expiring = false;
 	if (!c->dirty) {
 		c->dirty = true;
 		TAILQ_INSERT_TAIL(&pool->dirty, c, turn);
@@ -211,6 +215,22 @@ conn_forget(struct conn *c, struct query *q)
 		conn_close_if_drained(c);
 }
 
+/*
+ * Keeps the ticket of a connection for another one, once.  For TLS 1.3 it came
+ * after the handshake.
+ */
+static void
+conn_save_ticket(struct conn *c)
+{
+	struct upstream *up = c->up;
+
+	if (c->saved || c->ready_ms == 0 || up->index == UPSTREAM_NO_INDEX ||
+	    !up->conf.resumption)
+		return;
+	session_save(&c->session, &up->tickets);
+	c->saved = true;
+}
+
 void
 conn_on_answer(struct conn *c)
 {
@@ -219,12 +239,20 @@ conn_on_answer(struct conn *c)
 	c->served++;
 	c->used_ms = c->heard_ms = up->pool->now_ms;
 	c->waiting_since = c->ids.used > 0 ? c->heard_ms : 0;
-	if (!c->saved && up->index != UPSTREAM_NO_INDEX) {
-		session_save(&c->session, &up->tickets);
-		c->saved = true;
-	}
+	conn_save_ticket(c);
 	upstream_relist(c);
 	conn_close_if_drained(c);
+}
+
+void
+conn_on_keepalive(struct conn *c, uint32_t idle_ms)
+{
+	warm_spoken(&c->up->warm, idle_ms);
+	/* Nothing more, please (RFC 7828 3.4). */
+	if (idle_ms == 0)
+		conn_drain(c);
+	else if (c->state == CONN_READY)
+		conn_arm(c);
 }
 
 void
@@ -269,6 +297,9 @@ conn_end(struct conn *c, const struct conn_end *end)
 		return;
 	if (c->fd != -1) {
 		conn_last_words(c);
+		/* One that was never used has its ticket still. */
+		if (!end->counts)
+			conn_save_ticket(c);
 		session_close(&c->session);
 		event_del(&c->ev_read);
 		event_del(&c->ev_write);
@@ -366,8 +397,10 @@ conn_on_due(struct conn *c)
 		conn_fail(c, PHASE_TIMEOUT, CAUSE_TIMEOUT, "no answer");
 	else if (!TAILQ_EMPTY(&c->sent) && c->state == CONN_READY)
 		conn_move_oldest(c);
+	else if (c->state == CONN_READY)
+		standby_on_due(c);
 	else
-		conn_close(c); /* stale, or drained long enough */
+		conn_close(c); /* drained long enough */
 }
 
 static void

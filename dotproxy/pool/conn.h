@@ -86,8 +86,10 @@ struct conn {
 	uint64_t given;         /* queries written */
 	uint64_t served;        /* answers, late ones too */
 	uint32_t extras;        /* TLS records that are not for us */
-	bool lone;   /* up->lone: takes one query at a time, of up->alone */
-	bool heard;  /* some byte came from the peer */
+	bool lone;  /* up->lone: takes one query at a time, of up->alone */
+	bool heard; /* some byte came from the peer */
+	/* The upstream is about to close it: for queries that have no other. */
+	bool expiring;
 	bool dirty;  /* in pool->dirty */
 	bool paused; /* in pool->paused */
 	bool saved;  /* its ticket was kept */
@@ -164,6 +166,8 @@ void conn_on_connected(struct conn *);
 void conn_on_ready(struct conn *);
 /* A complete answer came; its ID is free again. */
 void conn_on_answer(struct conn *);
+/* The upstream says how long the connection may be idle, in that answer. */
+void conn_on_keepalive(struct conn *, uint32_t idle_ms);
 /* Ends it because of a failure of the peer or the network. */
 void conn_fail(
     struct conn *, enum info_phase, enum msg_cause, const char *text);

@@ -17,6 +17,9 @@
 #include "common/wire.h"
 #include "dotproxy/pool/pool.h"
 
+/* The first answer of a connection is looked through for options, and so on. */
+#define KEEPALIVE_EVERY 16
+
 /* The shared buffers are this connection's until io_end(). */
 static void
 io_begin(struct conn *c)
@@ -305,9 +308,9 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 	struct upstream *up = c->up;
 	struct pool *pool = up->pool;
 	struct query *q;
-	uint32_t index;
+	uint32_t index, idle_ms = 0;
 	uint64_t us;
-	bool transfer;
+	bool transfer, says_idle;
 
 	pool->counters[TSTAT_bytes_received] += len;
 	if (len < DNS_HDR_LEN || !dns_is_response(msg)) {
@@ -345,9 +348,13 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 	hist_add(&up->latency, us);
 	up->n.answers++;
 	transfer = q->transfer;
+	says_idle = c->served % KEEPALIVE_EVERY == 0 &&
+		    dns_keepalive(msg, len, &idle_ms);
 	dispatch_answer(pool, q, msg, len);
 	conn_on_answer(c);
 	upstream_conn_answered(c);
+	if (says_idle && c->state != CONN_DEAD)
+		conn_on_keepalive(c, idle_ms);
 	/* The rest of a transfer is not wanted by anybody. */
 	if (transfer)
 		conn_close(c);

@@ -73,6 +73,7 @@ upstream_dial(struct upstream *up, bool lone)
 	TAILQ_INSERT_TAIL(&up->conns, c, all);
 	TAILQ_INSERT_TAIL(&pool->asked, c, place);
 	up->nconnecting++;
+	pool->ndials++;
 	c->lone = lone;
 	if (lone)
 		up->lone = c;
@@ -88,6 +89,7 @@ upstream_grow(struct upstream *up)
 	if (want > UPSTREAM_DIALS_MAX)
 		want = UPSTREAM_DIALS_MAX;
 	while (up->nconnecting < want && up->nconns < up->conf.pool_size &&
+	       (up->nconnecting == 0 || up->pool->ndials < POOL_DIALS_MAX) &&
 	       dial_after(up) <= up->pool->now_ms)
 		upstream_dial(up, false);
 	if (up->nconnecting == 0 && up->nwaiting > 0)

@@ -38,6 +38,11 @@
 #define POOL_TX_SIZE (POOL_TX_SOFT + POOL_PLAIN_SIZE + 16384)
 /* A jump of CLOCK_BOOTTIME that means the machine was asleep. */
 #define POOL_ASLEEP_MS 2000
+/*
+ * Handshakes under way at a time, beside the first of each upstream: all
+ * upstreams together.
+ */
+#define POOL_DIALS_MAX 16u
 
 struct config_run;
 
@@ -73,6 +78,9 @@ struct pool {
 	struct conn_list paused; /* not read: the link is full, by pause */
 	struct conn_list dead;   /* owned, freed at the end of the turn */
 	uint64_t last_request;
+	uint32_t ndials;       /* connections not ready yet, of all upstreams */
+	uint64_t used_ms;      /* last query given to any upstream; 0: never */
+	uint64_t woken_ms;     /* last look at all of them for that reason */
 	struct event deadline; /* the first one due */
 	uint64_t deadline_ms;  /* when it fires; 0: not armed */
 	uint64_t counters[TSTAT_COUNT];

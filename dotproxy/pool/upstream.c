@@ -13,11 +13,8 @@
 
 #include "common/log.h"
 #include "dotproxy/pool/pool.h"
+#include "dotproxy/pool/standby.h"
 
-/* Redials of an upstream that closes idle connections, without a query. */
-#define WARM_DIALS_MAX 8u
-/* An idle connection closed sooner than this is not replaced. */
-#define WARM_AGE_MIN_MS 500u
 /* A lone connection that ended without an answer: the next one not before. */
 #define LONE_PAUSE_MS 100u
 
@@ -108,8 +105,8 @@ class_of(const struct conn *c)
 
 	if (c->state != CONN_READY || c->lone || load >= CONN_HARD_MAX)
 		return CONN_CLASS_NONE;
-	/* One whose socket is full takes queries if nothing else does. */
-	if (load >= CONN_SOFT_MAX || c->pending_len > 0)
+	/* One that is full or at its end takes queries if nothing else does. */
+	if (load >= CONN_SOFT_MAX || c->pending_len > 0 || c->expiring)
 		return CONN_CLASS_BUSY;
 	return CONN_CLASS_AVAIL;
 }
@@ -159,7 +156,6 @@ upstream_submit(struct upstream *up, struct query *q)
 	struct conn *c;
 
 	up->last_query_ms = up->pool->now_ms;
-	up->warm_dials = 0;
 	q->upstream = up;
 	if (q->odd || q->transfer) {
 		q->state = QUERY_ALONE;
@@ -174,9 +170,11 @@ upstream_submit(struct upstream *up, struct query *q)
 		q->state = QUERY_WAITING;
 		TAILQ_INSERT_TAIL(&up->waiting, q, place);
 		up->nwaiting++;
+		pool_count(up->pool, TSTAT_waited);
 	}
 	if (TAILQ_EMPTY(&up->avail))
 		upstream_grow(up);
+	standby_wake(up->pool);
 }
 
 void
@@ -225,11 +223,18 @@ void
 upstream_conn_ready(struct conn *c)
 {
 	struct upstream *up = c->up;
+	struct pool *pool = up->pool;
 
 	up->nconnecting--;
+	pool->ndials--;
 	up->n.opened++;
-	if (session_resumed(&c->session))
+	if (session_resumed(&c->session)) {
 		up->n.resumed++;
+		pool_count(pool, TSTAT_handshakes_resumed);
+	} else
+		pool_count(pool, TSTAT_handshakes_full);
+	if (!c->lone)
+		warm_set_up(&up->warm, pool->now_ms - c->asked_ms);
 	if (!c->lone)
 		up->nready++;
 	log_debug("upstream \"%s\": connected, %s %s%s", up->conf.name,
@@ -243,7 +248,7 @@ upstream_conn_ready(struct conn *c)
 	upstream_refresh(up);
 	place_waiting(up);
 	upstream_poke(up);
-	dispatch_parked(up->pool);
+	dispatch_parked(pool);
 }
 
 void
@@ -284,8 +289,10 @@ bury(struct conn *c)
 
 	if (c->state == CONN_READY && !c->lone)
 		up->nready--;
-	if (c->ready_ms == 0)
+	if (c->ready_ms == 0) {
 		up->nconnecting--;
+		pool->ndials--;
+	}
 	if (c->state == CONN_ASKED)
 		TAILQ_REMOVE(&pool->asked, c, place);
 	if (c->lone) {
@@ -298,26 +305,6 @@ bury(struct conn *c)
 	upstream_relist(c);
 	TAILQ_REMOVE(&up->conns, c, all);
 	TAILQ_INSERT_TAIL(&pool->dead, c, all);
-}
-
-/*
- * An idle connection was closed by the upstream.  While queries keep coming,
- * the next one shall find another ready; but not for ever without one, and
- * not one that is closed as soon as it stands.
- */
-static void
-keep_warm(struct upstream *up, const struct conn *c)
-{
-	uint64_t now_ms = up->pool->now_ms;
-
-	if (up->nready > 0 || up->nconnecting > 0 || up->suspect || c->lone ||
-	    up->index == UPSTREAM_NO_INDEX ||
-	    up->warm_dials >= WARM_DIALS_MAX || up->last_query_ms == 0 ||
-	    now_ms - up->last_query_ms >= up->conf.stale_timeout_ms ||
-	    now_ms - c->ready_ms < WARM_AGE_MIN_MS)
-		return;
-	up->warm_dials++;
-	upstream_dial(up, false);
 }
 
 void
@@ -343,7 +330,7 @@ upstream_conn_ended(struct conn *c, const struct conn_end *end)
 	    end->blame ? up->index : POLICY_NONE);
 	dispatch_list_again(up->pool, &waiting, up, end->cause, up->index);
 	if (end->by_peer)
-		keep_warm(up, c);
+		standby_closed(up, c);
 	upstream_poke(up);
 }
 
@@ -435,6 +422,9 @@ upstream_fill_info(const struct upstream *up, struct info_upstream *info)
 	info->opened = up->n.opened;
 	info->resumed = up->n.resumed;
 	info->closed_by_peer = up->n.closed_by_peer;
+	info->warm_dials = up->n.warm_dials;
+	info->idle_limit_ms = warm_limit(&up->warm);
+	info->warm_left_ms = (uint32_t)standby_left(up);
 	info->retries = up->n.retries;
 	memcpy(info->failures, up->n.failures, sizeof(info->failures));
 	info->latency_mean_us = hist_mean_us(&up->latency);

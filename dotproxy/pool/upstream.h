@@ -26,6 +26,7 @@
 #include "dotproxy/pool/query.h"
 #include "dotproxy/pool/session.h"
 #include "dotproxy/pool/trust.h"
+#include "dotproxy/pool/warm.h"
 
 struct pool;
 
@@ -54,6 +55,7 @@ struct upstream_counters {
 	uint64_t opened;
 	uint64_t resumed;
 	uint64_t closed_by_peer;
+	uint64_t warm_dials;
 	uint64_t retries;
 	uint64_t failures[PHASE_COUNT];
 };
@@ -90,7 +92,7 @@ struct upstream {
 	uint64_t lone_ms;      /* no dial of a lone one before */
 	uint64_t queries_seen; /* of the pool, when it failed last */
 	uint64_t last_query_ms;
-	uint32_t warm_dials; /* in a row, without a query */
+	struct warm warm;
 	struct upstream_log log;
 	struct upstream_counters n;
 	struct hist latency;

@@ -58,6 +58,9 @@ ordinary_upstreams(struct data *d)
 	u->opened = 45;
 	u->resumed = 40;
 	u->closed_by_peer = 41;
+	u->warm_dials = 7;
+	u->idle_limit_ms = 10000;
+	u->warm_left_ms = 299000;
 	u->retries = 5;
 	u->failures[PHASE_CONNECT] = 1;
 	u->failures[PHASE_TIMEOUT] = 2;

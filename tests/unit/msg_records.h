@@ -377,6 +377,8 @@ upstream_fill(void *x, enum variant v)
 	NUMBER(c->read_timeout_ms, 0, UINT32_MAX);
 	NUMBER(c->write_timeout_ms, 0, UINT32_MAX);
 	NUMBER(c->stale_timeout_ms, 0, UINT32_MAX);
+	NUMBER(c->keep_warm_ms, 0, UINT32_MAX);
+	NUMBER(c->resumption, 0, 1);
 	NUMBER(c->npins, 0, CONF_PINS_MAX);
 	for (i = 0; i < c->npins; i++)
 		for (j = 0; j < CONF_PIN_LEN; j++)

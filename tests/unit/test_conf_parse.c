@@ -53,6 +53,8 @@ static const struct setting {
 	{ "read timeout", UPSTREAM(read_timeout_ms), TIMEOUT },
 	{ "write timeout", UPSTREAM(write_timeout_ms), TIMEOUT },
 	{ "stale timeout", UPSTREAM(stale_timeout_ms), TIMEOUT },
+	{ "keep warm", UPSTREAM(keep_warm_ms), "999ms", "1s", "1h", "1h1ms",
+	    1000, 3600000, "1s-1h" },
 };
 
 #define NSETTINGS (sizeof(settings) / sizeof(settings[0]))
@@ -188,9 +190,36 @@ defaults_are_as_documented(void **state)
 	assert_int_equal(up->read_timeout_ms, 5000);
 	assert_int_equal(up->write_timeout_ms, 5000);
 	assert_int_equal(up->stale_timeout_ms, 10000);
+	assert_int_equal(up->keep_warm_ms, 300000);
+	assert_true(up->fast_open);
+	assert_true(up->resumption);
 	assert_string_equal(up->ca_file, "/etc/ssl/certs/ca-certificates.crt");
 	assert_int_equal(up->npins, 0);
 	free(c);
+}
+
+/* Outside of a block they are for all upstreams that do not say. */
+static void
+common_settings_go_to_all_upstreams(void **state)
+{
+	struct conf *c = conf_text_ok(
+	    "listen on ::1\nkeep warm 0\n"
+	    "upstream a {\naddress ::1\nserver name a\nkeep warm 7s\n}\n"
+	    "upstream b {\naddress ::2\nserver name b\ntcp fast open yes\n"
+	    "resumption yes\n}\ntcp fast open no\nresumption no\n");
+
+	(void)state;
+	assert_int_equal(c->upstreams[0].keep_warm_ms, 7000);
+	assert_false(c->upstreams[0].fast_open);
+	assert_false(c->upstreams[0].resumption);
+	assert_int_equal(c->upstreams[1].keep_warm_ms, 0);
+	assert_true(c->upstreams[1].fast_open);
+	assert_true(c->upstreams[1].resumption);
+	free(c);
+	conf_text_bad("resumption maybe\n",
+	    "t:1: resumption \"maybe\" is not yes or no\n");
+	conf_text_bad(
+	    "keep warm 0s\n", "t:1: keep warm 0s is out of range (1s-1h)\n");
 }
 
 static void
@@ -463,6 +492,7 @@ main(void)
 		cmocka_unit_test(settings_refuse_what_is_beyond_their_limits),
 		cmocka_unit_test(settings_do_not_wrap),
 		cmocka_unit_test(settings_stand_once),
+		cmocka_unit_test(common_settings_go_to_all_upstreams),
 		cmocka_unit_test(every_policy_has_a_name),
 		cmocka_unit_test(statsd_has_defaults_and_limits),
 		cmocka_unit_test(strings_have_a_longest_length),

@@ -61,6 +61,7 @@ static const char pool_page[] =
 "  latency      p50 11.7ms, p99 240ms, mean 12.1ms\n"
 "  opened       45, 40 resumed (88.8%), 41 closed by the upstream while idle\n"
 "  set-up       TCP p50 11.2ms, TLS p50 23.9ms\n"
+"  kept warm    5m, idle limit 10s, 7 dialled ahead\n"
 "  failures     1 connect, 2 timeout\n"
 "\n"
 "  STATE    AGE   IDLE FLIGHT SERVED  SESSION  TLS  CIPHER\n"

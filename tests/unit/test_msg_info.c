@@ -116,6 +116,9 @@ upstream_fill(void *x, enum variant v)
 	NUMBER(u->opened, 0, UINT64_MAX - 1);
 	NUMBER(u->resumed, 0, UINT64_MAX - 1);
 	NUMBER(u->closed_by_peer, 0, UINT64_MAX - 1);
+	NUMBER(u->warm_dials, 0, UINT64_MAX - 1);
+	NUMBER(u->idle_limit_ms, 0, UINT32_MAX);
+	NUMBER(u->warm_left_ms, 0, UINT32_MAX);
 	NUMBER(u->retries, 0, UINT64_MAX - 1);
 	for (i = 0; i < PHASE_COUNT; i++)
 		NUMBER(u->failures[i], 0, UINT64_MAX - 1);

@@ -7,6 +7,7 @@
 /* LINK: dotproxy/pool/health.c dotproxy/pool/policy.c dotproxy/pool/pool.c */
 /* LINK: dotproxy/pool/query.c dotproxy/pool/session.c dotproxy/pool/stats.c */
 /* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
+/* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Which connection a query is put on, and which of them there are. */
 #include <setjmp.h>
@@ -364,30 +365,6 @@ test_no_replacement_without_queries(void **state)
 }
 
 static void
-test_replacements_end_without_queries(void **state)
-{
-	struct peer *p = rig_peer(1, 0);
-	struct upstream *up = rig_up(0);
-	size_t i;
-
-	(void)state;
-	rig_ask(1);
-	RIG_UNTIL(p->ngot == 1);
-	peer_answer(p, 0);
-	RIG_UNTIL(rig_answered(1));
-	for (i = 0; i < 20 && (p = rig_peer(1, 0)) != NULL; i++) {
-		/* As if it had stood for a second. */
-		TAILQ_FIRST(&up->conns)->ready_ms -= 1000;
-		peer_close(p, true);
-		RIG_UNTIL(up->n.closed_by_peer == i + 1);
-		RIG_UNTIL(up->nconnecting == 0);
-		rig_pass(20);
-	}
-	assert_int_equal(up->n.opened, 9);
-	assert_int_equal(up->warm_dials, 8);
-}
-
-static void
 test_silent_siblings_are_not_trusted_any_more(void **state)
 {
 	size_t i, n = 2 * CONN_SOFT_MAX;
@@ -458,7 +435,6 @@ main(void)
 		RIG_TEST_ONE(
 		    test_closed_idle_connection_is_replaced_while_queries_come),
 		RIG_TEST_ONE(test_no_replacement_without_queries),
-		RIG_TEST_ONE(test_replacements_end_without_queries),
 		RIG_TEST_ONE(test_silent_siblings_are_not_trusted_any_more),
 		RIG_TEST_ONE(test_sleep_drops_everything_at_once),
 	};
