@@ -182,6 +182,7 @@ config_on_end(void *arg, struct imsg *m)
 	l->conf = run->client;
 	memcpy(l->upstreams, run->upstreams, sizeof(l->upstreams));
 	inflight_set_limit(&l->inflight, l->conf.client.max_inflight);
+	shed_set_limit(&l->shed, l->inflight.limit);
 	open_socks(l, run);
 	tcp_configure(l);
 	l->owe_conf_done = true; /* told at the end of the turn */

@@ -68,20 +68,26 @@ slot_take(struct inflight *t)
 }
 
 /*
- * Puts a slot in its place by deadline.  All queries have the same timeout,
- * so that is the end, but for a while after a reload has shortened it.
+ * Puts a slot in its place by deadline: after the one added last, for all
+ * queries have the same timeout.  When a reload has shortened it the way is
+ * long once, from there back, and what was passed is not looked at again.
  */
 static void
 order_insert(struct inflight *t, struct inflight_slot *s)
 {
-	struct inflight_slot *at = TAILQ_LAST(&t->order, inflight_queue);
+	struct inflight_slot *at = t->last, *next;
 
 	while (at != NULL && at->deadline_ms > s->deadline_ms)
 		at = TAILQ_PREV(at, inflight_queue, order);
+	next = at != NULL ? TAILQ_NEXT(at, order) : TAILQ_FIRST(&t->order);
+	for (; next != NULL && next->deadline_ms <= s->deadline_ms;
+	     next = TAILQ_NEXT(next, order))
+		at = next;
 	if (at != NULL)
 		TAILQ_INSERT_AFTER(&t->order, at, s, order);
 	else
 		TAILQ_INSERT_HEAD(&t->order, s, order);
+	t->last = s;
 }
 
 struct inflight_slot *
@@ -92,7 +98,7 @@ inflight_add(struct inflight *t, const struct client *client,
 	struct inflight_slot *s;
 	uint8_t *wire_long = NULL;
 
-	if (inflight_is_full(t) || len > DNS_MSG_MAX)
+	if (t->count >= t->limit || len > DNS_MSG_MAX)
 		return NULL;
 	if (len > INFLIGHT_WIRE_INLINE) {
 		wire_long = store_take(&t->longs, len);
@@ -106,6 +112,7 @@ inflight_add(struct inflight *t, const struct client *client,
 	s->query = *query;
 	s->client = *client;
 	s->deadline_ms = deadline_ms;
+	s->ahead = t->count;
 	s->wire_len = (uint16_t)len;
 	s->wire_long = wire_long;
 	memcpy(wire_long != NULL ? wire_long : s->wire, wire, len);
@@ -113,6 +120,7 @@ inflight_add(struct inflight *t, const struct client *client,
 	if (list != NULL)
 		LIST_INSERT_HEAD(list, s, conn);
 	t->count++;
+	t->count_tcp += client->conn != NULL;
 	return s;
 }
 
@@ -120,9 +128,13 @@ void
 inflight_remove(struct inflight *t, struct inflight_slot *s)
 {
 	inflight_unwait(t, s);
+	if (t->last == s)
+		t->last = TAILQ_PREV(s, inflight_queue, order);
 	TAILQ_REMOVE(&t->order, s, order);
-	if (s->client.conn != NULL)
+	if (s->client.conn != NULL) {
 		LIST_REMOVE(s, conn);
+		t->count_tcp--;
+	}
 	store_give(&t->longs, s->wire_long, s->wire_len);
 	s->wire_long = NULL;
 	s->used = false;

@@ -62,6 +62,7 @@ struct inflight_slot {
 	LIST_ENTRY(inflight_slot) conn;   /* valid if client.conn */
 	uint64_t deadline_ms;
 	uint32_t generation; /* never 0; a new one for each use */
+	uint32_t ahead;      /* how many there were when it came */
 	uint16_t wire_len;
 	bool used;
 	bool waiting; /* in the list of those to be sent to the pool */
@@ -80,10 +81,13 @@ struct inflight {
 	struct inflight_slot *slots; /* CONF_INFLIGHT_MAX of them */
 	uint32_t touched;            /* slots below this have been used */
 	uint32_t count;
+	uint32_t count_tcp;          /* of these, over TCP */
 	uint32_t limit;              /* more than this are not added */
 	struct store longs;          /* wire_long of all */
 	struct inflight_queue free;  /* used before; the last freed first */
 	struct inflight_queue order; /* by deadline, soonest first */
+	struct inflight_slot *last;  /* in order: where the last one added is,
+				      * or was; NULL: before the first */
 	struct inflight_queue wait;  /* not with the pool, oldest first */
 };
 
@@ -123,10 +127,11 @@ const uint8_t *inflight_wire(const struct inflight_slot *);
 void inflight_wait(struct inflight *, struct inflight_slot *);
 void inflight_unwait(struct inflight *, struct inflight_slot *);
 
-static inline bool
-inflight_is_full(const struct inflight *t)
+/* How many came over the same transport as this client's queries. */
+static inline uint32_t
+inflight_same(const struct inflight *t, const struct client *client)
 {
-	return t->count >= t->limit;
+	return client->conn != NULL ? t->count_tcp : t->count - t->count_tcp;
 }
 
 /* The slot with the soonest deadline; NULL if the table is empty. */

@@ -123,6 +123,7 @@ listener_init(struct listener *l, struct event_base *base)
 	l->started_ms = listener_now(l);
 	if (inflight_init(&l->inflight, client.max_inflight) == -1)
 		fatalx("out of memory");
+	shed_set_limit(&l->shed, l->inflight.limit);
 	lazy_timer_init(&l->deadline, base, query_deadline, l);
 	lazy_timer_init(&l->accept_retry, base, accept_retry, l);
 	lazy_timer_init(&l->pause_end, base, pause_end, l);

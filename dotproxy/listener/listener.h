@@ -20,6 +20,7 @@
 #include "common/util.h"
 #include "dotproxy/listener/acl.h"
 #include "dotproxy/listener/inflight.h"
+#include "dotproxy/listener/shed.h"
 
 struct conf_run;
 struct control;
@@ -38,9 +39,8 @@ struct udp;
  */
 #define LISTENER_PAUSE_MS 500
 /*
- * When there is no room, who has held a place for longer than this yields it to
- * who comes.  Most answers need less; who asks for what is never answered would
- * otherwise keep everybody out.
+ * When there is no room, a TCP client that has held a place for longer than
+ * this without moving on yields it to who comes.
  */
 #define LISTENER_YIELD_MS 250
 /* How long nothing is accepted after we ran out of descriptors. */
@@ -86,6 +86,7 @@ struct listener {
 	struct conf_run *run; /* owned */
 
 	struct inflight inflight;
+	struct shed shed;           /* which of them, under overload */
 	struct lazy_timer deadline; /* of the first query in flight */
 	struct lazy_timer accept_retry;
 	struct lazy_timer pause_end;

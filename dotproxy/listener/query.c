@@ -162,16 +162,43 @@ query_judge(
 	return NULL;
 }
 
-/* Ends the oldest query for a new one if the table is full. */
-static void
-query_make_room(struct listener *l, uint64_t now_ms)
+/* Finds room for one more query, at the cost of those that were overtaken. */
+static bool
+query_make_room(struct listener *l, const struct client *client)
 {
-	uint64_t due_ms = now_ms + l->conf.query_timeout_ms + LISTENER_GRACE_MS;
-	struct inflight_slot *s = inflight_first(&l->inflight);
+	struct inflight *t = &l->inflight;
+	struct inflight_slot *s;
 
-	if (s != NULL && inflight_is_full(&l->inflight) &&
-	    s->deadline_ms + LISTENER_YIELD_MS <= due_ms)
+	while (!shed_admits(&l->shed, t->count, inflight_same(t, client))) {
+		s = inflight_first(t);
+		if (s == NULL || !shed_overtaken(&l->shed, s->deadline_ms))
+			return false;
 		query_end(l, s, &verdict_full);
+	}
+	return true;
+}
+
+/* What a query is given in all, up to its deadline. */
+static uint64_t
+query_given_ms(const struct listener *l)
+{
+	return l->conf.query_timeout_ms + LISTENER_GRACE_MS;
+}
+
+static void
+query_note_answer(struct listener *l, const struct inflight_slot *s)
+{
+	uint64_t now_ms = listener_now(l);
+
+	shed_answered(&l->shed, s->deadline_ms, s->ahead,
+	    s->deadline_ms > now_ms ? s->deadline_ms - now_ms : 0,
+	    query_given_ms(l));
+}
+
+static void
+query_note_timeout(struct listener *l, const struct inflight_slot *s)
+{
+	shed_timed_out(&l->shed, s->deadline_ms, s->ahead, query_given_ms(l));
 }
 
 void
@@ -180,7 +207,7 @@ query_receive(struct listener *l, const struct client *client,
 {
 	struct tcp_conn *conn = client->conn;
 	const struct verdict *v;
-	struct inflight_slot *s;
+	struct inflight_slot *s = NULL;
 	struct dns_query q;
 	uint64_t now_ms = listener_now(l);
 
@@ -197,10 +224,10 @@ query_receive(struct listener *l, const struct client *client,
 			tcp_close_when_sent(conn);
 		return;
 	}
-	query_make_room(l, now_ms);
-	s = inflight_add(&l->inflight, client,
-	    conn != NULL ? tcp_queries(conn) : NULL, &q, wire, len,
-	    now_ms + l->conf.query_timeout_ms + LISTENER_GRACE_MS);
+	if (query_make_room(l, client))
+		s = inflight_add(&l->inflight, client,
+		    conn != NULL ? tcp_queries(conn) : NULL, &q, wire, len,
+		    now_ms + query_given_ms(l));
 	if (s == NULL) {
 		reply_error(l, client, &q, wire, &verdict_full);
 		return;
@@ -232,6 +259,7 @@ query_answer(
 		l->counters[LSTAT_bad_answers]++;
 		return;
 	}
+	query_note_answer(l, s);
 	limit = reply_limit(&s->client, &s->query);
 	if (len > limit) {
 		len = dns_truncate(wire, len, &s->query, limit, l->scratch);
@@ -255,6 +283,8 @@ query_failed(struct listener *l, uint64_t handle, const struct msg_failed *f)
 		l->counters[LSTAT_stale_answers]++;
 		return;
 	}
+	if (f->cause == CAUSE_TIMEOUT)
+		query_note_timeout(l, s);
 	v.outcome = causes[f->cause].outcome;
 	v.ede = causes[f->cause].ede;
 	v.rcode = DNS_RCODE_SERVFAIL;
@@ -296,6 +326,8 @@ query_deadline(int fd, short what, void *arg)
 	while ((s = inflight_first(&l->inflight)) != NULL &&
 	       s->deadline_ms <= now_ms) {
 		asked = s->sent && !s->waiting && imsg_is_open(&l->link);
+		if (asked)
+			query_note_timeout(l, s);
 		query_end(l, s, asked ? &verdict_timeout : &verdict_not_ready);
 	}
 	if (s != NULL)

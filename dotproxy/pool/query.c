@@ -12,9 +12,10 @@
 #include "common/dns.h"
 
 /*
- * Deadlines come nearly in order, so a query goes in near the end of the list.
- * One that would have to go further back than this is expired late, with its
- * neighbour, rather than stop the loop with a search.
+ * Deadlines come nearly in order, so a query goes in near the one before.  One
+ * that would have to go further than this, after a reload has changed the
+ * timeout, is expired late, or lets others be, rather than stop the loop with
+ * a search; the next one goes on from there.
  */
 #define DUE_STEPS_MAX 512
 
@@ -55,19 +56,31 @@ query_table_set_limit(struct query_table *t, uint32_t limit)
 	t->limit = limit < t->cap ? limit : t->cap;
 }
 
+static bool
+is_after(const struct query *at, const struct query *q)
+{
+	return at != NULL && at->deadline_ms > q->deadline_ms;
+}
+
 static void
 insert_due(struct query_table *t, struct query *q)
 {
-	struct query *at = TAILQ_LAST(&t->due, query_list);
+	struct query *at = t->last, *next;
 	int steps = 0;
 
-	while (at != NULL && at->deadline_ms > q->deadline_ms &&
-	       steps++ < DUE_STEPS_MAX)
+	while (
+	    at != NULL && steps++ < DUE_STEPS_MAX &&
+	    (is_after(at, q) || is_after(TAILQ_PREV(at, query_list, due), q)))
 		at = TAILQ_PREV(at, query_list, due);
+	next = at != NULL ? TAILQ_NEXT(at, due) : TAILQ_FIRST(&t->due);
+	for (; next != NULL && steps++ < DUE_STEPS_MAX && !is_after(next, q);
+	     next = TAILQ_NEXT(next, due))
+		at = next;
 	if (at != NULL)
 		TAILQ_INSERT_AFTER(&t->due, at, q, due);
 	else
 		TAILQ_INSERT_HEAD(&t->due, q, due);
+	t->last = q;
 }
 
 /* An unused entry: the last one freed, else one never used so far. */
@@ -122,6 +135,8 @@ query_add(struct query_table *t, uint64_t handle, uint64_t deadline_ms,
 void
 query_remove(struct query_table *t, struct query *q)
 {
+	if (t->last == q)
+		t->last = TAILQ_PREV(q, query_list, due);
 	TAILQ_REMOVE(&t->due, q, due);
 	if (q->wire != q->inline_wire)
 		store_give(&t->longs, q->wire, q->len);

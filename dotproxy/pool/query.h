@@ -66,6 +66,8 @@ struct query_table {
 	struct store longs; /* messages longer than QUERY_INLINE */
 	struct query_list free; /* last in, first out */
 	struct query_list due;  /* by deadline */
+	struct query *last;     /* in due: where the last one added is, or was;
+				 * NULL: before the first */
 };
 
 /* Makes room for cap queries, without touching it.  Returns 0 or -1. */

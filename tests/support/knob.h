@@ -42,6 +42,7 @@ enum knob {
 	K_KEEPALIVE,               /* RFC 7828: N * 100 ms in each OPT */
 	K_NO_NOTIFY,               /* close without close_notify */
 	K_NO_TICKETS,
+	K_RATE,   /* N answers a second at most, in order */
 	K_RESET,  /* whatever closes, closes with RST */
 	K_SINGLE, /* one answer a record */
 	K_STALL,  /* accept, then no handshake */
@@ -77,6 +78,7 @@ static const char *const knob_name[K_MAX] = {
 	[K_KEEPALIVE] = "keepalive",
 	[K_NO_NOTIFY] = "no-notify",
 	[K_NO_TICKETS] = "no-tickets",
+	[K_RATE] = "rate",
 	[K_RESET] = "reset",
 	[K_SINGLE] = "single",
 	[K_STALL] = "stall",

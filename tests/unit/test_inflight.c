@@ -113,7 +113,6 @@ test_limit(void **state)
 	a = add(1, 20, 100);
 	assert_non_null(a);
 	assert_non_null(add(2, 20, 100));
-	assert_true(inflight_is_full(&table));
 	assert_null(add(3, 20, 100));
 	inflight_remove(&table, a);
 	assert_non_null(add(4, 20, 100));
@@ -165,6 +164,39 @@ test_order_is_by_deadline(void **state)
 	s = inflight_next(inflight_next(inflight_first(&table)));
 	assert_int_equal(s->query.id, 2);
 	assert_int_equal(inflight_next(s)->query.id, 3);
+}
+
+/* Timeouts change, queries come and go: the order stays, as a search finds. */
+static void
+test_order_after_reloads(void **state)
+{
+	static const uint64_t timeouts[] = { 60000, 1000, 4000, 10 };
+	struct inflight_slot *s, *slots[2000];
+	uint64_t now_ms, last, i, n;
+
+	(void)state;
+	srandom(1);
+	for (i = 0; i < 2000; i++) {
+		now_ms = i / 7;
+		slots[i] = add((uint16_t)i, 20, now_ms + timeouts[i / 500]);
+		if (i % 3 == 0)
+			inflight_remove(&table, inflight_first(&table));
+		if (i % 250 == 249 && slots[i]->used)
+			inflight_remove(&table, slots[i]);
+	}
+	last = n = 0;
+	for (s = inflight_first(&table); s != NULL; s = inflight_next(s)) {
+		assert_true(s->deadline_ms >= last);
+		last = s->deadline_ms;
+		n++;
+	}
+	assert_int_equal(n, table.count);
+	while ((s = inflight_first(&table)) != NULL)
+		inflight_remove(&table, s);
+	assert_null(table.last);
+	s = add(1, 20, 5);
+	assert_ptr_equal(s, inflight_first(&table));
+	assert_ptr_equal(s, table.last);
 }
 
 static void
@@ -223,9 +255,12 @@ test_connection_list(void **state)
 	LIST_FOREACH (s, &list, conn)
 		n++;
 	assert_int_equal(n, 2);
+	assert_int_equal(inflight_same(&table, &client), 2);
+	assert_int_equal(inflight_same(&table, &nobody), 1);
 	inflight_remove(&table, a);
 	assert_ptr_equal(LIST_FIRST(&list), b);
 	inflight_remove(&table, b);
+	assert_int_equal(inflight_same(&table, &client), 0);
 	assert_null(LIST_FIRST(&list));
 	assert_int_equal(table.count, 1);
 }
@@ -273,6 +308,7 @@ main(void)
 		T(test_limit),
 		T(test_all_slots),
 		T(test_order_is_by_deadline),
+		T(test_order_after_reloads),
 		T(test_long_queries),
 		T(test_long_queries_have_a_budget),
 		T(test_connection_list),

@@ -429,8 +429,9 @@ test_full_table(void **state)
 	close(fd);
 }
 
+/* Who waits is in line, however long, until somebody later was answered. */
 static void
-test_oldest_yields_in_a_full_table(void **state)
+test_overtaken_yield_in_a_full_table(void **state)
 {
 	int fd = rig_udp_client(&rig.udp_addr);
 	struct rig_query q;
@@ -439,21 +440,52 @@ test_oldest_yields_in_a_full_table(void **state)
 	rig.client.client.max_inflight = 2;
 	rig_reload("127.0.0.0", 8);
 	(void)rig_ask(fd, 1, "a.example", 0);
-	rig_run_ms(LISTENER_YIELD_MS + 20);
+	rig_run_ms(SHED_OVERTAKEN_MS + 20);
 	q = *rig_ask(fd, 2, "b.example", 0);
-	(void)rig_ask(fd, 3, "c.example", 0);
-	(void)rig_recv(fd, buf, sizeof(buf));
-	assert_int_equal(dns_id(buf), 1);
-	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
-	rig_make_query(&pkt, 4, "d.example", 0); /* the others are young */
+	rig_make_query(&pkt, 3, "c.example", 0);
 	rig_send(fd, &pkt);
 	(void)rig_recv(fd, buf, sizeof(buf));
-	assert_int_equal(dns_id(buf), 4);
-	assert_int_equal(rig_count(LSTAT_failed_busy), 2);
+	assert_int_equal(dns_id(buf), 3);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
 	rig_answer(&q, 0);
 	(void)rig_recv(fd, buf, sizeof(buf));
 	assert_int_equal(dns_id(buf), 2);
+	(void)rig_ask(fd, 4, "d.example", 0); /* there is room again */
+	(void)rig_ask(fd, 5, "e.example", 0); /* and now there is none */
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 1);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+	rig_make_query(&pkt, 6, "f.example", 0); /* the others are in line */
+	rig_send(fd, &pkt);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 6);
+	assert_int_equal(rig_count(LSTAT_failed_busy), 3);
 	close(fd);
+}
+
+/* Queries over UDP, however many, leave places to those over TCP. */
+static void
+test_udp_leaves_room_for_tcp(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr), tcp = rig_tcp_client();
+	uint16_t i;
+
+	(void)state;
+	rig.client.client.max_inflight = 16;
+	rig_reload("127.0.0.0", 8);
+	for (i = 0; i < 14; i++)
+		(void)rig_ask(fd, i, "a.example", 0);
+	rig_make_query(&pkt, 99, "b.example", 0);
+	rig_send(fd, &pkt);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 99);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+	rig_make_query(&pkt, 1, "c.example", 0);
+	rig_send_tcp(tcp, &pkt);
+	rig_until(rig.nqueries == 15);
+	assert_int_equal(rig_count(LSTAT_failed_busy), 1);
+	close(fd);
+	close(tcp);
 }
 
 static void
@@ -504,7 +536,8 @@ main(void)
 		RIG_TEST(test_deadline_is_the_backstop),
 		RIG_TEST(test_shorter_timeout_after_reload),
 		RIG_TEST(test_full_table),
-		RIG_TEST(test_oldest_yields_in_a_full_table),
+		RIG_TEST(test_overtaken_yield_in_a_full_table),
+		RIG_TEST(test_udp_leaves_room_for_tcp),
 		RIG_TEST(test_identity_of_counters),
 	};
 

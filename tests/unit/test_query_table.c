@@ -92,6 +92,29 @@ test_full_table_refuses(void **state)
 	assert_non_null(query_add(&t, 8, 1000, wire, 20));
 }
 
+/* The way to a deadline that a reload has made is gone step by step. */
+static void
+test_shorter_timeout_finds_its_place(void **state)
+{
+	struct query_table big;
+	struct query *q = NULL;
+	uint64_t i;
+
+	(void)state;
+	assert_int_equal(query_table_init(&big, 8192), 0);
+	query_table_set_limit(&big, 8192);
+	for (i = 0; i < 4096; i++)
+		assert_non_null(query_add(&big, i, 60000 + i, wire, 20));
+	for (; i < 4096 + 9; i++)
+		q = query_add(&big, i, i, wire, 20);
+	assert_ptr_equal(query_first_due(&big), q);
+	/* Far ahead, too: that is the way back. */
+	for (; i < 4096 + 20; i++)
+		q = query_add(&big, i, 70000, wire, 20);
+	assert_ptr_equal(TAILQ_LAST(&big.due, query_list), q);
+	query_table_free(&big);
+}
+
 static void
 test_limit_can_change(void **state)
 {
@@ -211,6 +234,7 @@ main(void)
 		T(test_long_message_is_held_too),
 		T(test_full_table_refuses),
 		T(test_limit_can_change),
+		T(test_shorter_timeout_finds_its_place),
 		T(test_long_messages_have_a_limit),
 		T(test_deadlines_are_in_order),
 		T(test_equal_deadlines_keep_their_order),

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -192,6 +193,21 @@ answer_wait(struct conn *c, const uint8_t *frame, size_t len, bool last, int ms)
 	evtimer_add(a->timer, &tv);
 }
 
+/* The line a query stands in, if the server can do rate answers a second. */
+static int
+rate_wait_ms(struct server *s, int rate)
+{
+	struct timespec ts;
+	double now_s;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now_s = (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+	if (s->free_s < now_s)
+		s->free_s = now_s;
+	s->free_s += 1.0 / rate;
+	return (int)((s->free_s - now_s) * 1000);
+}
+
 static void
 query_answer(struct conn *c, const uint8_t *msg, size_t len,
     const struct question *q, const int *knob)
@@ -206,6 +222,8 @@ query_answer(struct conn *c, const uint8_t *msg, size_t len,
 		conn_close_later(c, knob[K_RST]);
 		return;
 	}
+	if (knob[K_RATE] > 0)
+		ms += rate_wait_ms(s, knob[K_RATE]);
 	n = answer_frame(s->frame, msg, len, q, knob);
 	if (knob[K_RAW]) {
 		BIO_write(SSL_get_wbio(c->ssl), "this is no TLS record", 21);

@@ -41,6 +41,7 @@ struct server {
 	int fd; /* -1 while not accepting */
 	int knob[K_MAX];
 	struct stats stats;
+	double free_s; /* K_RATE: when the next answer may begin */
 	uint8_t in[READ_MAX];
 	uint8_t out[RECORD_MAX]; /* answers of this turn */
 	size_t outlen;
