@@ -6,13 +6,15 @@ busy with others: requests to the allocator, and system calls.
 
 import os
 import pathlib
+import signal
 import struct
+import subprocess
 
 import dns.edns
 import pytest
 
 import programs
-from dnsclient import make_query, udp_socket
+from dnsclient import eventually, make_query, udp_socket
 from programs import DOTPROXY, FILES, is_flawless, load
 
 pytestmark = [
@@ -134,3 +136,45 @@ def test_openssl_allocates_four_times_for_a_query_alone(counting_proxy):
     assert all(alone[role, "own"] <= 40 for role in FILES), alone
     many = grown(proxy, lambda: outstanding(proxy, 400, 50000))
     assert many["pool", "tls"] <= 0.4 * 50000, many
+
+
+def is_traced(pid):
+    status = pathlib.Path("/proc/%d/status" % pid).read_text()
+    return "TracerPid:\t0\n" not in status
+
+
+def system_calls(proxy, folder, work):
+    """{role: {call: how often}} during work, of all processes."""
+    files = {role: folder / ("calls." + role) for role in FILES}
+    tracers = []
+    for role, pid in roles(proxy).items():
+        tracers.append(subprocess.Popen(
+            ["strace", "-qq", "-c", "-f", "-U", "calls,name",
+             "-o", str(files[role]), "-p", str(pid)]))
+        eventually(lambda: is_traced(pid), what="tracer")
+    work()
+    for tracer in tracers:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(10)
+    found = {}
+    for role, file in files.items():
+        rows = [line.split() for line in file.read_text().splitlines()]
+        found[role] = {row[1]: int(row[0]) for row in rows
+                       if len(row) == 2 and row[0].isdigit()
+                       and row[1] != "total"}
+    return found
+
+
+@pytest.mark.parametrize("depth,count,limit", [
+    (400, 50000, 0.3),
+    (1, 1000, 12.1)])   # wait, read, write: two processes, there and back
+def test_system_calls_of_a_query(proxy, tmp_path, depth, count, limit):
+    outstanding(proxy, 400, 20000)
+    calls = system_calls(
+        proxy, tmp_path, lambda: outstanding(proxy, depth, count))
+    table = "\n".join("%-8s %-12s %.4f" % (role, name, n / count)
+                      for role in calls for name, n in calls[role].items())
+    print(table)
+    total = sum(sum(each.values()) for each in calls.values())
+    assert calls["listener"] and calls["pool"], table
+    assert total / count <= limit, table
