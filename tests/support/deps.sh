@@ -14,6 +14,9 @@ if [ "${LINT:-}" ]; then
 	packages="$packages clang clang-format clang-tidy cppcheck mandoc
 		libclang-rt-14-dev"
 fi
+if [ "${BENCH:-}" ]; then
+	packages="$packages knot-resolver smartdns dnsdist stubby dnsperf"
+fi
 user=_dotproxy
 
 missing=
