@@ -80,6 +80,7 @@ class Pki:
     def __init__(self, folder):
         authority = Authority(folder, "root")
         self.ca = authority.file
+        self.issue = authority.issue
         self.good = authority.issue("good")
         self.wrong_name = authority.issue("wrong-name", name="other.test")
         self.expired = authority.issue("expired", start_days=-9, end_days=-2)

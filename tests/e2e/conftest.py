@@ -75,6 +75,18 @@ def far_proxy(tmp_path, far_link):
 
 
 @pytest.fixture
+def far_load(tmp_path, far_link):
+    """Queries from the near end to a daemon there, beside what a test does."""
+    with contextlib.ExitStack() as stack:
+        def make(proxy, *args):
+            load = far.Load(
+                far_link, proxy.address, tmp_path / "trace", *args)
+            stack.callback(load.stop)
+            return load
+        yield make
+
+
+@pytest.fixture
 def background_load():
     with contextlib.ExitStack() as stack:
         def make(address, *args):

@@ -20,7 +20,7 @@ FARLINK = str(BUILD / "tests/farlink")
 DELAY_MS = 5.65     # one way
 DEVICE = "far0"
 NEAR, FAR = "10.86.1.%d", "10.86.2.%d"
-HOSTS = 12
+HOSTS = 20
 
 SETUP = """
 set -e
@@ -159,15 +159,40 @@ class FarLink:
 class Load:
     """The load generator at the near end, beside what a test does."""
 
-    def __init__(self, link, address, *args):
+    def __init__(self, link, address, trace, *args):
+        self.trace = trace
         self.process = subprocess.Popen(
-            link.load_command(address, *args), text=True,
+            link.load_command(address, "-o", str(trace), *args), text=True,
             stdout=subprocess.PIPE)
 
     def result(self, timeout=120):
+        """Waits for its end; its counts, and each query."""
         output, _ = self.process.communicate(timeout=timeout)
-        return json.loads(output)
+        return json.loads(output), Trace(self.trace)
 
     def stop(self):
         self.process.kill()
         self.process.communicate()
+
+
+class Trace:
+    """What the load generator saw of each query, in the order of answers."""
+
+    def __init__(self, path):
+        self.lines = []
+        with open(path) as file:
+            for due, took, what in map(str.split, file):
+                self.lines.append((int(due) / 1e9, int(took) / 1e9, what))
+
+    def count(self, what):
+        return sum(1 for line in self.lines if line[2] == what)
+
+    def first_answer(self, since):
+        """Seconds from a time (monotonic) to the first answer after it."""
+        ends = [due + took for due, took, what in self.lines
+                if what == "answered" and due + took > since]
+        return min(ends) - since if ends else float("inf")
+
+    def slowest(self):
+        """The longest a client waited for anything, in seconds."""
+        return max(took for _, took, _ in self.lines)

@@ -84,11 +84,22 @@ class Upstream:
             args += ["-K", str(keylog)]
         for knob in knobs:
             args += ["-o", knob]
+        self.args = args
+        self._start()
+
+    def _start(self):
         self.process = subprocess.Popen(
-            args, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.args, text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE)
         word, number = self.process.stdout.readline().split()
         assert word == "ready"
         self.port = int(number)
+
+    def restart(self):
+        """As after a crash: it knows of no connection.  Needs a fixed port."""
+        self.process.kill()
+        self.process.communicate()
+        self._start()
 
     def command(self, line):
         self.process.stdin.write(line + "\n")
