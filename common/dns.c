@@ -109,15 +109,40 @@ questions_budget(const struct wire_reader *r)
 }
 
 /*
+ * Steps over a name without pointers, as almost all are.  On anything else r
+ * stays where it is, and the answer is false: that is for the iterator.
+ */
+static bool
+name_skip_plain(struct wire_reader *r)
+{
+	struct wire_reader at = *r;
+	uint8_t n;
+
+	while ((n = wire_get_u8(&at)) > 0 && n <= LABEL_MAX_LEN)
+		(void)wire_get_bytes(&at, n); /* the error is sticky */
+	if (n != 0 || at.error || at.pos - r->pos > NAME_MAX_LEN)
+		return false;
+	*r = at;
+	return true;
+}
+
+/*
  * Steps over one question; its type and class are the last four bytes.  Takes
  * what it has cost off the budget, and fails if that is not enough.
  */
 static bool
 question_skip(struct wire_reader *r, size_t *budget)
 {
+	size_t start = r->pos;
 	struct name_iter it;
 	int more;
 
+	if (name_skip_plain(r)) {
+		if (r->pos - start > *budget)
+			return false;
+		*budget -= r->pos - start;
+		return wire_get_bytes(r, 4) != NULL;
+	}
 	name_iter_init(&it, r);
 	do
 		more = name_iter_next(&it);
