@@ -268,11 +268,11 @@ imsg_flush(struct imsg_chan *ch)
 		return channel_down(ch, IMSG_CLOSED, "peer is gone");
 	}
 	ch->out_pos = ch->out_len = 0;
-	if (ch->ev_write != NULL)
-		event_del(ch->ev_write);
 	/* Whoever flushed: the one that waits for it has to know. */
 	if (ch->blocked) {
 		ch->blocked = false;
+		if (ch->ev_write != NULL)
+			event_del(ch->ev_write);
 		if (ch->on_drained != NULL)
 			ch->on_drained(ch->arg);
 	}

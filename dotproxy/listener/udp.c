@@ -28,6 +28,14 @@
 /* The same for a socket that is read for the last time. */
 #define UDP_LAST_ROUNDS 32
 
+/* The kernel has written there how much it used. */
+static void
+slot_reset(struct udp *u, size_t i)
+{
+	u->msgs[i].msg_hdr.msg_namelen = sizeof(u->peers[i]);
+	u->msgs[i].msg_hdr.msg_controllen = sizeof(u->control[i]);
+}
+
 void
 udp_init(struct listener *l)
 {
@@ -50,6 +58,7 @@ udp_init(struct listener *l)
 		u->msgs[i].msg_hdr.msg_iovlen = 1;
 		u->msgs[i].msg_hdr.msg_name = &u->peers[i];
 		u->msgs[i].msg_hdr.msg_control = &u->control[i];
+		slot_reset(u, i);
 	}
 }
 
@@ -119,10 +128,6 @@ receive_batch(struct udp_sock *s)
 	struct msghdr *hdr;
 	int i, n;
 
-	for (i = 0; i < UDP_BATCH; i++) {
-		u->msgs[i].msg_hdr.msg_namelen = sizeof(u->peers[i]);
-		u->msgs[i].msg_hdr.msg_controllen = sizeof(u->control[i]);
-	}
 	n = recvmmsg(s->fd, u->msgs, UDP_BATCH, MSG_DONTWAIT, NULL);
 	if (n <= 0)
 		return 0; /* nothing there, or an ICMP error for a reply */
@@ -140,6 +145,8 @@ receive_batch(struct udp_sock *s)
 		query_receive(s->listener, &client, u->iov[i].iov_base,
 		    u->msgs[i].msg_len);
 	}
+	for (i = 0; i < n; i++)
+		slot_reset(u, (size_t)i);
 	return (unsigned int)n;
 }
 

@@ -112,6 +112,22 @@ test_answer_over_ipv6(void **state)
 	close(b);
 }
 
+/* The buffers are the same, and the addresses longer. */
+static void
+test_ipv6_after_ipv4(void **state)
+{
+	struct sockaddr_storage addr;
+	int four = rig_udp_client(&rig.udp_addr), six;
+
+	(void)state;
+	listen_too(20, "::", &addr);
+	six = client_of(&addr, "::1");
+	exchange(four);
+	exchange(six);
+	close(four);
+	close(six);
+}
+
 static void
 test_burst_in_one_turn(void **state)
 {
@@ -336,6 +352,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_answer_comes_from_the_address_asked),
 		RIG_TEST(test_answer_over_ipv6),
+		RIG_TEST(test_ipv6_after_ipv4),
 		RIG_TEST(test_burst_in_one_turn),
 		RIG_TEST(test_large_answers_fill_a_batch),
 		RIG_TEST(test_answers_of_two_sockets),
