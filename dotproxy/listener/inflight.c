@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof(struct inflight_slot) <= 768, "slot too large");
+_Static_assert(sizeof(struct inflight_slot) <= 576, "slot too large");
 
 int
 inflight_init(struct inflight *t, uint32_t limit)

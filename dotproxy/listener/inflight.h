@@ -23,7 +23,7 @@ struct tcp_conn;
 struct udp_sock;
 
 /* A longer query is kept in the store. */
-#define INFLIGHT_WIRE_INLINE 512
+#define INFLIGHT_WIRE_INLINE 320
 /* Bytes of long queries in all; beyond that the table counts as full. */
 #define INFLIGHT_LONG_MAX ((size_t)16 * 1024 * 1024)
 

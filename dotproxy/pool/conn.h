@@ -28,6 +28,8 @@ struct upstream;
 
 /* With so many queries in flight another connection is opened beside it. */
 #define CONN_SOFT_MAX 128u
+/* Queries one takes before another has its turn, if all are that busy. */
+#define CONN_BATCH 64u
 /* It takes no more than this, IDs of queries given up included. */
 #define CONN_HARD_MAX 16384u
 /* One that leaves so many queries unanswered is replaced. */

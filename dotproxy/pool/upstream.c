@@ -133,7 +133,8 @@ upstream_relist(struct conn *c)
 
 /*
  * The connection for the next query: the one used last, so that those not
- * needed become idle and go; if all are busy, each in turn.
+ * needed become idle and go; if all are busy, each in turn gets a batch of what
+ * came in this turn of the loop, which leaves as one TLS record.
  */
 static struct conn *
 pick_conn(struct upstream *up)
@@ -141,6 +142,9 @@ pick_conn(struct upstream *up)
 	struct conn *c = TAILQ_FIRST(&up->avail);
 
 	if (c != NULL)
+		return c;
+	c = TAILQ_LAST(&up->busy, conn_list);
+	if (c != NULL && c->nqueued > 0 && c->nqueued < CONN_BATCH)
 		return c;
 	c = TAILQ_FIRST(&up->busy);
 	if (c != NULL) {

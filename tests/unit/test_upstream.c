@@ -108,6 +108,32 @@ test_pool_size_is_the_limit(void **state)
 		assert_in_range(rig.peers[i]->ngot, n / 3 - 200, n / 3 + 200);
 }
 
+/* What comes in one turn leaves as one record, however busy all are. */
+static void
+test_busy_connections_take_batches(void **state)
+{
+	size_t i, j, n = 4 * CONN_SOFT_MAX, got[2];
+
+	(void)state;
+	rig.ups[0].conf.pool_size = 2;
+	rig_configure();
+	for (i = 0; i < n; i++) {
+		rig_ask(i);
+		if (i % 64 == 0)
+			rig_pass(2);
+	}
+	RIG_UNTIL(total_got() == n);
+	for (j = 0; j < 4; j++) {
+		got[0] = rig.peers[0]->ngot;
+		got[1] = rig.peers[1]->ngot;
+		for (i = 0; i < CONN_BATCH / 2; i++)
+			rig_ask(n++);
+		RIG_UNTIL(total_got() == n);
+		assert_true(got[0] == rig.peers[0]->ngot ||
+			    got[1] == rig.peers[1]->ngot);
+	}
+}
+
 static void
 test_crowd_of_waiting_queries_dials_four_at_most(void **state)
 {
@@ -421,6 +447,7 @@ main(void)
 		RIG_TEST_ONE(test_one_connection_serves_while_it_can),
 		RIG_TEST_ONE(test_load_opens_another_connection),
 		RIG_TEST_ONE(test_pool_size_is_the_limit),
+		RIG_TEST_ONE(test_busy_connections_take_batches),
 		RIG_TEST(test_crowd_of_waiting_queries_dials_four_at_most),
 		RIG_TEST_ONE(test_connection_used_last_is_used_next),
 		RIG_TEST_ONE(test_odd_query_has_a_connection_of_its_own),

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: ISC
+"""What many of something cost in memory: of our processes, not the kernel."""
+
+import pathlib
+import resource
+import socket
+
+import pytest
+
+from dnsclient import eventually, make_query, udp, udp_socket
+from programs import BUILD, is_flawless, load
+
+DEBIAN_CAS = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
+KIB = 1024
+
+# The allocator of the sanitizers is not the one that is measured.
+pytestmark = pytest.mark.skipif(
+    "sanitize" in str(BUILD) or str(BUILD).endswith("san"),
+    reason="sanitizers take memory of their own")
+
+
+def pss(daemon):
+    """Bytes of all processes; pages they share are counted once."""
+    total = 0
+    for pid in daemon.pids():
+        text = pathlib.Path("/proc/%d/smaps_rollup" % pid).read_text()
+        total += sum(int(line.split()[1]) * KIB for line in text.splitlines()
+                     if line.startswith("Pss:"))
+    return total
+
+
+def warm(daemon):
+    assert is_flawless(load(daemon.address, "-q", "50", "-n", "2000"))
+    return pss(daemon)
+
+
+def test_at_rest(proxy):
+    print("at rest:", warm(proxy))
+    assert pss(proxy) <= 8 * KIB * KIB
+
+
+def test_idle_tcp_clients(make_proxy, upstream):
+    count = min(4000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+    proxy = make_proxy(upstream, settings="client {\n"
+                       "max tcp connections %d\ntcp read timeout 1h\n}"
+                       % count)
+    before = warm(proxy)
+    clients = [socket.create_connection(proxy.address) for _ in range(count)]
+    eventually(lambda: proxy.ctl_json("show", "stats")["listener"]["tcp_open"]
+               == count, what="clients")
+    used = (pss(proxy) - before) / count
+    for client in clients:
+        client.close()
+    print("bytes each:", used)
+    assert used <= 2 * KIB, used
+
+
+def test_queries_in_flight(make_proxy, upstream):
+    count = 40000
+    proxy = make_proxy(upstream, timeout="1m",
+                       settings="client { max inflight 65536 }")
+    before = warm(proxy)
+    query = make_query("drop.test").to_wire()
+    with udp_socket(proxy.address) as sock:
+        for sent in range(1, count + 1):
+            sock.send(query)
+            if sent % 1000 == 0:    # no more than the socket holds
+                eventually(lambda: proxy.ctl_json("show", "stats")
+                           ["listener"]["in_flight"] == sent, what="queries")
+        used = (pss(proxy) - before) / count
+    # Each is held by the listener, for a new pool, and by the pool.
+    print("bytes each:", used)
+    assert used <= KIB, used
+
+
+def test_idle_tls_connections(make_proxy, make_upstream, tmp_path):
+    """With all the certificates Debian trusts, which are kept once."""
+    bundle = tmp_path / "cas.pem"
+
+    def cost(count):
+        upstream = make_upstream()
+        bundle.write_text(DEBIAN_CAS.read_text()
+                          + pathlib.Path(upstream.pki.ca).read_text())
+        blocks = [upstream.block("up%d" % i, "stale timeout 1h")
+                  .replace(upstream.pki.ca, str(bundle))
+                  for i in range(count)]
+        proxy = make_proxy(*blocks, settings="policy round-robin")
+        assert is_flawless(load(proxy.address, "-q", "1", "-n", "200"))
+        eventually(lambda: upstream.stats()["handshakes"] >= count,
+                   what="connections")
+        return pss(proxy), upstream.stats()["open"]
+
+    many, few = cost(64), cost(1)
+    used = (many[0] - few[0]) / (many[1] - few[1])
+    print("bytes a connection:", used, many, few)
+    assert used <= 100 * KIB, used
+
+
+def test_still_answers(make_proxy, upstream):
+    """A daemon that has had 10,000 queries in flight is as it was."""
+    proxy = make_proxy(upstream, timeout="20s",
+                       settings="client { max inflight 65536 }")
+    result = load(proxy.address, "-d", "delay-1000.test", "-c", "4",
+                  "-r", "10000", "-q", "40000", "-n", "15000", "-w", "20")
+    assert is_flawless(result), result
+    assert udp(proxy.address, make_query("www.test")).answer
