@@ -188,6 +188,7 @@ def version(forwarder):
 
 def run(opt, folder):
     results = {}
+    load_average = os.getloadavg()[0]
     bench = Bench(opt, folder)
     try:
         for number in range(opt.rounds):
@@ -202,6 +203,7 @@ def run(opt, folder):
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "kernel": os.uname().release, "cores": os.cpu_count(),
+        "load_average": load_average,  # before: what others do
         "rounds": opt.rounds, "seconds": opt.seconds,
         "versions": {name: version(peers.FORWARDERS[name])
                      for name in opt.forwarders},

@@ -42,6 +42,9 @@ server:
  minimal-responses: yes
  qname-minimisation: no			# it is off when forwarding anyway
  num-queries-per-thread: 8192		# never jostle a query out
+ wait-limit: 0				# no limit for one client, default 1000
+ discard-timeout: 0			# nor for the age of an answer
+ infra-keep-probing: yes		# never hold the upstream for dead
  outgoing-range: 16384
  outgoing-num-tcp: 100			# TLS connections at a time
  max-reuse-tcp-queries: 100000		# per connection, default 200

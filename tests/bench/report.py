@@ -129,10 +129,11 @@ def _target_table(lines, markdown):
 
 def text(result, markdown):
     """Everything, to be read, or to be pasted into docs/PERFORMANCE.md."""
-    out = ("%s, Linux %s, %d cores, medians of %d rounds of %g s; CPU per "
-           "right answer\nand latency in µs; counts are sums over the "
-           "rounds.\n\n" % (
+    out = ("%s, Linux %s, %d cores, load average before %.1f; medians of %d "
+           "rounds\nof %g s; CPU per right answer and latency in µs; counts "
+           "are sums over the rounds.\n\n" % (
                result["date"], result["kernel"], result["cores"],
+               result["load_average"],
                result["rounds"], result["seconds"]))
     for load, by_name in result["loads"].items():
         out += _load_table(load, by_name, result["versions"], markdown)
