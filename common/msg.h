@@ -59,7 +59,8 @@ enum msg_type {
 	MSG_PT_CONNECTED,      /* id = request, + fd of a TCP socket */
 	MSG_PT_CONNECT_FAILED, /* id = request; u32 errno */
 	/* Pool to parent. */
-	MSG_TP_CONNECT, /* id = request; u32 upstream id */
+	MSG_TP_CONNECT,       /* id = request; u32 upstream id */
+	MSG_TP_CONNECT_PLAIN, /* the same, without TCP Fast Open */
 	/* Listener to pool. */
 	MSG_LT_QUERY, /* id = handle; u32 ms left, DNS message */
 	MSG_LT_SHOW,  /* id = control handle; u8 enum msg_show */

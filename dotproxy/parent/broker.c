@@ -267,6 +267,7 @@ const struct imsg_rule broker_last_words_rules[IMSG_TYPES_MAX] = {
 	[MSG_LP_PROCESSES] = IGNORED,
 	[MSG_LP_CONFIG] = IGNORED,
 	[MSG_TP_CONNECT] = IGNORED,
+	[MSG_TP_CONNECT_PLAIN] = IGNORED,
 };
 
 const struct imsg_rule broker_listener_rules[IMSG_TYPES_MAX] = {
@@ -284,6 +285,10 @@ const struct imsg_rule broker_listener_rules[IMSG_TYPES_MAX] = {
 const struct imsg_rule broker_pool_rules[IMSG_TYPES_MAX] = {
 	RULES_OF_BOTH,
 	[MSG_TP_CONNECT] = { .handler = connect_on_request,
+	    .min = 4,
+	    .max = 4,
+	    .phases = BROKER_READY },
+	[MSG_TP_CONNECT_PLAIN] = { .handler = connect_on_request,
 	    .min = 4,
 	    .max = 4,
 	    .phases = BROKER_READY },

@@ -89,8 +89,8 @@ connect_on_request(void *arg, struct imsg *m)
 		     util_now_ms()))
 		errno = EAGAIN;
 	else
-		fd = open_upstream(
-		    &conf->upstreams[i].addr, conf->upstreams[i].fast_open);
+		fd = open_upstream(&conf->upstreams[i].addr,
+		    conf->upstreams[i].fast_open && m->type == MSG_TP_CONNECT);
 	if (fd == -1)
 		(void)msg_send_u32(
 		    &pool->chan, MSG_PT_CONNECT_FAILED, m->id, (uint32_t)errno);

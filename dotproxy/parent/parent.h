@@ -160,7 +160,8 @@ void sockets_close(
 
 /* --- connect.c: the only connect(2) to another machine --- */
 
-/* Serves TP_CONNECT: a socket to an upstream of the active configuration. */
+/* Serves TP_CONNECT and _PLAIN: a socket to an upstream of the active
+ * configuration. */
 int connect_on_request(void *arg, struct imsg *);
 
 /* --- proc.c: the children's lives --- */

@@ -82,8 +82,8 @@ conn_due(const struct conn *c)
 
 /*
  * Arms the timer.  It fires at least once a read or write timeout, so that
- * whatever a query put on the connection later makes due is not due before:
- * no query ever touches the timer.
+ * whatever a query put on the connection later makes due is not due before: no
+ * query touches the timer, but the first one after a pause.
  */
 static void
 conn_arm(struct conn *c)
@@ -96,6 +96,9 @@ conn_arm(struct conn *c)
 	left = earlier(left, conf->read_timeout_ms);
 	left = earlier(left, conf->write_timeout_ms);
 	left = earlier(left, warm_expires(&c->up->warm));
+	if (c->waiting_since != 0)
+		left = earlier(left, CONN_QUIET_MS);
+	c->armed_ms = now_ms + left;
 	tv = pool_timeval(left);
 	event_add(&c->ev_timer, &tv);
 }
@@ -232,6 +235,33 @@ conn_save_ticket(struct conn *c)
 }
 
 void
+conn_on_waiting(struct conn *c)
+{
+	uint64_t now_ms = c->up->pool->now_ms;
+
+	c->waiting_since = now_ms;
+	if (c->armed_ms > now_ms + CONN_QUIET_MS)
+		conn_arm(c);
+}
+
+/*
+ * The path may be gone, and TCP would find out about its return late: each of
+ * its tries is twice as far from the last.  Or the upstream is only slow.
+ */
+static void
+conn_check_quiet(struct conn *c)
+{
+	uint64_t now_ms = c->up->pool->now_ms;
+
+	if (c->state != CONN_READY || c->lone || c->waiting_since == 0 ||
+	    c->waiting_since + CONN_QUIET_MS > now_ms)
+		return;
+	c->quiet = true;
+	upstream_relist(c);
+	upstream_relieve(c->up);
+}
+
+void
 conn_on_answer(struct conn *c)
 {
 	struct upstream *up = c->up;
@@ -239,6 +269,7 @@ conn_on_answer(struct conn *c)
 	c->served++;
 	c->used_ms = c->heard_ms = up->pool->now_ms;
 	c->waiting_since = c->ids.used > 0 ? c->heard_ms : 0;
+	c->quiet = false;
 	conn_save_ticket(c);
 	upstream_relist(c);
 	conn_close_if_drained(c);
@@ -403,6 +434,18 @@ conn_on_due(struct conn *c)
 		conn_close(c); /* drained long enough */
 }
 
+/*
+ * There are boxes that drop a SYN with data in it.  The next dial is of the
+ * other kind, whichever this was: the path may just be down.
+ */
+static void
+conn_connect_timeout(struct conn *c)
+{
+	c->up->plain = !c->plain;
+	c->up->plain_ms = c->up->pool->now_ms;
+	conn_fail(c, PHASE_CONNECT, CAUSE_NETWORK, "timed out");
+}
+
 static void
 conn_timeout(evutil_socket_t fd, short what, void *arg)
 {
@@ -414,15 +457,17 @@ conn_timeout(evutil_socket_t fd, short what, void *arg)
 	pool_turn_begin(pool);
 	if (conn_due(c) <= pool->now_ms) {
 		if (c->state == CONN_CONNECT)
-			conn_fail(c, PHASE_CONNECT, CAUSE_NETWORK, "timed out");
+			conn_connect_timeout(c);
 		else if (c->state == CONN_HANDSHAKE)
 			conn_fail(
 			    c, PHASE_HANDSHAKE, CAUSE_NETWORK, "timed out");
 		else
 			conn_on_due(c);
 	}
-	if (c->state != CONN_DEAD)
+	if (c->state != CONN_DEAD) {
+		conn_check_quiet(c);
 		conn_arm(c);
+	}
 }
 
 void

@@ -36,6 +36,8 @@ struct upstream;
 #define CONN_ABANDONED_MAX 1024u
 /* Tickets, key updates and the like it may bring beyond one an answer. */
 #define CONN_EXTRAS_MAX 256u
+/* One silent for so long, with queries on it, gets others last. */
+#define CONN_QUIET_MS 500u
 /* A connection with more ciphertext than this waiting is broken. */
 #define CONN_PENDING_MAX ((size_t)512 * 1024)
 
@@ -80,6 +82,7 @@ struct conn {
 	size_t pending_len;
 	uint64_t asked_ms;      /* when it was asked for */
 	uint64_t phase_us;      /* when the present state began */
+	uint64_t armed_ms;      /* when ev_timer fires */
 	uint64_t ready_ms;      /* when it became ready; 0 if it has not */
 	uint64_t used_ms;       /* last query or answer */
 	uint64_t heard_ms;      /* last complete answer, or ready_ms */
@@ -92,6 +95,8 @@ struct conn {
 	bool heard; /* some byte came from the peer */
 	/* The upstream is about to close it: for queries that have no other. */
 	bool expiring;
+	bool quiet;  /* silent with queries on it: the same */
+	bool plain;  /* dialled without TCP Fast Open */
 	bool dirty;  /* in pool->dirty */
 	bool paused; /* in pool->paused */
 	bool saved;  /* its ticket was kept */
@@ -162,6 +167,8 @@ void conn_fill_info(const struct conn *, struct info_conn *);
 
 /* --- for conn_io.c --- */
 
+/* A query is the first to be waited for. */
+void conn_on_waiting(struct conn *);
 /* TCP stands. */
 void conn_on_connected(struct conn *);
 /* The handshake has succeeded. */

@@ -180,7 +180,7 @@ conn_frame_query(struct conn *c, struct query *q, uint8_t *out)
 	c->nsent++;
 	c->given++;
 	if (c->waiting_since == 0)
-		c->waiting_since = pool->now_ms;
+		conn_on_waiting(c);
 	q->state = QUERY_SENT;
 	q->written = true;
 	q->sent_us = pool->now_us;

@@ -60,10 +60,13 @@ upstream_dial(struct upstream *up, bool lone)
 {
 	struct pool *pool = up->pool;
 	struct conn *c = conn_new(up, pool->last_request + 1);
+	bool plain =
+	    up->plain && pool->now_ms - up->plain_ms < UPSTREAM_PLAIN_MS;
 
 	up->dialled_ms = pool->now_ms;
-	if (c == NULL ||
-	    !msg_send_u32(&pool->parent, MSG_TP_CONNECT, c->request, up->id)) {
+	if (c == NULL || !msg_send_u32(&pool->parent,
+			     plain ? MSG_TP_CONNECT_PLAIN : MSG_TP_CONNECT,
+			     c->request, up->id)) {
 		free(c);
 		up->quota_ms = pool->now_ms + UPSTREAM_QUOTA_MS;
 		return;
@@ -75,10 +78,47 @@ upstream_dial(struct upstream *up, bool lone)
 	up->nconnecting++;
 	pool->ndials++;
 	c->lone = lone;
+	c->plain = plain;
 	if (lone)
 		up->lone = c;
 	else
 		up->nconns++;
+}
+
+/*
+ * When a dial that is under way has had its time, so that another is begun
+ * beside it: a SYN that is lost costs a second, and the path may be back.
+ */
+static uint64_t
+overlap_after(const struct upstream *up)
+{
+	uint64_t at = later(up->dialled_ms, up->quota_ms);
+	const struct conn *c;
+
+	TAILQ_FOREACH (c, &up->conns, all)
+		if (c->state == CONN_HANDSHAKE)
+			at = later(at, c->phase_us / 1000);
+	return at + UPSTREAM_PAUSE_MAX_MS;
+}
+
+/* True if one more may be dialled beside those under way. */
+static bool
+may_overlap(const struct upstream *up)
+{
+	return up->nconnecting < UPSTREAM_DIALS_MAX &&
+	       up->nconns < up->conf.pool_size &&
+	       (up->nconnecting == 0 || up->pool->ndials < POOL_DIALS_MAX);
+}
+
+void
+upstream_relieve(struct upstream *up)
+{
+	uint64_t now_ms = up->pool->now_ms;
+
+	if (up->index == UPSTREAM_NO_INDEX || !TAILQ_EMPTY(&up->avail) ||
+	    !may_overlap(up) || overlap_after(up) > now_ms)
+		return;
+	upstream_dial(up, false);
 }
 
 void
@@ -92,7 +132,10 @@ upstream_grow(struct upstream *up)
 	       (up->nconnecting == 0 || up->pool->ndials < POOL_DIALS_MAX) &&
 	       dial_after(up) <= up->pool->now_ms)
 		upstream_dial(up, false);
-	if (up->nconnecting == 0 && up->nwaiting > 0)
+	/* Also for the one after those that get nowhere. */
+	if (up->nready == 0 && up->nwaiting > 0 &&
+	    (up->nconnecting == 0 ||
+		!event_pending(&up->timer, EV_TIMEOUT, NULL)))
 		upstream_poke(up);
 }
 
@@ -125,17 +168,21 @@ serve_alone(struct upstream *up)
 
 /*
  * Dials if there is no connection and somebody wants one: a query waiting
- * here, or, after a failure, any query.  Returns as serve_alone() does.
+ * here, or, after a failure, any query; and again, beside it, if the dial gets
+ * nowhere.  Returns as serve_alone() does.
  */
 static uint64_t
 serve_waiting(struct upstream *up)
 {
 	struct pool *pool = up->pool;
+	bool wanted = up->nwaiting > 0 || pool->nparked > 0;
 	uint64_t at;
 
-	if (up->nready > 0 || up->nconnecting > 0)
+	if (up->nready > 0)
 		return UINT64_MAX;
-	if (up->nwaiting == 0) {
+	if (up->nconnecting > 0 && (!wanted || !may_overlap(up)))
+		return UINT64_MAX;
+	if (up->nwaiting == 0 && up->nconnecting == 0) {
 		if (!up->failed)
 			return UINT64_MAX;
 		if (pool->nparked == 0 &&
@@ -145,10 +192,14 @@ serve_waiting(struct upstream *up)
 		}
 	}
 	at = dial_after(up);
+	if (up->nconnecting > 0)
+		at = later(at, overlap_after(up));
 	if (at > pool->now_ms)
 		return at;
 	upstream_dial(up, false);
-	return up->nconnecting > 0 ? UINT64_MAX : up->quota_ms;
+	if (up->nconnecting == 0)
+		return up->quota_ms;
+	return wanted && may_overlap(up) ? overlap_after(up) : UINT64_MAX;
 }
 
 void

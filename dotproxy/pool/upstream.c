@@ -106,7 +106,8 @@ class_of(const struct conn *c)
 	if (c->state != CONN_READY || c->lone || load >= CONN_HARD_MAX)
 		return CONN_CLASS_NONE;
 	/* One that is full or at its end takes queries if nothing else does. */
-	if (load >= CONN_SOFT_MAX || c->pending_len > 0 || c->expiring)
+	if (load >= CONN_SOFT_MAX || c->pending_len > 0 || c->expiring ||
+	    c->quiet)
 		return CONN_CLASS_BUSY;
 	return CONN_CLASS_AVAIL;
 }

@@ -37,6 +37,8 @@ struct pool;
 /* Between two dials of one that fails while queries wait for any upstream. */
 #define UPSTREAM_PAUSE_MIN_MS 100u
 #define UPSTREAM_PAUSE_MAX_MS 500u
+/* So long TCP Fast Open is not tried again if it was what failed. */
+#define UPSTREAM_PLAIN_MS 3600000u
 /* How often the parent is asked again when it has had enough. */
 #define UPSTREAM_QUOTA_MS 100u
 
@@ -82,12 +84,14 @@ struct upstream {
 	uint32_t nconns;      /* in conns, without lone */
 	struct event timer;   /* upstream_poke() */
 	struct backoff backoff;
+	bool plain;       /* dialled without TCP Fast Open since plain_ms */
 	bool failed;      /* out, until a connection is ready */
 	bool suspect;     /* failed_ms is newer than any success */
 	bool need_answer; /* a handshake alone is no success */
 	uint8_t last_cause;
 	uint64_t failed_ms;
 	uint64_t dialled_ms;   /* last dial */
+	uint64_t plain_ms;     /* for UPSTREAM_PLAIN_MS */
 	uint64_t quota_ms;     /* no dial before: the parent said so */
 	uint64_t lone_ms;      /* no dial of a lone one before */
 	uint64_t queries_seen; /* of the pool, when it failed last */
@@ -164,6 +168,12 @@ void upstream_refresh(struct upstream *);
 
 /* Opens a connection now; lone: for up->alone. */
 void upstream_dial(struct upstream *, bool lone);
+
+/*
+ * A connection is silent: dials another in case that it is dead, at most every
+ * UPSTREAM_PAUSE_MAX_MS, whatever the back-off.
+ */
+void upstream_relieve(struct upstream *);
 
 /* More connections, if those there are do not suffice. */
 void upstream_grow(struct upstream *);

@@ -86,3 +86,48 @@ def test_no_ticket_is_used_without_resumption(
     stats = counters(proxy)
     assert stats["handshakes_full"] == 4
     assert stats["handshakes_resumed"] == 2
+
+
+def ask_over(link, proxy, name):
+    """Seconds until the answer, asked at the near end."""
+    query = make_query(name)
+    start = time.monotonic()
+    assert is_right(query, link.near.run(udp, proxy.address, query))
+    return time.monotonic() - start
+
+
+def is_asleep(proxy):
+    upstream = info(proxy)
+    return upstream["open"] + upstream["connecting"] == 0
+
+
+@pytest.mark.parametrize("setting, round_trips", [
+    ("tcp fast open yes", 2), ("tcp fast open no", 3)])
+def test_first_query_after_a_sleep_costs_two_round_trips(
+        far_link, far_proxy, setting, round_trips):
+    rtt = 0.2
+    far_link.command("delay", rtt * 1000 / 2)
+    upstream = far_link.upstream("fast-open=16")
+    proxy = far_proxy(upstream.block("up", setting, "stale timeout 300ms"),
+                      settings="keep warm 0")
+    ask_over(far_link, proxy, "first.test")
+    took = []
+    for i in range(3):
+        eventually(lambda: is_asleep(proxy), what="sleep")
+        took.append(ask_over(far_link, proxy, "n%d.test" % i))
+    assert min(took) < (round_trips + 0.9) * rtt, took
+    assert min(took) >= round_trips * rtt, took
+
+
+def test_no_packet_when_nobody_asks(far_link, far_proxy):
+    upstream = far_link.upstream("idle=400")
+    proxy = far_proxy(upstream, settings="keep warm 1s")
+    ask_over(far_link, proxy, "first.test")
+    eventually(lambda: is_asleep(proxy) and info(proxy)["warm_left_ms"] == 0,
+               what="sleep")
+    time.sleep(1)   # the last of the connections that end
+    far_link.zero()
+    time.sleep(3)
+    assert far_link.stats()["near"].get("tcp", 0) == 0, far_link.stats()
+    assert far_link.stats()["far"].get("tcp", 0) == 0, far_link.stats()
+    ask_over(far_link, proxy, "second.test")

@@ -94,6 +94,7 @@ struct rig {
 	uint64_t last_request;
 	uint32_t last_dialled; /* upstream id */
 	size_t ndials;
+	size_t nplain; /* of these, without TCP Fast Open */
 	size_t npeers;
 	struct peer *peers[RIG_PEERS_MAX];
 	size_t nreplies;
@@ -350,6 +351,7 @@ rig_on_connect(void *arg, struct imsg *m)
 	(void)arg;
 	assert_int_equal(msg_read_u32(m, &id), 0);
 	rig.ndials++;
+	rig.nplain += m->type == MSG_TP_CONNECT_PLAIN;
 	rig.last_request = m->id;
 	rig.last_dialled = id;
 	if (rig.manual)
@@ -389,6 +391,10 @@ rig_on_link_down(void *arg, struct imsg *m)
 
 static const struct imsg_rule rig_parent_rules[IMSG_TYPES_MAX] = {
 	[MSG_TP_CONNECT] = { .handler = rig_on_connect,
+	    .min = 4,
+	    .max = 4,
+	    .phases = 1 },
+	[MSG_TP_CONNECT_PLAIN] = { .handler = rig_on_connect,
 	    .min = 4,
 	    .max = 4,
 	    .phases = 1 },

@@ -40,6 +40,7 @@ static const struct expected {
 	{ MSG_LP_PROCESSES, BROKER_READY, 0, 0, true, false },
 	{ MSG_LP_CONFIG, BROKER_READY, 0, 0, true, false },
 	{ MSG_TP_CONNECT, BROKER_READY, 4, 4, false, true },
+	{ MSG_TP_CONNECT_PLAIN, BROKER_READY, 4, 4, false, true },
 };
 
 /* What broker.c calls; none of it is reached. */

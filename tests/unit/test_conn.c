@@ -338,6 +338,13 @@ test_connect_timeout(void **state)
 	RIG_UNTIL(rig_up(0)->n.failures[PHASE_CONNECT] == 1);
 	assert_non_null(strstr(rig.log, "connect: timed out"));
 	assert_true(rig_up(0)->failed);
+	/* In case it was because of data in the SYN. */
+	assert_int_equal(rig.nplain, 0);
+	rig.manual = false;
+	rig_ask(1);
+	RIG_UNTIL(rig.nplain == 1);
+	RIG_UNTIL(rig_peer(1, 0) != NULL);
+	assert_true(rig_up(0)->plain);
 	close(full);
 }
 

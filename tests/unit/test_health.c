@@ -348,6 +348,65 @@ test_answer_to_no_request_is_a_violation(void **state)
 	assert_int_equal(rig_up(0)->nready, 1);
 }
 
+/* A lost SYN would cost a second. */
+static void
+test_dial_that_gets_nowhere_gets_another_beside_it(void **state)
+{
+	(void)state;
+	rig.manual = true;
+	rig_configure();
+	RIG_UNTIL(rig.ndials == 1);
+	rig_pass(UPSTREAM_PAUSE_MAX_MS + 100);
+	/* Nobody waits. */
+	assert_int_equal(rig.ndials, 1);
+	rig_ask(1);
+	RIG_UNTIL(rig.ndials == 2);
+	rig_ask(2);
+	rig_pass(UPSTREAM_PAUSE_MAX_MS / 2);
+	assert_int_equal(rig.ndials, 2);
+	RIG_UNTIL(rig.ndials == UPSTREAM_DIALS_MAX);
+	rig_pass(UPSTREAM_PAUSE_MAX_MS + 100);
+	assert_int_equal(rig.ndials, UPSTREAM_DIALS_MAX);
+}
+
+static void
+test_silent_connection_gets_another_beside_it(void **state)
+{
+	struct peer *old = rig_peer(1, 0), *fresh;
+
+	(void)state;
+	rig_ask(1);
+	RIG_UNTIL(old->ngot == 1);
+	RIG_UNTIL((fresh = rig_peer(1, 1)) != NULL && rig_up(0)->nready == 2);
+	rig_ask(2);
+	RIG_UNTIL(fresh->ngot == 1);
+	peer_answer(fresh, 0);
+	RIG_UNTIL(rig_answered(2));
+	/* One is enough, and the first was only slow. */
+	rig_pass(2 * CONN_QUIET_MS);
+	assert_int_equal(rig.ndials, 2);
+	peer_answer(old, 0);
+	RIG_UNTIL(rig_answered(1));
+	assert_false(rig_up(0)->suspect);
+	assert_int_equal(rig_up(0)->n.retries, 0);
+}
+
+/* While the path is down, whatever the back-off is. */
+static void
+test_dials_go_on_beside_a_silent_connection(void **state)
+{
+	struct peer *old = rig_peer(1, 0);
+
+	(void)state;
+	rig.refuse = EHOSTUNREACH;
+	rig_ask(1);
+	RIG_UNTIL(old->ngot == 1);
+	RIG_UNTIL(rig.ndials == 7);
+	assert_true(rig_up(0)->backoff.delay_ms > UPSTREAM_PAUSE_MAX_MS);
+	rig.refuse = 0;
+	RIG_UNTIL(rig_peer(1, 1) != NULL);
+}
+
 int
 main(void)
 {
@@ -364,6 +423,9 @@ main(void)
 		RIG_TEST(test_refused_extra_connection_takes_nobody_out),
 		RIG_TEST(test_connections_that_die_together_are_one_failure),
 		RIG_TEST(test_answer_to_no_request_is_a_violation),
+		RIG_TEST(test_dial_that_gets_nowhere_gets_another_beside_it),
+		RIG_TEST_ONE(test_silent_connection_gets_another_beside_it),
+		RIG_TEST_ONE(test_dials_go_on_beside_a_silent_connection),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -75,6 +75,7 @@ static const struct {
 	[MSG_PT_CONNECTED] = { .kind = NOTHING },
 	[MSG_PT_CONNECT_FAILED] = { .kind = WORD },
 	[MSG_TP_CONNECT] = { .kind = WORD },
+	[MSG_TP_CONNECT_PLAIN] = { .kind = WORD },
 	[MSG_LT_QUERY] = { .kind = WIRE },
 	[MSG_LT_SHOW] = { .kind = BYTE },
 	[MSG_TL_ANSWER] = { .kind = WIRE },
