@@ -41,6 +41,7 @@
 #define CONF_POOL_SIZE_MAX 64u
 #define CONF_INFLIGHT_MAX 65536u
 #define CONF_TCP_MAX 65536u
+#define CONF_WORKERS_MAX 64u
 
 enum conf_policy {
 	POLICY_ROUND_ROBIN,
@@ -129,7 +130,9 @@ struct conf_forward {
 /* A whole configuration file.  Owns nothing but itself: free() it. */
 struct conf {
 	char user[CONF_USER_MAX];
-	char control_socket[CONF_CONTROL_MAX];
+	char control_socket[CONF_CONTROL_MAX]; /* of worker 1 */
+	uint32_t workers;
+	char workers_at[CONF_PATH_MAX + 16]; /* "file:line"; or empty */
 	struct conf_forward forward;
 	struct conf_client client;
 	struct conf_statsd statsd;
@@ -140,5 +143,12 @@ struct conf {
 	struct conf_prefix allow[CONF_ALLOW_MAX];
 	struct conf_upstream upstreams[CONF_UPSTREAMS_MAX];
 };
+
+/* A worker's share of a limit that is for all of them: rounded up. */
+static inline uint32_t
+conf_share(const struct conf *c, uint32_t limit)
+{
+	return (limit + c->workers - 1) / c->workers;
+}
 
 #endif

@@ -33,7 +33,7 @@ enum msg_type {
 	/* Parent to either child. */
 	MSG_PX_SETUP,      /* struct msg_setup; first, before the sandbox */
 	MSG_PX_CONF_BEGIN, /* id = generation: a run of items begins */
-	MSG_PX_CONF_END,   /* id = generation: swap it in */
+	MSG_PX_CONF_END,   /* id = generation: that was all */
 	MSG_PX_LINK,       /* id = link, + fd: the channel to the sibling */
 	MSG_PX_LOG_LEVEL,  /* u8 */
 	/* Either child to parent. */
@@ -53,10 +53,11 @@ enum msg_type {
 	MSG_LP_PROCESSES,
 	MSG_LP_CONFIG,
 	/* Parent to pool. */
-	MSG_PT_POOL,           /* struct msg_pool */
-	MSG_PT_CA,             /* id = ca index, + fd of a PEM file to read */
-	MSG_PT_UPSTREAM,       /* struct msg_upstream */
-	MSG_PT_CONNECTED,      /* id = request, + fd of a TCP socket */
+	MSG_PT_POOL,      /* struct msg_pool */
+	MSG_PT_CA,        /* id = ca index, + fd of a PEM file to read */
+	MSG_PT_UPSTREAM,  /* struct msg_upstream */
+	MSG_PT_DECIDE,    /* id = generation; u8: 1 swap it in, 0 forget it */
+	MSG_PT_CONNECTED, /* id = request, + fd of a TCP socket */
 	MSG_PT_CONNECT_FAILED, /* id = request; u32 errno */
 	/* Pool to parent. */
 	MSG_TP_CONNECT,       /* id = request; u32 upstream id */
@@ -295,7 +296,8 @@ enum info_layer {
 
 struct info_process {
 	uint8_t role;
-	uint32_t pid; /* 0 while it is not running */
+	uint8_t worker; /* from 0; 0 for the parent, too */
+	uint32_t pid;   /* 0 while it is not running */
 	uint64_t uptime_ms;
 	uint64_t restarts;
 	uint32_t absent;      /* layers that it found not to be on offer */

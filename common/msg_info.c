@@ -207,6 +207,7 @@ msg_send_info_process(
 	if (!imsg_begin(ch, &w, 256))
 		return false;
 	wire_put_u8(&w, p->role);
+	wire_put_u8(&w, p->worker);
 	wire_put_u32(&w, p->pid);
 	wire_put_u64(&w, p->uptime_ms);
 	wire_put_u64(&w, p->restarts);
@@ -222,12 +223,15 @@ msg_read_info_process(const struct imsg *m, struct info_process *p)
 
 	wire_reader_init(&r, m->data, m->len);
 	p->role = wire_get_u8(&r);
+	p->worker = wire_get_u8(&r);
 	p->pid = wire_get_u32(&r);
 	p->uptime_ms = wire_get_u64(&r);
 	p->restarts = wire_get_u64(&r);
 	p->absent = wire_get_u32(&r);
 	wire_get_str(&r, p->last_death, sizeof(p->last_death));
 	if (!wire_done(&r) || p->role >= ROLE_COUNT ||
+	    p->worker >= CONF_WORKERS_MAX ||
+	    (p->role == ROLE_PARENT && p->worker != 0) ||
 	    p->absent >> LAYER_COUNT != 0)
 		return -1;
 	return 0;

@@ -137,6 +137,20 @@ conf_policy_name(enum conf_policy policy)
 	return policy < POLICY_COUNT ? names[policy] : "?";
 }
 
+bool
+conf_control_path(
+    char path[CONF_CONTROL_MAX], const char *first, uint32_t worker)
+{
+	int n;
+
+	if (worker == 0)
+		n = snprintf(path, CONF_CONTROL_MAX, "%s", first);
+	else
+		n = snprintf(path, CONF_CONTROL_MAX, "%s.%u", first,
+		    (unsigned int)worker + 1);
+	return n > 0 && n < CONF_CONTROL_MAX;
+}
+
 /* The next n bytes of the store, refilled when fewer are left. */
 static const uint8_t *
 rng_take(struct rng *rng, size_t n)

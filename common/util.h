@@ -42,6 +42,14 @@ bool sockaddr_equal(
 const char *conf_policy_name(enum conf_policy);
 
 /*
+ * Writes the name of a worker's control socket, worker being from 0: the first
+ * has the one that is configured, the others' have a number after it.  False
+ * if it is too long.
+ */
+bool conf_control_path(
+    char path[CONF_CONTROL_MAX], const char *first, uint32_t worker);
+
+/*
  * Unpredictable 16- and 32-bit numbers from getrandom(2), fetched 1 KiB at a
  * time so that a query does not cost a system call.  Zero-initialise it.
  */

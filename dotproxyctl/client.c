@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -21,7 +22,8 @@
 struct client {
 	struct imsg_chan chan;
 	struct data *data;
-	uint64_t id; /* of our request, repeated in every reply */
+	struct data *all; /* whose part that is; or NULL */
+	uint64_t id;      /* of our request, repeated in every reply */
 	enum imsg_status status;
 	const char *why;
 };
@@ -30,10 +32,17 @@ static int
 on_info(void *arg, struct imsg *m)
 {
 	struct client *c = arg;
+	size_t i;
 
-	if (m->id != c->id)
+	if (m->id != c->id || data_add(c->data, m) == -1)
 		return -1;
-	return data_add(c->data, m);
+	if (m->type != MSG_INFO_PROCESS || c->all == NULL)
+		return 0;
+	/* What it knows of the processes is of use for all. */
+	for (i = 0; i < c->all->nparts; i++)
+		if (data_add_hearsay(c->all->parts[i], m) == -1)
+			return -1;
+	return 0;
 }
 
 #define INFO_RULE                                                     \
@@ -159,23 +168,27 @@ verdict(const struct client *c, const char *path, uint32_t timeout_ms,
 	return -1;
 }
 
-int
-client_ask(const char *path, const struct command *cmd, uint32_t timeout_ms,
-    struct data *data, char error[CLIENT_ERROR_MAX])
+/*
+ * Connects and sends the request; waits until deadline_ms if the daemon has
+ * too much to do.  Returns 0, or -1 with the reason in error.
+ */
+static int
+client_open(struct client *c, const char *path, const struct command *cmd,
+    uint64_t deadline_ms, char error[CLIENT_ERROR_MAX])
 {
-	struct client c = { .data = data, .id = (uint64_t)getpid() };
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	const struct imsg_chan_opts opts = {
 		.rules = client_rules,
 		.in_cap = IMSG_HDR_LEN + MSG_INFO_MAX,
 		.out_cap = 2 * (size_t)IMSG_HDR_LEN,
 		.phase = 1,
-		.arg = &c,
+		.arg = c,
 		.on_down = on_down,
 	};
-	uint64_t deadline_ms = util_now_ms() + timeout_ms;
-	int fd, ret;
+	int fd;
 
+	c->id = (uint64_t)getpid();
+	c->chan.fd = -1;
 	if (strlen(path) >= sizeof(sun.sun_path)) {
 		(void)snprintf(error, CLIENT_ERROR_MAX,
 		    "the name of a socket has at most %zu bytes",
@@ -189,14 +202,180 @@ client_ask(const char *path, const struct command *cmd, uint32_t timeout_ms,
 		    connect_hint(errno), strerror(errno));
 		return -1;
 	}
-	if (imsg_open(&c.chan, fd, &opts) == -1) {
+	if (imsg_open(&c->chan, fd, &opts) == -1) {
 		(void)snprintf(error, CLIENT_ERROR_MAX, "out of memory");
 		return -1;
 	}
-	if (send_request(&c, cmd))
-		(void)imsg_flush(&c.chan); /* on_down has the failure */
+	if (send_request(c, cmd))
+		(void)imsg_flush(&c->chan); /* on_down has the failure */
+	return 0;
+}
+
+int
+client_ask(const char *path, const struct command *cmd, uint32_t timeout_ms,
+    struct data *data, char error[CLIENT_ERROR_MAX])
+{
+	struct client c = { .data = data };
+	uint64_t deadline_ms = util_now_ms() + timeout_ms;
+	int ret;
+
+	if (client_open(&c, path, cmd, deadline_ms, error) == -1)
+		return -1;
 	read_answer(&c, deadline_ms);
 	ret = verdict(&c, path, timeout_ms, error);
 	imsg_close(&c.chan);
+	return ret;
+}
+
+/* The connections to all workers. */
+struct clients {
+	size_t n;
+	struct client of[CONF_WORKERS_MAX];
+};
+
+/*
+ * Connects to the first, which has to be there, and to as many more as there
+ * are sockets.  Returns 0, or -1 with the reason in error.
+ */
+static int
+open_all(struct clients *cs, const char *path, const struct command *cmd,
+    uint64_t deadline_ms, struct data *data, char error[CLIENT_ERROR_MAX])
+{
+	char other[CONF_CONTROL_MAX], why[CLIENT_ERROR_MAX];
+	struct client *c = cs->of;
+
+	c->data = data;
+	if (client_open(c, path, cmd, deadline_ms, error) == -1)
+		return -1;
+	for (cs->n = 1; cs->n < CONF_WORKERS_MAX; cs->n++) {
+		c = &cs->of[cs->n];
+		if (!conf_control_path(other, path, (uint32_t)cs->n) ||
+		    client_open(c, other, cmd, 0, why) == -1)
+			break;
+	}
+	return 0;
+}
+
+/* Gives each worker a part of the data.  Returns 0, or -1 out of memory. */
+static int
+make_parts(struct clients *cs, struct data *data)
+{
+	struct data *part;
+	size_t i;
+
+	for (i = 0; i < cs->n; i++) {
+		part = data_new();
+		if (part == NULL)
+			return -1;
+		part->worker = (uint32_t)i;
+		part->numbered = true;
+		data->parts[data->nparts++] = part;
+		cs->of[i].data = part;
+		cs->of[i].all = data;
+	}
+	return 0;
+}
+
+static bool
+is_waiting(const struct client *c)
+{
+	return !c->data->done && c->status == IMSG_OK;
+}
+
+/* One round of reading; returns how many have answered. */
+static size_t
+read_some(struct clients *cs, int timeout_ms)
+{
+	struct pollfd pfds[CONF_WORKERS_MAX];
+	size_t i, done = 0;
+
+	for (i = 0; i < cs->n; i++) {
+		pfds[i].fd = is_waiting(&cs->of[i]) ? cs->of[i].chan.fd : -1;
+		pfds[i].events = POLLIN;
+	}
+	if (poll(pfds, cs->n, timeout_ms) > 0)
+		for (i = 0; i < cs->n; i++)
+			if (pfds[i].revents != 0)
+				(void)imsg_read(&cs->of[i].chan);
+	for (i = 0; i < cs->n; i++)
+		done += cs->of[i].data->done;
+	return done;
+}
+
+static void
+read_all(struct clients *cs, uint64_t deadline_ms)
+{
+	uint64_t now_ms;
+	bool late = false;
+	size_t i, left = cs->n;
+
+	for (now_ms = util_now_ms(); left > 0 && now_ms < deadline_ms;
+	     now_ms = util_now_ms()) {
+		if (read_some(cs, (int)(deadline_ms - now_ms)) > 0 && !late) {
+			late = true;
+			if (deadline_ms > now_ms + CLIENT_OTHERS_MS)
+				deadline_ms = now_ms + CLIENT_OTHERS_MS;
+		}
+		for (left = 0, i = 0; i < cs->n; i++)
+			left += is_waiting(&cs->of[i]);
+	}
+}
+
+/*
+ * Returns 0 if somebody has answered, or -1 with the first one's reason.  The
+ * parts of those who have not say so.
+ */
+static int
+verdict_of_all(struct clients *cs, const char *path, const struct command *cmd,
+    uint32_t timeout_ms, char error[CLIENT_ERROR_MAX])
+{
+	struct data *d;
+	size_t i, done = 0;
+
+	for (i = 0; i < cs->n; i++)
+		done += cs->of[i].data->done;
+	if (done == 0)
+		return verdict(&cs->of[0], path, timeout_ms, error);
+	for (i = 0; i < cs->n; i++) {
+		d = cs->of[i].data;
+		if (d->done)
+			continue;
+		d->done = true;
+		/* These any worker has of the parent. */
+		d->result.ok =
+		    cmd->show == SHOW_PROCESSES || cmd->show == SHOW_CONFIG;
+		(void)snprintf(d->result.text, sizeof(d->result.text),
+		    cs->of[i].status == IMSG_VIOLATION
+			? "what it says is not understood"
+			: "does not answer");
+	}
+	return 0;
+}
+
+int
+client_ask_all(const char *path, const struct command *cmd, uint32_t timeout_ms,
+    struct data *data, char error[CLIENT_ERROR_MAX])
+{
+	struct clients *cs = calloc(1, sizeof(*cs));
+	uint64_t deadline_ms = util_now_ms() + timeout_ms;
+	size_t i;
+	int ret = -1;
+
+	if (cs == NULL) {
+		(void)snprintf(error, CLIENT_ERROR_MAX, "out of memory");
+		return -1;
+	}
+	if (open_all(cs, path, cmd, deadline_ms, data, error) == 0) {
+		if (cs->n > 1 && make_parts(cs, data) == -1)
+			(void)snprintf(
+			    error, CLIENT_ERROR_MAX, "out of memory");
+		else {
+			read_all(cs, deadline_ms);
+			ret = verdict_of_all(cs, path, cmd, timeout_ms, error);
+		}
+	}
+	for (i = 0; i < cs->n; i++)
+		imsg_close(&cs->of[i].chan);
+	free(cs);
 	return ret;
 }

@@ -13,6 +13,11 @@
 /* A change waits for both children: longer than the daemon takes for it. */
 #define CLIENT_CHANGE_TIMEOUT_MS 20000u
 #define CLIENT_SHOW_TIMEOUT_MS 10000u
+/*
+ * For the others when one worker has answered: longer than a listener waits for
+ * its pool, shorter than one that keeps dying may be away.
+ */
+#define CLIENT_OTHERS_MS 3000u
 
 /*
  * Sends the request to the daemon listening on path and collects its answer,
@@ -21,5 +26,14 @@
  */
 int client_ask(const char *path, const struct command *, uint32_t timeout_ms,
     struct data *, char error[CLIENT_ERROR_MAX]);
+
+/*
+ * Asks all workers at once.  If there are several the data has parts
+ * afterwards, and is not added up yet.  A worker that does not answer while
+ * others do is no failure here: its part has a refusal in it, unless the others
+ * know all that was asked.  Returns 0 or -1, as client_ask().
+ */
+int client_ask_all(const char *path, const struct command *,
+    uint32_t timeout_ms, struct data *, char error[CLIENT_ERROR_MAX]);
 
 #endif

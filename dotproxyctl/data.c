@@ -21,11 +21,39 @@ data_new(void)
 void
 data_free(struct data *d)
 {
+	size_t i;
+
 	if (d == NULL)
 		return;
+	for (i = 0; i < d->nparts; i++)
+		data_free(d->parts[i]);
 	free(d->conns);
 	free(d->text);
 	free(d);
+}
+
+size_t
+data_workers(const struct data *d)
+{
+	return d->nparts > 0 ? d->nparts : 1;
+}
+
+const struct data *
+data_worker(const struct data *d, size_t i)
+{
+	return d->nparts > 0 ? d->parts[i] : d;
+}
+
+const char *
+data_process_name(
+    char buf[DATA_NAME_MAX], const struct data *d, enum info_role role)
+{
+	if (!d->numbered || role == ROLE_PARENT)
+		(void)snprintf(buf, DATA_NAME_MAX, "%s", msg_role_name(role));
+	else
+		(void)snprintf(buf, DATA_NAME_MAX, "%s %u", msg_role_name(role),
+		    d->worker + 1);
+	return buf;
 }
 
 static int
@@ -98,9 +126,21 @@ add_process(struct data *d, const struct imsg *m)
 
 	if (msg_read_info_process(m, &p) == -1)
 		return -1;
+	if (p.role != ROLE_PARENT && p.worker != d->worker)
+		return 0;
 	d->processes[p.role] = p;
 	d->have_process[p.role] = true;
 	return 0;
+}
+
+int
+data_add_hearsay(struct data *d, const struct imsg *m)
+{
+	struct info_process p;
+
+	if (msg_read_info_process(m, &p) == -1)
+		return -1;
+	return d->have_process[p.role] ? 0 : add_process(d, m);
 }
 
 static int
@@ -151,6 +191,8 @@ data_look(struct data *d)
 {
 	size_t i;
 
+	for (i = 0; i < d->nparts; i++)
+		data_look(d->parts[i]);
 	d->looked = true;
 	proc_ask_kernel(&d->kernel);
 	for (i = 0; i < ROLE_COUNT; i++)
@@ -178,20 +220,11 @@ data_upstream_down(const struct info_upstream *u)
 		   u->last_cause != CAUSE_NONE);
 }
 
-enum data_health
-data_judge(const struct data *d, char reason[DATA_REASON_MAX])
+static enum data_health
+judge_upstreams(const struct data *d, char reason[DATA_REASON_MAX])
 {
 	size_t i, n = d->nupstreams, down = 0, up = 0;
 
-	if ((d->have_process[ROLE_POOL] && d->processes[ROLE_POOL].pid == 0) ||
-	    !d->have_pool) {
-		(void)snprintf(reason, DATA_REASON_MAX, "the pool process %s",
-		    d->have_process[ROLE_POOL] &&
-			    d->processes[ROLE_POOL].pid == 0
-			? "is not running"
-			: "does not answer");
-		return HEALTH_DOWN;
-	}
 	for (i = 0; i < n; i++) {
 		down += data_upstream_down(&d->upstreams[i]);
 		up += d->upstreams[i].state == STATE_UP;
@@ -214,6 +247,54 @@ data_judge(const struct data *d, char reason[DATA_REASON_MAX])
 		(void)snprintf(reason, DATA_REASON_MAX, "%zu upstream%s up", n,
 		    n == 1 ? "" : "s");
 	return HEALTH_OK;
+}
+
+/* Judges several workers: one that is not well is not all. */
+static enum data_health
+judge_parts(const struct data *d, char reason[DATA_REASON_MAX])
+{
+	char why[DATA_REASON_MAX];
+	enum data_health health, least = HEALTH_DOWN;
+	size_t i, n = 0, first = 0;
+
+	for (i = 0; i < d->nparts; i++) {
+		health = data_judge(d->parts[i], why);
+		if (health < least)
+			least = health;
+		if (health != HEALTH_OK && n++ == 0)
+			first = i;
+	}
+	if (n == 0)
+		return judge_upstreams(d, reason);
+	(void)data_judge(d->parts[first], why);
+	i = (size_t)snprintf(reason, DATA_REASON_MAX, "worker %u: %.100s",
+	    d->parts[first]->worker + 1, why);
+	if (n > 1)
+		(void)snprintf(reason + i, DATA_REASON_MAX - i,
+		    "; %zu more of %zu are not well", n - 1, d->nparts);
+	return least == HEALTH_DOWN ? HEALTH_DOWN : HEALTH_DEGRADED;
+}
+
+enum data_health
+data_judge(const struct data *d, char reason[DATA_REASON_MAX])
+{
+	if (d->nparts > 0)
+		return judge_parts(d, reason);
+	if (d->numbered && !d->have_listener) {
+		(void)snprintf(reason, DATA_REASON_MAX,
+		    "the listener process does not answer");
+		return HEALTH_DOWN;
+	}
+	if ((d->have_process[ROLE_POOL] && d->processes[ROLE_POOL].pid == 0) ||
+	    !d->have_pool) {
+		(void)snprintf(reason, DATA_REASON_MAX, "the pool process %s",
+		    d->have_process[ROLE_POOL] &&
+			    d->processes[ROLE_POOL].pid == 0
+			? "is not running"
+			: "does not answer");
+		return HEALTH_DOWN;
+	}
+	return judge_upstreams(d, reason);
 }
 
 void

@@ -18,8 +18,15 @@
 #define DATA_CONNS_MAX 16384            /* connections of all upstreams */
 #define DATA_TEXT_MAX (4 * 1024 * 1024) /* of a configuration */
 
-/* Owns conns and text. */
+/*
+ * The answer of one worker; or, if it has parts, the sum of several, which
+ * each of them stands in as well.  Owns parts, conns and text.
+ */
 struct data {
+	uint32_t worker; /* from 0; whose answer it is */
+	bool numbered;   /* it is not the only one */
+	size_t nparts;   /* 0: this is one worker's */
+	struct data *parts[CONF_WORKERS_MAX];
 	bool have_listener;
 	bool have_pool_counters;
 	bool have_pool;
@@ -47,6 +54,21 @@ struct data {
 struct data *data_new(void);
 void data_free(struct data *);
 
+/* The answers of single workers in it: itself if it has no parts. */
+size_t data_workers(const struct data *);
+const struct data *data_worker(const struct data *, size_t i);
+
+/* "pool", or "pool 2" if there are several. */
+#define DATA_NAME_MAX 24
+const char *data_process_name(
+    char buf[DATA_NAME_MAX], const struct data *, enum info_role);
+
+/*
+ * Takes over what another worker says of the processes, as far as they are
+ * this worker's and it has not said so itself.  Returns 0 or -1, as data_add().
+ */
+int data_add_hearsay(struct data *, const struct imsg *);
+
 /*
  * Takes over the facts of one INFO message.  Returns 0, or -1 if it does not
  * decode, comes after the end, or does not go with what came before.
@@ -64,7 +86,7 @@ enum data_health {
 	HEALTH_COUNT
 };
 
-#define DATA_REASON_MAX 96
+#define DATA_REASON_MAX 160
 
 /* Judges; reason is what to say beside the name of the verdict. */
 enum data_health data_judge(const struct data *, char reason[DATA_REASON_MAX]);

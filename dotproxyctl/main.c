@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include "common/conf.h"
+#include "common/util.h"
 
 #include "dotproxyctl/client.h"
 #include "dotproxyctl/command.h"
 #include "dotproxyctl/output.h"
+#include "dotproxyctl/sum.h"
 
 #define CHECK_LOOKS 3 /* before something is found wanting */
 #define CHECK_PAUSE_MS 200
@@ -26,23 +28,41 @@
 struct options {
 	bool json;
 	const char *socket;
+	uint32_t worker; /* from 1; 0: all of them */
 };
 
 static void
 usage(FILE *out)
 {
 	(void)fprintf(out,
-	    "usage: dotproxyctl [-hjV] [-s socket] command\n"
+	    "usage: dotproxyctl [-hjV] [-s socket] [-w worker] command\n"
 	    "commands:\n"
 	    "  show [summary]        is it well, and who does how much?\n"
 	    "  show pool             upstreams and their connections\n"
 	    "  show stats            all counters\n"
-	    "  show processes        the three processes, and their "
+	    "  show processes        the processes, and their "
 	    "confinement\n"
 	    "  show config           the configuration in force\n"
 	    "  check security        is each process confined as promised?\n"
 	    "  reload                read the configuration file again\n"
 	    "  log level LEVEL       error, warn, info or debug\n");
+}
+
+/* Returns the number of a worker; exits if it is none. */
+static uint32_t
+worker_parse(const char *arg)
+{
+	char *end;
+	unsigned long n = strtoul(arg, &end, 10);
+
+	if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || n < 1 ||
+	    n > CONF_WORKERS_MAX) {
+		(void)fprintf(stderr,
+		    "dotproxyctl: -w: not the number of a worker (1-%u)\n",
+		    CONF_WORKERS_MAX);
+		exit(1);
+	}
+	return (uint32_t)n;
 }
 
 /* Returns the index of the first argument; exits on -h, -V and mistakes. */
@@ -54,13 +74,15 @@ options_parse(struct options *o, int argc, char *argv[])
 		{ "json", no_argument, NULL, 'j' },
 		{ "socket", required_argument, NULL, 's' },
 		{ "version", no_argument, NULL, 'V' },
+		{ "worker", required_argument, NULL, 'w' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
 	o->json = false;
 	o->socket = CONF_CONTROL_DEFAULT;
-	while ((c = getopt_long(argc, argv, "hjs:V", longs, NULL)) != -1) {
+	o->worker = 0;
+	while ((c = getopt_long(argc, argv, "hjs:Vw:", longs, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			usage(stdout);
@@ -74,6 +96,9 @@ options_parse(struct options *o, int argc, char *argv[])
 		case 'V':
 			(void)printf("dotproxyctl/%s\n", DOTPROXY_VERSION);
 			exit(0);
+		case 'w':
+			o->worker = worker_parse(optarg);
+			break;
 		default:
 			usage(stderr);
 			exit(1);
@@ -164,15 +189,49 @@ print(const struct options *o, const struct command *cmd, const struct data *d)
 	return 1;
 }
 
+/* Asks one worker, which has to answer. */
+static int
+ask_one(const struct options *o, const struct command *cmd, struct data *data,
+    char error[CLIENT_ERROR_MAX])
+{
+	char path[CONF_CONTROL_MAX];
+
+	data->worker = o->worker > 0 ? o->worker - 1 : 0;
+	data->numbered = o->worker > 0;
+	if (o->worker > 1 &&
+	    !conf_control_path(path, o->socket, data->worker)) {
+		(void)snprintf(
+		    error, CLIENT_ERROR_MAX, "the socket's name is too long");
+		return -1;
+	}
+	return client_ask(o->worker > 1 ? path : o->socket, cmd,
+	    cmd->request == MSG_CL_SHOW ? CLIENT_SHOW_TIMEOUT_MS
+					: CLIENT_CHANGE_TIMEOUT_MS,
+	    data, error);
+}
+
+static int
+ask_all(const struct options *o, const struct command *cmd, struct data *data,
+    char error[CLIENT_ERROR_MAX])
+{
+	if (client_ask_all(
+		o->socket, cmd, CLIENT_SHOW_TIMEOUT_MS, data, error) == -1)
+		return -1;
+	if (data->nparts == 0 || sum_parts(data) == 0)
+		return 0;
+	(void)snprintf(error, CLIENT_ERROR_MAX, "out of memory");
+	return -1;
+}
+
 /* Asks the daemon, and the kernel if the processes are asked for. */
 static int
 ask(const struct options *o, const struct command *cmd, struct data *data,
     char error[CLIENT_ERROR_MAX])
 {
-	if (client_ask(o->socket, cmd,
-		cmd->request == MSG_CL_SHOW ? CLIENT_SHOW_TIMEOUT_MS
-					    : CLIENT_CHANGE_TIMEOUT_MS,
-		data, error) == -1)
+	/* A change is the parent's business, by way of any one of them. */
+	if ((o->worker > 0 || cmd->request != MSG_CL_SHOW
+		    ? ask_one(o, cmd, data, error)
+		    : ask_all(o, cmd, data, error)) == -1)
 		return -1;
 	if (cmd->request == MSG_CL_SHOW && cmd->show == SHOW_PROCESSES)
 		data_look(data);

@@ -174,6 +174,22 @@ put_stats(struct json *j, const struct data *d)
 	put_upstreams(j, d, false);
 }
 
+/* How many workers there are, and those that have not answered. */
+static void
+put_workers(struct json *j, const struct data *d)
+{
+	size_t i;
+
+	if (d->nparts == 0)
+		return;
+	json_u64(j, "workers", d->nparts);
+	json_array(j, "missing");
+	for (i = 0; i < d->nparts; i++)
+		if (!d->parts[i]->have_listener && !d->parts[i]->have_pool)
+			json_u64(j, NULL, (uint64_t)d->parts[i]->worker + 1);
+	json_array_end(j);
+}
+
 /* "ok", and "error" if it is not. */
 static void
 put_result(struct json *j, const char *error)
@@ -191,6 +207,8 @@ output_json(FILE *out, enum msg_show show, const struct data *d)
 	json_begin(&j, out);
 	json_object(&j, NULL);
 	put_result(&j, d->result.ok ? NULL : d->result.text);
+	if (show != SHOW_PROCESSES && show != SHOW_CONFIG)
+		put_workers(&j, d);
 	switch (show) {
 	case SHOW_SUMMARY:
 		put_summary(&j, d);

@@ -132,8 +132,12 @@ put_process(struct json *j, const struct data *d, enum info_role role)
 	const struct info_process *p = &d->processes[role];
 	unsigned int i;
 
+	if (!d->have_process[role])
+		return;
 	json_object(j, NULL);
 	json_string(j, "role", msg_role_name(p->role));
+	if (d->numbered && role != ROLE_PARENT)
+		json_u64(j, "worker", (uint64_t)d->worker + 1);
 	if (p->pid == 0)
 		json_null(j, "pid");
 	else
@@ -157,9 +161,11 @@ output_json_processes(struct json *j, const struct data *d)
 	size_t i;
 
 	json_array(j, "processes");
-	for (i = 0; i < ROLE_COUNT; i++)
-		if (d->have_process[i])
-			put_process(j, d, (enum info_role)i);
+	put_process(j, data_worker(d, 0), ROLE_PARENT);
+	for (i = 0; i < data_workers(d); i++) {
+		put_process(j, data_worker(d, i), ROLE_LISTENER);
+		put_process(j, data_worker(d, i), ROLE_POOL);
+	}
 	json_array_end(j);
 	if (!d->looked)
 		return;
@@ -185,6 +191,8 @@ output_json_security(FILE *out, const struct security_report *r)
 		f = &r->findings[i];
 		json_object(&j, NULL);
 		json_string(&j, "role", msg_role_name(f->role));
+		if (r->numbered && f->role != ROLE_PARENT)
+			json_u64(&j, "worker", (uint64_t)f->worker + 1);
 		json_string(&j, "kind", security_kind_name(f->kind));
 		json_string(&j, "what", f->what);
 		json_string(&j, "text", f->text);

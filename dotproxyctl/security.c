@@ -37,7 +37,8 @@ static const char *const expected_exe[ROLE_COUNT] = {
 /* One process under examination. */
 struct exam {
 	struct security_report *report;
-	const struct data *data;
+	const struct data *all;  /* of all workers */
+	const struct data *data; /* of this one */
 	enum info_role role;
 	const struct info_process *info;
 	const struct proc_facts *f;
@@ -57,6 +58,8 @@ add(const struct exam *e, enum security_kind kind, const char *what,
 	finding = &e->report->findings[e->report->n++];
 	finding->kind = kind;
 	finding->role = e->role;
+	finding->worker = e->data->worker;
+	(void)data_process_name(finding->name, e->data, e->role);
 	finding->what = what;
 	va_start(ap, fmt);
 	(void)vsnprintf(finding->text, sizeof(finding->text), fmt, ap);
@@ -117,6 +120,22 @@ is_right_exe(const struct exam *e)
 	return is_beside(e->f->exe, e->parent->exe, tail);
 }
 
+/* A worker that was taken over may pass off another's process as its own. */
+static bool
+is_named_twice(const struct exam *e)
+{
+	const struct data *other;
+	size_t i;
+
+	for (i = 0; i < data_workers(e->all); i++) {
+		other = data_worker(e->all, i);
+		if (other != e->data && e->role != ROLE_PARENT &&
+		    other->processes[e->role].pid == e->info->pid)
+			return true;
+	}
+	return false;
+}
+
 /* Is it there, and is it ours?  Else there is nothing more to say of it. */
 static bool
 check_identity(const struct exam *e)
@@ -141,6 +160,11 @@ check_identity(const struct exam *e)
 	    e->f->ppid != e->data->processes[ROLE_PARENT].pid) {
 		add(e, SECURITY_ERROR, "process",
 		    "process %u is no child of the parent", pid);
+		return false;
+	}
+	if (is_named_twice(e)) {
+		add(e, SECURITY_ERROR, "process",
+		    "process %u is another worker's, too", pid);
 		return false;
 	}
 	if (proc_has(e->f, PROC_EXE) && !is_right_exe(e)) {
@@ -409,18 +433,22 @@ check_child(const struct exam *e)
 	check_fds(e);
 }
 
-void
-security_check(const struct data *d, struct security_report *report)
+/* The processes of one worker; the parent is looked at with the first. */
+static void
+check_worker(const struct data *all, const struct data *d, enum info_role first,
+    struct security_report *report)
 {
-	struct exam e = { .report = report, .data = d };
+	struct exam e = { .report = report, .all = all, .data = d };
 	size_t i;
 
-	memset(report, 0, sizeof(*report));
+	report->numbered |= d->numbered;
 	e.parent = &d->facts[ROLE_PARENT];
 	/* Unknown is taken for root: more is promised then. */
 	e.root = !proc_has(e.parent, PROC_STATUS) || e.parent->uid[1] == 0;
-	for (i = 0; i < ROLE_COUNT; i++) {
+	for (i = first; i < ROLE_COUNT; i++) {
 		e.role = (enum info_role)i;
+		(void)data_process_name(
+		    report->processes[report->nprocesses++], d, e.role);
 		e.info = &d->processes[i];
 		e.f = &d->facts[i];
 		if (!check_identity(&e))
@@ -433,6 +461,18 @@ security_check(const struct data *d, struct security_report *report)
 		else
 			check_child(&e);
 	}
+}
+
+void
+security_check(const struct data *d, struct security_report *report)
+{
+	size_t i;
+
+	report->n = report->nprocesses = 0;
+	report->numbered = false;
+	for (i = 0; i < data_workers(d); i++)
+		check_worker(d, data_worker(d, i),
+		    i == 0 ? ROLE_PARENT : ROLE_LISTENER, report);
 }
 
 bool

@@ -12,7 +12,9 @@
 
 #include "dotproxyctl/data.h"
 
-#define SECURITY_FINDINGS_MAX 128 /* more than one process can give, thrice */
+#define SECURITY_PROCESSES_MAX (1 + 2 * CONF_WORKERS_MAX)
+/* More than each process can give: none pushes another's out. */
+#define SECURITY_FINDINGS_MAX (44 * SECURITY_PROCESSES_MAX)
 
 enum security_kind {
 	SECURITY_NOTE, /* as good as it can be here, or as it was started */
@@ -23,11 +25,16 @@ enum security_kind {
 struct security_finding {
 	enum security_kind kind;
 	enum info_role role;
-	const char *what; /* the layer: "capabilities" */
-	char text[640];   /* holds names of files: escape before printing */
+	uint32_t worker;          /* from 0 */
+	char name[DATA_NAME_MAX]; /* of the process: "pool 2" */
+	const char *what;         /* the layer: "capabilities" */
+	char text[640]; /* holds names of files: escape before printing */
 };
 
 struct security_report {
+	bool numbered; /* there are several workers */
+	size_t nprocesses;
+	char processes[SECURITY_PROCESSES_MAX][DATA_NAME_MAX]; /* looked at */
 	size_t n;
 	struct security_finding findings[SECURITY_FINDINGS_MAX];
 };

@@ -234,9 +234,12 @@ put_process(FILE *out, const struct data *d, enum info_role role)
 {
 	const struct info_process *p = &d->processes[role];
 	const struct proc_facts *f = &d->facts[role];
+	char name[DATA_NAME_MAX];
 
-	(void)fprintf(
-	    out, "\n%s (pid %u)\n", msg_role_name(role), (unsigned int)p->pid);
+	if (!d->have_process[role] || p->pid == 0)
+		return;
+	(void)fprintf(out, "\n%s (pid %u)\n", data_process_name(name, d, role),
+	    (unsigned int)p->pid);
 	if (!d->have_facts[role]) {
 		format_field(out, "?", "there is no such process to be seen");
 		return;
@@ -264,34 +267,43 @@ text_process_details(FILE *out, const struct data *d)
 	size_t i;
 
 	text_processes(out, d);
-	for (i = 0; i < ROLE_COUNT; i++)
-		if (d->have_process[i] && d->processes[i].pid != 0)
-			put_process(out, d, (enum info_role)i);
+	put_process(out, data_worker(d, 0), ROLE_PARENT);
+	for (i = 0; i < data_workers(d); i++) {
+		put_process(out, data_worker(d, i), ROLE_LISTENER);
+		put_process(out, data_worker(d, i), ROLE_POOL);
+	}
 }
 
-/* A line for each finding, for a monitor to pass on: these are not wrapped. */
-void
-text_security(FILE *out, const struct security_report *r)
+/* What is found of one process: these lines are not wrapped. */
+static void
+put_findings(FILE *out, const struct security_report *r, const char *name)
 {
 	char text[4 * sizeof(r->findings[0].text)];
 	const struct security_finding *f;
-	size_t role, i;
+	bool weak = false, noted = false;
+	size_t i;
 
-	for (role = 0; role < ROLE_COUNT; role++) {
-		for (i = 0; i < r->n; i++) {
-			f = &r->findings[i];
-			if (f->role != role)
-				continue;
-			(void)fprintf(out, "%s: %s%s\n", msg_role_name(f->role),
-			    f->kind == SECURITY_NOTE ? "note: " : "",
-			    log_escape(
-				text, sizeof(text), f->text, strlen(f->text)));
-		}
-		if (!security_has(r, (enum info_role)role, SECURITY_WEAK))
-			(void)fprintf(out, "%s: ok%s\n",
-			    msg_role_name((unsigned int)role),
-			    security_has(r, (enum info_role)role, SECURITY_NOTE)
-				? ", but see the notes"
-				: "");
+	for (i = 0; i < r->n; i++) {
+		f = &r->findings[i];
+		if (strcmp(f->name, name) != 0)
+			continue;
+		noted = true;
+		weak = weak || f->kind >= SECURITY_WEAK;
+		(void)fprintf(out, "%s: %s%s\n", name,
+		    f->kind == SECURITY_NOTE ? "note: " : "",
+		    log_escape(text, sizeof(text), f->text, strlen(f->text)));
 	}
+	if (!weak)
+		(void)fprintf(out, "%s: ok%s\n", name,
+		    noted ? ", but see the notes" : "");
+}
+
+/* A line for each finding, for a monitor to pass on. */
+void
+text_security(FILE *out, const struct security_report *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->nprocesses; i++)
+		put_findings(out, r, r->processes[i]);
 }

@@ -109,11 +109,13 @@ text_stats(FILE *out, const struct data *d)
 	size_t i;
 
 	if (d->have_listener)
-		put_source(out, "listener", &d->listener, listener_counters);
+		put_source(out, d->nparts > 0 ? "listeners" : "listener",
+		    &d->listener, listener_counters);
 	if (d->have_pool_counters) {
 		if (d->have_listener)
 			(void)putc('\n', out);
-		put_source(out, "pool", &d->pool_counters, pool_counters);
+		put_source(out, d->nparts > 0 ? "pools" : "pool",
+		    &d->pool_counters, pool_counters);
 	}
 	for (i = 0; i < d->nupstreams; i++)
 		put_upstream(out, &d->upstreams[i]);

@@ -195,25 +195,35 @@ text_summary(FILE *out, const struct data *d)
 	text_processes(out, d);
 }
 
+static void
+put_process(FILE *out, const struct data *d, enum info_role role, int width)
+{
+	char pid[FORMAT_MAX], age[FORMAT_MAX], restarts[FORMAT_MAX];
+	const struct info_process *p = &d->processes[role];
+	char name[DATA_NAME_MAX];
+
+	if (!d->have_process[role])
+		return;
+	(void)snprintf(pid, sizeof(pid), "%u", (unsigned)p->pid);
+	(void)fprintf(out, "%-*s %10s  %6s  %8s  ", width,
+	    data_process_name(name, d, role), p->pid == 0 ? "-" : pid,
+	    p->pid == 0 ? "-" : format_age(age, p->uptime_ms),
+	    format_count(restarts, p->restarts));
+	format_wrap(out, (size_t)width + 31,
+	    p->last_death[0] != '\0' ? p->last_death : "-");
+}
+
 void
 text_processes(FILE *out, const struct data *d)
 {
-	char pid[FORMAT_MAX], age[FORMAT_MAX], restarts[FORMAT_MAX];
-	const struct info_process *p;
-	size_t i;
+	size_t i, n = data_workers(d);
+	int width = data_worker(d, 0)->numbered ? 11 : 8;
 
-	(void)fprintf(out, "%-8s %10s  %6s  %8s  %s\n", "PROCESS", "PID",
+	(void)fprintf(out, "%-*s %10s  %6s  %8s  %s\n", width, "PROCESS", "PID",
 	    "UPTIME", "RESTARTS", "LAST CAUSE OF DEATH");
-	for (i = 0; i < ROLE_COUNT; i++) {
-		if (!d->have_process[i])
-			continue;
-		p = &d->processes[i];
-		(void)snprintf(pid, sizeof(pid), "%u", (unsigned)p->pid);
-		(void)fprintf(out, "%-8s %10s  %6s  %8s  ",
-		    msg_role_name(p->role), p->pid == 0 ? "-" : pid,
-		    p->pid == 0 ? "-" : format_age(age, p->uptime_ms),
-		    format_count(restarts, p->restarts));
-		format_wrap(
-		    out, 39, p->last_death[0] != '\0' ? p->last_death : "-");
+	put_process(out, data_worker(d, 0), ROLE_PARENT, width);
+	for (i = 0; i < n; i++) {
+		put_process(out, data_worker(d, i), ROLE_LISTENER, width);
+		put_process(out, data_worker(d, i), ROLE_POOL, width);
 	}
 }

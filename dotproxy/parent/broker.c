@@ -40,9 +40,9 @@ tell_absent(struct child *c, uint32_t absent)
 		    len > 0 ? ", " : "", msg_layer_name(i));
 	}
 	if (absent != 0)
-		log_warnx("%s: not on offer here: %s", proc_name(c), text);
+		log_warnx("%s: not on offer here: %s", c->name, text);
 	else
-		log_info("%s: all confinement is on offer now", proc_name(c));
+		log_info("%s: all confinement is on offer now", c->name);
 }
 
 static int
@@ -56,11 +56,11 @@ on_ready(void *arg, struct imsg *m)
 	tell_absent(c, absent);
 	c->state = CHILD_READY;
 	c->chan.phase = BROKER_READY;
-	log_debug("%s process ready (pid %ld)", proc_name(c), (long)c->pid);
+	log_debug("%s process ready (pid %ld)", c->name, (long)c->pid);
 	reload_send(c, &c->parent->active);
 	/* A new process needs a link now; its respawn was paced already. */
-	c->parent->link_made_ms = 0;
-	proc_link(c->parent);
+	c->pair->link_made_ms = 0;
+	proc_link(c->pair);
 	return 0;
 }
 
@@ -72,7 +72,7 @@ log_flooded(struct child *c)
 
 	if (now_ms - c->log_window_ms >= 1000) {
 		if (c->log_dropped > 0)
-			log_warnx("%s: %u log lines suppressed", proc_name(c),
+			log_warnx("%s: %u log lines suppressed", c->name,
 			    c->log_dropped);
 		c->log_window_ms = now_ms;
 		c->log_lines = c->log_dropped = 0;
@@ -96,7 +96,7 @@ on_log(void *arg, struct imsg *m)
 		return -1;
 	if (log.level > log_get_level() || log_flooded(c))
 		return 0;
-	(void)snprintf(line, sizeof(line), "%s: %s", proc_name(c),
+	(void)snprintf(line, sizeof(line), "%s: %s", c->name,
 	    log_escape(text, sizeof(text), log.line, strlen(log.line)));
 	log_line(log.level, line);
 	return 0;
@@ -119,8 +119,8 @@ on_link_down(void *arg, struct imsg *m)
 	struct child *c = arg;
 
 	/* News of a link that was replaced long since is no news. */
-	if (m->id == c->parent->link)
-		proc_link(c->parent);
+	if (m->id == c->pair->link)
+		proc_link(c->pair);
 	return 0;
 }
 
@@ -140,25 +140,34 @@ on_reload(void *arg, struct imsg *m)
 		    "too many reloads, try again later");
 		return 0;
 	}
-	reload_start(c->parent, m->id);
+	reload_start(c->parent, c, m->id);
 	return 0;
+}
+
+static void
+send_level(struct child *c, uint8_t level)
+{
+	if (c->state == CHILD_READY)
+		(void)msg_send_u8(&c->chan, MSG_PX_LOG_LEVEL, 0, level);
 }
 
 static int
 on_log_level(void *arg, struct imsg *m)
 {
 	struct child *c = arg;
+	struct parent *parent = c->parent;
 	uint8_t level;
+	uint32_t i;
 
 	if (msg_read_u8(m, &level, LOG_LEVEL_COUNT) == -1)
 		return -1;
 	log_set_level(level);
 	if (!log_flooded(c))
 		log_info("log level is %s", log_level_name(level));
-	(void)msg_send_u8(&c->chan, MSG_PX_LOG_LEVEL, 0, level);
-	if (c->parent->pool.state == CHILD_READY)
-		(void)msg_send_u8(
-		    &c->parent->pool.chan, MSG_PX_LOG_LEVEL, 0, level);
+	for (i = 0; i < parent->npairs; i++) {
+		send_level(&parent->pairs[i]->listener, level);
+		send_level(&parent->pairs[i]->pool, level);
+	}
 	(void)msg_send_result(&c->chan, MSG_INFO_END, m->id, true, NULL);
 	return 0;
 }
@@ -167,6 +176,7 @@ static void
 send_process(struct child *to, uint64_t id, const struct child *c)
 {
 	struct info_process p = { .role = (uint8_t)c->role,
+		.worker = (uint8_t)c->pair->index,
 		.pid = (uint32_t)c->pid };
 
 	if (c->pid != 0)
@@ -187,10 +197,13 @@ on_processes(void *arg, struct imsg *m)
 		.pid = (uint32_t)getpid(),
 		.uptime_ms = util_now_ms() - parent->started_ms,
 	};
+	uint32_t i;
 
 	(void)msg_send_info_process(&c->chan, m->id, &self);
-	send_process(c, m->id, &parent->listener);
-	send_process(c, m->id, &parent->pool);
+	for (i = 0; i < parent->npairs; i++) {
+		send_process(c, m->id, &parent->pairs[i]->listener);
+		send_process(c, m->id, &parent->pairs[i]->pool);
+	}
 	(void)msg_send_result(&c->chan, MSG_INFO_END, m->id, true, NULL);
 	return 0;
 }

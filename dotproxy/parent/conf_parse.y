@@ -61,7 +61,8 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 %token RESUMPTION "resumption" RETRIES "retries"
 %token SAMPLE "sample" SERVER "server" SIZE "size" SOCKET "socket"
 %token STALE "stale" STATSD "statsd" TCP "tcp" TIMEOUT "timeout" UDP "udp"
-%token UPSTREAM "upstream" USER "user" WARM "warm" WRITE "write"
+%token UPSTREAM "upstream" USER "user" WARM "warm" WORKERS "workers"
+%token WRITE "write"
 
 %%
 
@@ -95,6 +96,8 @@ statement
 		{ conf_set_value(&p->set, KEY_USER, $2, @2); }
 	| CONTROL SOCKET value
 		{ conf_set_value(&p->set, KEY_CONTROL_SOCKET, $3, @3); }
+	| WORKERS value
+		{ conf_set_value(&p->set, KEY_WORKERS, $2, @2); }
 	| LISTEN ON value port
 		{ conf_set_listen(&p->set, $3, $4, true, true, @3); }
 	| LISTEN ON value port UDP

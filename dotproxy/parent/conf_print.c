@@ -106,7 +106,7 @@ conf_print(const struct conf *c, FILE *f)
 
 	print_string("user", c->user, f);
 	print_string("control socket", c->control_socket, f);
-	(void)fputc('\n', f);
+	(void)fprintf(f, "workers %u\n\n", c->workers);
 	print_listens(c, f);
 	print_allow(c, f);
 	(void)fprintf(f, "\npolicy %s\nretries %u\n",

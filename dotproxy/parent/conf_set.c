@@ -19,6 +19,7 @@
 static const char *const key_names[KEY_COUNT] = {
 	[KEY_USER] = "user",
 	[KEY_CONTROL_SOCKET] = "control socket",
+	[KEY_WORKERS] = "workers",
 	[KEY_ALLOW] = "allow",
 	[KEY_POLICY] = "policy",
 	[KEY_RETRIES] = "retries",
@@ -65,6 +66,7 @@ conf_set_init(struct conf_set *s, struct conf *conf, struct conf_errors *errs)
 	memcpy(conf->user, CONF_USER_DEFAULT, sizeof(CONF_USER_DEFAULT));
 	memcpy(conf->control_socket, CONF_CONTROL_DEFAULT,
 	    sizeof(CONF_CONTROL_DEFAULT));
+	conf->workers = 1;
 	conf->forward = (struct conf_forward)CONF_FORWARD_DEFAULT;
 	conf->client = (struct conf_client)CONF_CLIENT_DEFAULT;
 }
@@ -126,6 +128,8 @@ key_range(struct conf_set *s, enum conf_key key)
 	struct conf_upstream *up = &s->up;
 
 	switch (key) {
+	case KEY_WORKERS:
+		return number_range(&c->workers, 1, CONF_WORKERS_MAX);
 	case KEY_RETRIES:
 		return number_range(&c->forward.retries, 0, CONF_RETRIES_MAX);
 	case KEY_QUERY_TIMEOUT:
@@ -276,6 +280,9 @@ conf_set_value(struct conf_set *s, enum conf_key key, const char *text,
 
 	if (!conf_set_once(s, key, at))
 		return;
+	if (key == KEY_WORKERS) /* a reload may have to name it */
+		(void)snprintf(c->workers_at, sizeof(c->workers_at), "%s:%u",
+		    at.file, at.line);
 	if (r.slot != NULL) {
 		set_number(s, name, r, text, at);
 		return;
@@ -539,6 +546,21 @@ spread_common(struct conf_set *s)
 	}
 }
 
+/* The other workers' sockets have a number after the name: ".64". */
+static void
+check_control_socket(struct conf_set *s)
+{
+	char path[CONF_CONTROL_MAX];
+
+	if (s->conf->workers > 1 &&
+	    !conf_control_path(
+		path, s->conf->control_socket, CONF_WORKERS_MAX - 1))
+		conf_errors_add(s->errs, s->seen[KEY_CONTROL_SOCKET],
+		    "control socket is too long for several workers (%d "
+		    "characters at most)",
+		    CONF_CONTROL_MAX - 4);
+}
+
 void
 conf_set_finish(struct conf_set *s, const char *file)
 {
@@ -559,6 +581,7 @@ conf_set_finish(struct conf_set *s, const char *file)
 		conf_errors_add(s->errs, at, "no listen");
 	if (s->conf->nupstreams == 0)
 		conf_errors_add(s->errs, at, "no upstream");
+	check_control_socket(s);
 }
 
 void

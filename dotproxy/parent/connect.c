@@ -84,8 +84,9 @@ connect_on_request(void *arg, struct imsg *m)
 			break;
 	if (i == conf->nupstreams) /* gone with a reload just now */
 		errno = ENOENT;
-	else if (!take_token(&parent->quotas[i],
-		     CONNECT_BURST(conf->upstreams[i].pool_size),
+	else if (!take_token(&pool->pair->quotas[i],
+		     CONNECT_BURST(
+			 conf_share(conf, conf->upstreams[i].pool_size)),
 		     util_now_ms()))
 		errno = EAGAIN;
 	else

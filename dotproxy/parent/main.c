@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The parent: reads the configuration, binds the sockets, starts the two
- * children and serves what broker.c lists until it is told to stop.  It never
+ * The parent: reads the configuration, binds the sockets, starts the children
+ * and serves what broker.c lists until it is told to stop.  It never
  * reads a byte from the network.
  */
 #include "dotproxy/parent/parent.h"
@@ -172,7 +172,7 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 	switch (sig) {
 	case SIGHUP:
 		log_info("reload requested by signal");
-		reload_start(parent, 0);
+		reload_start(parent, NULL, 0);
 		break;
 	case SIGCHLD:
 		proc_reap(parent);
@@ -208,25 +208,21 @@ start_events(struct parent *parent)
 	    event_new(parent->base, -1, 0, reload_overdue, parent);
 	if (parent->reload_timer == NULL)
 		fatalx("out of memory");
-	proc_init(parent, &parent->listener, ROLE_LISTENER);
-	proc_init(parent, &parent->pool, ROLE_POOL);
 }
 
 static void
 run(struct parent *parent)
 {
-	proc_spawn(&parent->listener);
-	proc_spawn(&parent->pool);
+	proc_start_pairs(parent);
 	while (!parent->stopping && !parent->failed) {
-		(void)imsg_flush(&parent->listener.chan);
-		(void)imsg_flush(&parent->pool.chan);
+		proc_flush(parent);
 		if (event_base_loop(parent->base, EVLOOP_ONCE) == -1)
 			fatalx("event loop failed");
 	}
 	proc_stop(parent);
-	sockets_close(&parent->active.sockets, NULL);
 	if (parent->next.conf != NULL)
-		sockets_close(&parent->next.sockets, &parent->active.sockets);
+		sockets_close(&parent->next, &parent->active);
+	sockets_close(&parent->active, NULL);
 }
 
 static void
@@ -237,8 +233,6 @@ release(struct parent *parent)
 	event_free(parent->sig_int);
 	event_free(parent->sig_chld);
 	event_free(parent->reload_timer);
-	if (parent->relink != NULL)
-		event_free(parent->relink);
 	event_base_free(parent->base);
 	free(parent->active.conf);
 	free(parent->next.conf);
@@ -271,8 +265,8 @@ main(int argc, char *argv[])
 		sandbox_make_empty_dir();
 	parent->next_socket_id = 1;
 	reload_assign_ids(parent, &parent->active, &parent->next);
-	if (sockets_open(parent, parent->active.conf, NULL,
-		&parent->active.sockets, what, sizeof(what)) == -1)
+	if (sockets_open(parent, &parent->active, NULL, what, sizeof(what)) ==
+	    -1)
 		fatalx("%s", what);
 	parent->ready_fd = -1;
 	if (!parent->options.foreground)

@@ -21,6 +21,7 @@
 
 struct event;
 struct event_base;
+struct pair;
 struct parent;
 
 #define PARENT_SOCKETS_MAX (CONF_LISTENS_MAX * 2)
@@ -34,7 +35,7 @@ struct parent_socket {
 	struct sockaddr_storage addr;
 };
 
-/* The sockets of one configuration. */
+/* The sockets of one worker, under one configuration. */
 struct parent_sockets {
 	struct parent_socket socks[PARENT_SOCKETS_MAX];
 	uint32_t n;
@@ -51,7 +52,9 @@ enum child_state {
 
 struct child {
 	struct parent *parent;
+	struct pair *pair;
 	enum info_role role;
+	char name[16]; /* "pool", "pool 2": what the log calls it */
 	enum child_state state;
 	pid_t pid; /* 0 when down */
 	struct imsg_chan chan;
@@ -60,6 +63,9 @@ struct child {
 	uint64_t started_ms;
 	uint64_t starts;
 	bool accepted;   /* a configuration, ever */
+	uint64_t asked;  /* generation a reload has sent it; 0: none */
+	bool agreed;     /* it has accepted that */
+	uint64_t forgot; /* generation it was told to forget */
 	uint32_t absent; /* layers it said are not on offer; logged */
 	char last_death[128];
 	uint64_t log_window_ms; /* start of the second now counted */
@@ -73,17 +79,29 @@ struct connect_quota {
 	uint32_t tokens;
 };
 
+/* A worker: a listener and a pool, which share nothing with the others. */
+struct pair {
+	struct parent *parent;
+	uint32_t index; /* people count from 1 */
+	struct child listener;
+	struct child pool;
+	uint64_t link;         /* number of the last link made */
+	uint64_t link_made_ms; /* 0: the next one is made at once */
+	struct event *relink;
+	struct connect_quota quotas[CONF_UPSTREAMS_MAX];
+};
+
 /* A configuration in force, or about to be. */
 struct parent_conf {
-	struct conf *conf; /* owned */
-	struct parent_sockets sockets;
+	struct conf *conf;              /* owned */
+	struct parent_sockets *sockets; /* owned; one for each worker */
 	uint32_t upstream_ids[CONF_UPSTREAMS_MAX];
 };
 
 enum reload_step {
 	RELOAD_NONE,
-	RELOAD_POOL,    /* waiting for the pool to accept it */
-	RELOAD_LISTENER /* accepted, in force; the listener is changing over */
+	RELOAD_POOL,    /* waiting for all pools to accept it */
+	RELOAD_LISTENER /* in force; the listeners are changing over */
 };
 
 struct parent_options {
@@ -107,25 +125,22 @@ struct parent {
 	struct parent_conf next; /* conf != NULL during a reload */
 	enum reload_step reload;
 	struct event *reload_timer; /* runs while reload is not NONE */
-	uint64_t reload_asker;      /* control handle; 0 for a signal */
+	struct child *reload_asker; /* a listener; NULL for a signal */
+	uint64_t reload_handle;     /* control handle of the asker */
 	uint64_t generation;        /* of the last configuration sent */
 	uint64_t reload_window_ms;  /* start of the time now counted */
 	uint32_t reloads;           /* asked for by control in it */
 	uint32_t next_socket_id;
 	uint32_t next_upstream_id;
-	struct connect_quota quotas[CONF_UPSTREAMS_MAX];
-	struct child listener;
-	struct child pool;
-	uint64_t link;         /* number of the last link made */
-	uint64_t link_made_ms; /* 0: the next one is made at once */
-	struct event *relink;
+	uint32_t npairs;
+	struct pair *pairs[CONF_WORKERS_MAX]; /* owned */
 	struct event *sig_hup;
 	struct event *sig_term;
 	struct event *sig_int;
 	struct event *sig_chld;
 	uint64_t started_ms;
 	int ready_fd; /* tells who started us that we are up; or -1 */
-	bool up;      /* both children have accepted the configuration */
+	bool up;      /* all children have accepted the configuration */
 	bool stopping;
 	bool failed; /* cannot start: end with status 1 */
 };
@@ -137,26 +152,25 @@ void options_parse(struct parent_options *, int argc, char *argv[]);
 
 /* --- main.c --- */
 
-/* Both children serve the configuration: tells the log and who started us. */
+/* All children serve the configuration: tells the log and who started us. */
 void parent_up(struct parent *);
 
 /* --- sockets.c: the only bind(2) and listen(2) --- */
 
 /*
- * Opens the sockets of a configuration.  Those which old (may be NULL) has
- * already are taken over: same descriptor, same id.  On failure nothing is
- * open that was not before, what says why, and -1 is returned.
+ * Opens the sockets of fresh->conf, a set for each worker.  Those which old
+ * (its conf may be NULL) has already are taken over: same descriptor, same id.
+ * On failure nothing is open that was not before, what says why, and -1 is
+ * returned.
  */
-int sockets_open(struct parent *, const struct conf *,
-    const struct parent_sockets *old, struct parent_sockets *out, char *what,
-    size_t whatsize);
+int sockets_open(struct parent *, struct parent_conf *fresh,
+    const struct parent_conf *old, char *what, size_t whatsize);
 
 /*
- * Closes those of set that keep (may be NULL) does not have.  The name of a
+ * Closes the sockets that keep (may be NULL) does not have.  The name of a
  * control socket that is closed goes, too.
  */
-void sockets_close(
-    struct parent_sockets *set, const struct parent_sockets *keep);
+void sockets_close(struct parent_conf *, const struct parent_conf *keep);
 
 /* --- connect.c: the only connect(2) to another machine --- */
 
@@ -166,11 +180,17 @@ int connect_on_request(void *arg, struct imsg *);
 
 /* --- proc.c: the children's lives --- */
 
-/* Prepares a child that is down; needs the event loop.  Exits on failure. */
-void proc_init(struct parent *, struct child *, enum info_role);
+/*
+ * Starts pairs until there are as many as the configuration in force wants.
+ * Needs the event loop; exits if there is no memory.
+ */
+void proc_start_pairs(struct parent *);
 
 /* Starts a child that is down; on failure it will be tried again. */
 void proc_spawn(struct child *);
+
+/* Sends what is queued for the children. */
+void proc_flush(struct parent *);
 
 /* Kills a child that broke the protocol, with the reason for the log. */
 void proc_kill(struct child *, const char *why);
@@ -178,14 +198,11 @@ void proc_kill(struct child *, const char *why);
 /* Collects dead children; the SIGCHLD handler. */
 void proc_reap(struct parent *);
 
-/* Ends both children and waits for them a moment. */
+/* Ends all children, waits for them a moment, and frees the pairs. */
 void proc_stop(struct parent *);
 
 /* Joins listener and pool by a fresh socketpair, if both are ready. */
-void proc_link(struct parent *);
-
-/* "listener" or "pool": what the log calls it. */
-const char *proc_name(const struct child *);
+void proc_link(struct pair *);
 
 /* --- broker.c: everything the children may ask --- */
 
@@ -213,8 +230,11 @@ void reload_overdue(evutil_socket_t, short what, void *arg);
 /* Sends the whole configuration to a child that has become ready. */
 void reload_send(struct child *, const struct parent_conf *);
 
-/* Reads the file again; asker is a control handle, or 0. */
-void reload_start(struct parent *, uint64_t asker);
+/*
+ * Reads the file again.  asker is the listener that is told how it ended,
+ * under a control handle, or NULL.
+ */
+void reload_start(struct parent *, struct child *asker, uint64_t handle);
 
 /* A child's verdict on the configuration of a generation. */
 void reload_on_done(

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The lives of the two children: start, death, respawn with back-off, and the
- * link between them.  Runs in the parent.  A child must never be able to end
- * the parent: whatever it does, it is killed, logged and started again.
+ * The lives of the children: start, death, respawn with back-off, and the link
+ * between the two of a pair.  Runs in the parent.  A child must never be able
+ * to end the parent: whatever it does, it is killed, logged and started again,
+ * and the other pairs do not notice.
  */
 #include "dotproxy/parent/parent.h"
 
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,12 +34,6 @@
 /* Descriptors of a child beside clients and upstream connections. */
 #define NOFILE_RESERVE 64
 
-const char *
-proc_name(const struct child *c)
-{
-	return msg_role_name(c->role);
-}
-
 static const char *
 program_name(const struct child *c)
 {
@@ -52,15 +48,28 @@ respawn_due(evutil_socket_t fd, short what, void *arg)
 	proc_spawn(arg);
 }
 
-void
-proc_init(struct parent *parent, struct child *c, enum info_role role)
+/* Where there is one of a kind it needs no number. */
+static void
+name_child(struct child *c)
 {
-	memset(c, 0, sizeof(*c));
-	c->parent = parent;
+	if (c->parent->active.conf->workers == 1)
+		(void)snprintf(
+		    c->name, sizeof(c->name), "%s", msg_role_name(c->role));
+	else
+		(void)snprintf(c->name, sizeof(c->name), "%s %u",
+		    msg_role_name(c->role), c->pair->index + 1);
+}
+
+static void
+child_init(struct pair *pair, struct child *c, enum info_role role)
+{
+	c->parent = pair->parent;
+	c->pair = pair;
 	c->role = role;
 	c->chan.fd = -1;
+	name_child(c);
 	backoff_init(&c->backoff, RESPAWN_MIN_MS, RESPAWN_MAX_MS);
-	c->respawn = event_new(parent->base, -1, 0, respawn_due, c);
+	c->respawn = event_new(c->parent->base, -1, 0, respawn_due, c);
 	if (c->respawn == NULL)
 		fatalx("out of memory");
 }
@@ -73,12 +82,16 @@ static void
 exec_child(const struct child *c, int sock)
 {
 	char path[CONF_PATH_MAX + 32];
-	char *const argv[] = { path, NULL };
+	char number[16], *argv[] = { path, NULL, NULL };
 	char *envp[] = { NULL };
 	int null;
 
 	(void)snprintf(
 	    path, sizeof(path), "%s/%s", c->parent->libexec, program_name(c));
+	/* For ps(1) alone: it is not read. */
+	(void)snprintf(number, sizeof(number), "%u", c->pair->index + 1);
+	if (c->parent->active.conf->workers > 1)
+		argv[1] = number;
 	null = open("/dev/null", O_RDWR);
 	if (null == -1)
 		_exit(126);
@@ -116,7 +129,10 @@ child_nofile(const struct child *c)
 	const struct conf *conf = c->parent->active.conf;
 	uint32_t n = NOFILE_RESERVE + 2 * PARENT_SOCKETS_MAX, i;
 
-	/* Twice, so that a reload can overlap and raise a limit or two. */
+	/*
+	 * Twice, so that a reload can overlap and raise a limit or two; and not
+	 * the share alone: with fewer workers it is a larger one.
+	 */
 	if (c->role == ROLE_LISTENER)
 		n += 2 * conf->client.max_tcp;
 	else
@@ -193,7 +209,7 @@ proc_spawn(struct child *c)
 	if (c->state != CHILD_DOWN || c->parent->stopping)
 		return;
 	if (imsg_socketpair(fds) == -1) {
-		log_warn("%s: socketpair", proc_name(c));
+		log_warn("%s: socketpair", c->name);
 		schedule_respawn(c);
 		return;
 	}
@@ -203,7 +219,7 @@ proc_spawn(struct child *c)
 		exec_child(c, fds[1]);
 	close(fds[1]);
 	if (pid == -1) {
-		log_warn("%s: fork", proc_name(c));
+		log_warn("%s: fork", c->name);
 		close(fds[0]);
 		schedule_respawn(c);
 		return;
@@ -221,10 +237,10 @@ proc_kill(struct child *c, const char *why)
 	if (c->state != CHILD_STARTING && c->state != CHILD_READY)
 		return;
 	if (why != NULL)
-		log_warnx("%s: killed: %s", proc_name(c), why);
+		log_warnx("%s: killed: %s", c->name, why);
 	c->state = CHILD_DYING;
 	if (kill(c->pid, SIGKILL) == -1 && errno != ESRCH)
-		log_warn("%s: kill", proc_name(c));
+		log_warn("%s: kill", c->name);
 	/* The channel is closed when it is reaped, not inside its handler. */
 }
 
@@ -266,54 +282,95 @@ child_died(struct child *c, int status)
 	describe_death(c, status);
 	hear_last_words(c);
 	if (!c->parent->stopping)
-		log_warnx("%s process (pid %ld) died: %s", proc_name(c),
+		log_warnx("%s process (pid %ld) died: %s", c->name,
 		    (long)c->pid, c->last_death);
 	imsg_close(&c->chan);
 	c->pid = 0;
 	c->state = CHILD_DOWN;
 	/* What cannot start at all will not by trying again. */
-	if (c->starts == 1 && !c->accepted)
+	if (!c->parent->up && c->starts == 1 && !c->accepted)
 		c->parent->failed = true;
 	reload_on_death(c);
 	schedule_respawn(c);
 }
 
+/* Takes note of a death if it is one of this pair. */
+static void
+pair_reap(struct pair *p, pid_t pid, int status)
+{
+	if (pid == p->listener.pid)
+		child_died(&p->listener, status);
+	else if (pid == p->pool.pid)
+		child_died(&p->pool, status);
+}
+
 void
 proc_reap(struct parent *parent)
 {
+	uint32_t i;
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == parent->listener.pid)
-			child_died(&parent->listener, status);
-		else if (pid == parent->pool.pid)
-			child_died(&parent->pool, status);
-	}
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (i = 0; i < parent->npairs; i++)
+			pair_reap(parent->pairs[i], pid, status);
+}
+
+static bool
+any_lives(const struct parent *parent)
+{
+	uint32_t i;
+
+	for (i = 0; i < parent->npairs; i++)
+		if (parent->pairs[i]->listener.pid != 0 ||
+		    parent->pairs[i]->pool.pid != 0)
+			return true;
+	return false;
+}
+
+static void
+child_end(struct child *c)
+{
+	if (c->pid != 0)
+		(void)kill(c->pid, SIGKILL);
+	event_free(c->respawn);
 }
 
 void
 proc_stop(struct parent *parent)
 {
-	struct child *children[] = { &parent->listener, &parent->pool };
 	uint64_t deadline = util_now_ms() + STOP_WAIT_MS;
 	struct timespec pause = { 0, 2 * 1000 * 1000 };
-	size_t i;
+	struct pair *p;
+	uint32_t i;
 
 	parent->stopping = true;
-	for (i = 0; i < 2; i++) {
-		event_del(children[i]->respawn);
-		imsg_close(&children[i]->chan); /* they exit on that */
+	for (i = 0; i < parent->npairs; i++) { /* they exit on that */
+		imsg_close(&parent->pairs[i]->listener.chan);
+		imsg_close(&parent->pairs[i]->pool.chan);
 	}
-	while ((parent->listener.pid != 0 || parent->pool.pid != 0) &&
-	       util_now_ms() < deadline) {
+	while (any_lives(parent) && util_now_ms() < deadline) {
 		proc_reap(parent);
 		(void)nanosleep(&pause, NULL);
 	}
-	for (i = 0; i < 2; i++) {
-		if (children[i]->pid != 0)
-			(void)kill(children[i]->pid, SIGKILL);
-		event_free(children[i]->respawn);
+	for (i = 0; i < parent->npairs; i++) {
+		p = parent->pairs[i];
+		child_end(&p->listener);
+		child_end(&p->pool);
+		event_free(p->relink);
+		free(p);
+	}
+	parent->npairs = 0;
+}
+
+void
+proc_flush(struct parent *parent)
+{
+	uint32_t i;
+
+	for (i = 0; i < parent->npairs; i++) {
+		(void)imsg_flush(&parent->pairs[i]->listener.chan);
+		(void)imsg_flush(&parent->pairs[i]->pool.chan);
 	}
 }
 
@@ -326,37 +383,59 @@ relink_due(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-proc_link(struct parent *parent)
+proc_link(struct pair *p)
 {
 	uint64_t now_ms = util_now_ms();
 	int fds[2];
 
-	if (parent->listener.state != CHILD_READY ||
-	    parent->pool.state != CHILD_READY)
+	if (p->listener.state != CHILD_READY || p->pool.state != CHILD_READY)
 		return;
-	if (parent->relink == NULL) {
-		parent->relink =
-		    event_new(parent->base, -1, 0, relink_due, parent);
-		if (parent->relink == NULL)
-			fatalx("out of memory");
-	}
-	if (parent->link_made_ms != 0 &&
-	    now_ms - parent->link_made_ms < RELINK_MIN_MS) {
-		start_timer(parent->relink, RELINK_MIN_MS);
+	if (p->link_made_ms != 0 && now_ms - p->link_made_ms < RELINK_MIN_MS) {
+		start_timer(p->relink, RELINK_MIN_MS);
 		return;
 	}
 	if (imsg_socketpair(fds) == -1) {
 		log_warn("socketpair");
-		start_timer(parent->relink, RELINK_MIN_MS);
+		start_timer(p->relink, RELINK_MIN_MS);
 		return;
 	}
-	event_del(parent->relink); /* that would be one too many */
-	parent->link++;
-	parent->link_made_ms = now_ms;
-	if (!imsg_send_empty(
-		&parent->pool.chan, MSG_PX_LINK, parent->link, fds[0]))
-		proc_kill(&parent->pool, "does not read its channel");
-	if (!imsg_send_empty(
-		&parent->listener.chan, MSG_PX_LINK, parent->link, fds[1]))
-		proc_kill(&parent->listener, "does not read its channel");
+	event_del(p->relink); /* that would be one too many */
+	p->link++;
+	p->link_made_ms = now_ms;
+	if (!imsg_send_empty(&p->pool.chan, MSG_PX_LINK, p->link, fds[0]))
+		proc_kill(&p->pool, "does not read its channel");
+	if (!imsg_send_empty(&p->listener.chan, MSG_PX_LINK, p->link, fds[1]))
+		proc_kill(&p->listener, "does not read its channel");
+}
+
+static void
+pair_start(struct parent *parent, uint32_t index)
+{
+	struct pair *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		fatalx("out of memory");
+	p->parent = parent;
+	p->index = index;
+	p->relink = event_new(parent->base, -1, 0, relink_due, p);
+	if (p->relink == NULL)
+		fatalx("out of memory");
+	child_init(p, &p->listener, ROLE_LISTENER);
+	child_init(p, &p->pool, ROLE_POOL);
+	parent->pairs[index] = p;
+	proc_spawn(&p->listener);
+	proc_spawn(&p->pool);
+}
+
+void
+proc_start_pairs(struct parent *parent)
+{
+	uint32_t i;
+
+	for (i = 0; i < parent->npairs; i++) { /* the first has none yet */
+		name_child(&parent->pairs[i]->listener);
+		name_child(&parent->pairs[i]->pool);
+	}
+	for (; parent->npairs < parent->active.conf->workers; parent->npairs++)
+		pair_start(parent, parent->npairs);
 }

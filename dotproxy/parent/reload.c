@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Sending the configuration to the children, and changing it.  A reload runs
- * in steps: parse and open the new sockets; the pool must accept it (it alone
- * can judge a CA file); then it is in force, and the listener changes over.
- * Until the pool has accepted it nothing has changed anywhere, and a failure
- * leaves the old configuration as it was.  Runs in the parent.
+ * in steps: parse and open the new sockets; all pools must accept it (they
+ * alone can judge a CA file); then it is in force: they are told to swap it in,
+ * and the listeners change over.  Until the last pool has accepted it nothing
+ * has changed anywhere, and a failure leaves the old configuration as it was.
+ * A child that is not there does not hinder: it will start with what is in
+ * force then.  Runs in the parent.
  */
 #include "dotproxy/parent/parent.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,18 +97,22 @@ send_allow(struct imsg_chan *ch, const struct conf *conf)
 }
 
 static bool
-send_to_listener(struct imsg_chan *ch, const struct parent_conf *pc)
+send_to_listener(struct child *l, const struct parent_conf *pc)
 {
 	const struct conf *conf = pc->conf;
 	struct msg_client c = { conf->client, conf->forward.query_timeout_ms };
+	struct imsg_chan *ch = &l->chan;
 	uint32_t i;
 
+	c.client.max_inflight = conf_share(conf, c.client.max_inflight);
+	c.client.max_tcp = conf_share(conf, c.client.max_tcp);
 	if (!msg_send_client(ch, &c))
 		return false;
 	for (i = 0; i < conf->nupstreams; i++)
 		if (!msg_send_upstream_name(ch, i, conf->upstreams[i].name))
 			return false;
-	return send_allow(ch, conf) && send_sockets(ch, &pc->sockets);
+	return send_allow(ch, conf) &&
+	       send_sockets(ch, &pc->sockets[l->pair->index]);
 }
 
 /*
@@ -143,7 +150,8 @@ static bool
 send_to_pool(struct imsg_chan *ch, const struct parent_conf *pc)
 {
 	const struct conf *conf = pc->conf;
-	struct msg_pool p = { conf->forward, conf->client.max_inflight };
+	struct msg_pool p = { conf->forward,
+		conf_share(conf, conf->client.max_inflight) };
 	struct msg_upstream *u;
 	uint32_t ca[CONF_UPSTREAMS_MAX], i;
 	bool ok = true;
@@ -157,10 +165,18 @@ send_to_pool(struct imsg_chan *ch, const struct parent_conf *pc)
 		u->id = pc->upstream_ids[i];
 		u->ca = ca[i];
 		u->conf = conf->upstreams[i];
+		u->conf.pool_size = conf_share(conf, u->conf.pool_size);
 		ok = msg_send_upstream(ch, u);
 	}
 	free(u);
 	return ok;
+}
+
+/* Whether a pool may swap in what it has accepted, or has to forget it. */
+static bool
+send_decision(struct child *pool, uint64_t generation, bool yes)
+{
+	return msg_send_u8(&pool->chan, MSG_PT_DECIDE, generation, yes ? 1 : 0);
 }
 
 void
@@ -172,25 +188,66 @@ reload_send(struct child *c, const struct parent_conf *pc)
 
 	ok = imsg_send_empty(&c->chan, MSG_PX_CONF_BEGIN, generation, -1);
 	if (ok && c->role == ROLE_LISTENER)
-		ok = send_to_listener(&c->chan, pc);
+		ok = send_to_listener(c, pc);
 	else if (ok)
 		ok = send_to_pool(&c->chan, pc);
-	if (!ok || !imsg_send_empty(&c->chan, MSG_PX_CONF_END, generation, -1))
+	ok = ok && imsg_send_empty(&c->chan, MSG_PX_CONF_END, generation, -1);
+	/* What is in force needs nobody else's consent. */
+	if (ok && c->role == ROLE_POOL && pc == &parent->active)
+		ok = send_decision(c, generation, true);
+	if (!ok)
 		proc_kill(c, "cannot be sent its configuration");
+}
+
+/* Sends it to a child whose consent, or help, the reload waits for. */
+static void
+ask(struct child *c, const struct parent_conf *pc)
+{
+	if (c->state != CHILD_READY)
+		return;
+	reload_send(c, pc);
+	c->asked = c->parent->generation;
+	c->agreed = false;
+}
+
+/* The child of a role in a pair. */
+static struct child *
+child_of(struct parent *parent, uint32_t pair, enum info_role role)
+{
+	struct pair *p = parent->pairs[pair];
+
+	return role == ROLE_POOL ? &p->pool : &p->listener;
+}
+
+/* True if a child of a role has been asked and has not agreed yet. */
+static bool
+is_awaited(struct parent *parent, enum info_role role)
+{
+	const struct child *c;
+	uint32_t i;
+
+	for (i = 0; i < parent->npairs; i++) {
+		c = child_of(parent, i, role);
+		if (c->asked != 0 && !c->agreed)
+			return true;
+	}
+	return false;
 }
 
 /* Tells who asked, and the log, how a reload ended. */
 static void
 report(struct parent *parent, bool ok, const char *text)
 {
+	struct child *asker = parent->reload_asker;
+
 	if (ok)
 		log_info("configuration reloaded");
 	else
 		log_warnx("reload failed, old configuration kept: %s", text);
-	if (parent->reload_asker != 0 && parent->listener.state == CHILD_READY)
-		(void)msg_send_result(&parent->listener.chan, MSG_INFO_END,
-		    parent->reload_asker, ok, text);
-	parent->reload_asker = 0;
+	if (asker != NULL && asker->state == CHILD_READY)
+		(void)msg_send_result(&asker->chan, MSG_INFO_END,
+		    parent->reload_handle, ok, text);
+	parent->reload_asker = NULL;
 	parent->reload = RELOAD_NONE;
 	event_del(parent->reload_timer);
 }
@@ -199,85 +256,205 @@ void
 reload_overdue(evutil_socket_t fd, short what, void *arg)
 {
 	struct parent *parent = arg;
+	struct child *c;
+	uint32_t i;
 
 	(void)fd;
 	(void)what;
-	/* Its death ends the reload: see reload_on_death(). */
-	if (parent->reload == RELOAD_POOL)
-		proc_kill(&parent->pool, "does not answer to a reload");
-	else if (parent->reload == RELOAD_LISTENER)
-		proc_kill(&parent->listener, "does not answer to a reload");
+	/* Their deaths end the reload: see reload_on_death(). */
+	for (i = 0; i < parent->npairs; i++) {
+		c = child_of(parent, i,
+		    parent->reload == RELOAD_POOL ? ROLE_POOL : ROLE_LISTENER);
+		if (c->asked != 0 && !c->agreed)
+			proc_kill(c, "does not answer to a reload");
+	}
 }
 
 /* Forgets the new configuration; the old one was never touched. */
 static void
 abandon(struct parent *parent, const char *why)
 {
-	sockets_close(&parent->next.sockets, &parent->active.sockets);
-	free(parent->next.conf);
-	parent->next.conf = NULL;
+	struct child *pool;
+	uint32_t i;
+
+	for (i = 0; i < parent->npairs; i++) {
+		pool = &parent->pairs[i]->pool;
+		if (pool->asked != 0 && pool->state == CHILD_READY &&
+		    !send_decision(pool, pool->asked, false))
+			proc_kill(pool, "does not read its channel");
+		if (pool->asked != 0)
+			pool->forgot = pool->asked;
+		pool->asked = 0;
+	}
+	if (parent->next.conf != NULL) {
+		sockets_close(&parent->next, &parent->active);
+		free(parent->next.conf);
+		parent->next.conf = NULL;
+	}
 	report(parent, false, why);
 }
 
-void
-reload_start(struct parent *parent, uint64_t asker)
+/* Refuses a reload while there is nobody to agree to it.  NULL, or why. */
+static const char *
+refusal(const struct parent *parent)
 {
-	static const struct timeval limit = { RELOAD_LIMIT_S, 0 };
-	struct conf_errors *errs;
+	const struct pair *p;
+	uint32_t i;
+
+	for (i = 0; i < parent->npairs && parent->reload == RELOAD_NONE; i++) {
+		p = parent->pairs[i];
+		if (p->listener.state == CHILD_READY &&
+		    p->pool.state == CHILD_READY)
+			return NULL;
+	}
+	return "not ready for a reload, try again";
+}
+
+/* Reads the file and opens what is new.  Returns 0, or -1 and it is over. */
+static int
+prepare_next(struct parent *parent)
+{
+	struct conf_errors *errs = malloc(sizeof(*errs));
 	char what[256];
 
-	if (parent->reload != RELOAD_NONE ||
-	    parent->pool.state != CHILD_READY ||
-	    parent->listener.state != CHILD_READY) {
-		log_warnx("reload refused: not ready for one");
-		if (asker != 0)
-			(void)msg_send_result(&parent->listener.chan,
-			    MSG_INFO_END, asker, false,
-			    "not ready for a reload, try again");
-		return;
-	}
-	parent->reload_asker = asker;
-	errs = malloc(sizeof(*errs));
 	if (errs == NULL) {
-		report(parent, false, "out of memory");
-		return;
+		abandon(parent, "out of memory");
+		return -1;
 	}
 	conf_errors_clear(errs);
 	parent->next.conf = conf_parse(parent->options.conf_path,
 	    parent->options.macros, parent->options.nmacros, errs);
 	if (parent->next.conf == NULL)
-		report(parent, false, errs->text);
+		abandon(parent, errs->text);
 	free(errs);
 	if (parent->next.conf == NULL)
-		return;
-	if (sockets_open(parent, parent->next.conf, &parent->active.sockets,
-		&parent->next.sockets, what, sizeof(what)) == -1) {
+		return -1;
+	/*
+	 * The kernel would go on giving the sockets of one that ends their
+	 * share of the queries, as long as it answers over them.
+	 */
+	if (parent->next.conf->workers < parent->npairs) {
+		(void)snprintf(what, sizeof(what),
+		    "%.200s%sworkers: %u are running, fewer take a restart",
+		    parent->next.conf->workers_at,
+		    parent->next.conf->workers_at[0] != '\0' ? ": " : "",
+		    parent->npairs);
 		free(parent->next.conf);
 		parent->next.conf = NULL;
-		report(parent, false, what);
+		abandon(parent, what);
+		return -1;
+	}
+	if (sockets_open(parent, &parent->next, &parent->active, what,
+		sizeof(what)) == -1) {
+		abandon(parent, what);
+		return -1;
+	}
+	return 0;
+}
+
+void
+reload_start(struct parent *parent, struct child *asker, uint64_t handle)
+{
+	static const struct timeval limit = { RELOAD_LIMIT_S, 0 };
+	const char *why = refusal(parent);
+	uint32_t i;
+
+	if (why != NULL) {
+		log_warnx("reload refused: %s", why);
+		if (asker != NULL)
+			(void)msg_send_result(
+			    &asker->chan, MSG_INFO_END, handle, false, why);
 		return;
 	}
+	parent->reload_asker = asker;
+	parent->reload_handle = handle;
+	if (prepare_next(parent) == -1)
+		return;
 	if (strcmp(parent->next.conf->user, parent->active.conf->user) != 0)
 		log_warnx("the new user takes effect at the next restart");
 	reload_assign_ids(parent, &parent->next, &parent->active);
 	parent->reload = RELOAD_POOL;
 	if (event_add(parent->reload_timer, &limit) == -1)
 		fatalx("timer");
-	reload_send(&parent->pool, &parent->next);
+	for (i = 0; i < parent->npairs; i++)
+		ask(&parent->pairs[i]->pool, &parent->next);
 }
 
-/* The pool has it: from here on the new configuration is the one. */
+/* Has a pool that has accepted it swap it in; another one is sent it now. */
+static void
+change_pool_over(struct child *pool)
+{
+	uint64_t asked = pool->asked;
+
+	memset(pool->pair->quotas, 0, sizeof(pool->pair->quotas));
+	pool->asked = 0;
+	if (pool->state != CHILD_READY)
+		return;
+	if (asked == 0)
+		reload_send(pool, &pool->parent->active);
+	else if (!send_decision(pool, asked, true))
+		proc_kill(pool, "does not read its channel");
+}
+
+/* Ends the reload when the last listener has changed over. */
+static void
+end_if_done(struct parent *parent)
+{
+	uint32_t i;
+
+	if (is_awaited(parent, ROLE_LISTENER))
+		return;
+	for (i = 0; i < parent->npairs; i++)
+		parent->pairs[i]->listener.asked = 0;
+	report(parent, true, NULL);
+}
+
+/* The pools have it: from here on the new configuration is the one. */
 static void
 commit(struct parent *parent)
 {
-	sockets_close(&parent->active.sockets, &parent->next.sockets);
+	uint32_t i;
+
+	sockets_close(&parent->active, &parent->next);
 	free(parent->active.conf);
 	parent->active = parent->next;
-	reload_warn_unserved(parent->active.conf);
 	memset(&parent->next, 0, sizeof(parent->next));
-	memset(parent->quotas, 0, sizeof(parent->quotas));
+	reload_warn_unserved(parent->active.conf);
 	parent->reload = RELOAD_LISTENER;
-	reload_send(&parent->listener, &parent->active);
+	for (i = 0; i < parent->npairs; i++)
+		change_pool_over(&parent->pairs[i]->pool);
+	proc_start_pairs(parent);
+	for (i = 0; i < parent->npairs; i++)
+		ask(&parent->pairs[i]->listener, &parent->active);
+	end_if_done(parent);
+}
+
+/* True if every child has accepted a configuration. */
+static bool
+all_accepted(const struct parent *parent)
+{
+	uint32_t i;
+
+	for (i = 0; i < parent->npairs; i++)
+		if (!parent->pairs[i]->listener.accepted ||
+		    !parent->pairs[i]->pool.accepted)
+			return false;
+	return true;
+}
+
+/* A verdict that the reload has waited for. */
+static void
+go_on(struct child *c, bool ok, const char *why)
+{
+	struct parent *parent = c->parent;
+
+	c->agreed = true;
+	if (parent->reload == RELOAD_LISTENER)
+		end_if_done(parent);
+	else if (!ok)
+		abandon(parent, why);
+	else if (!is_awaited(parent, ROLE_POOL))
+		commit(parent);
 }
 
 void
@@ -288,28 +465,21 @@ reload_on_done(struct child *c, uint64_t generation, bool ok, const char *text)
 
 	log_escape(why, sizeof(why), text, strlen(text));
 	c->accepted |= ok;
-	if (!parent->up && parent->listener.accepted && parent->pool.accepted)
+	if (!parent->up && all_accepted(parent))
 		parent_up(parent);
-	if (parent->reload == RELOAD_POOL && c->role == ROLE_POOL &&
-	    generation == parent->generation) {
-		if (ok)
-			commit(parent);
-		else
-			abandon(parent, why);
+	if (c->asked != 0 && c->asked == generation && !c->agreed &&
+	    (ok || c->role == ROLE_POOL)) {
+		go_on(c, ok, why);
 		return;
 	}
-	if (parent->reload == RELOAD_LISTENER && c->role == ROLE_LISTENER &&
-	    ok) {
-		report(parent, true, NULL);
-		return;
-	}
-	if (ok)
+	/* Another pool has refused that already. */
+	if (ok || generation == c->forgot)
 		return;
 	/*
 	 * It refuses what is in force.  At the start that is the operator's
 	 * mistake; one that had accepted it has been taken over.
 	 */
-	if (c->starts == 1 && !c->accepted) {
+	if (!parent->up && c->starts == 1 && !c->accepted) {
 		log_warnx("%s", why);
 		parent->failed = true;
 	} else
@@ -320,9 +490,16 @@ void
 reload_on_death(struct child *c)
 {
 	struct parent *parent = c->parent;
+	uint64_t asked = c->asked;
 
+	c->asked = 0;
+	/* Its successor must not be told what it did not ask for. */
+	if (parent->reload_asker == c)
+		parent->reload_asker = NULL;
+	if (asked == 0)
+		return;
 	if (parent->reload == RELOAD_POOL)
 		abandon(parent, "a process died meanwhile");
-	else if (parent->reload == RELOAD_LISTENER && c->role == ROLE_LISTENER)
-		report(parent, true, NULL); /* it starts with the new one */
+	else if (parent->reload == RELOAD_LISTENER)
+		end_if_done(parent); /* it starts with the new one */
 }

@@ -2,7 +2,13 @@
 /*
  * The sockets that clients speak to, and the control socket: made here, in
  * the parent, kept over reloads and the deaths of children, and handed to the
- * listener.  The parent never reads from one of them.
+ * listeners.  The parent never reads from one of them.
+ *
+ * Several workers have a socket each for every address, and the kernel shares
+ * out what comes (SO_REUSEPORT).  That lets another process of the same user
+ * join in, too: as root none that could not do worse.  But a second server
+ * started by mistake would not fail then but take its share of the queries; so
+ * a single worker does without, until a reload adds others.
  */
 #include "dotproxy/parent/parent.h"
 
@@ -10,6 +16,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -32,8 +39,10 @@ set_int(int fd, int level, int name, int value)
 
 /* Options every listening socket needs before bind.  Returns 0 or -1. */
 static int
-set_options(int fd, bool tcp, int family)
+set_options(int fd, bool tcp, int family, bool shared)
 {
+	if (shared && set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) == -1)
+		return -1;
 	if (family == AF_INET6 &&
 	    set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) == -1)
 		return -1;
@@ -66,7 +75,7 @@ set_options(int fd, bool tcp, int family)
 
 /* Makes one listening socket.  Returns it, or -1 with errno. */
 static int
-open_one(const struct sockaddr_storage *addr, bool tcp)
+open_one(const struct sockaddr_storage *addr, bool tcp, bool shared)
 {
 	int fd, saved;
 
@@ -74,7 +83,7 @@ open_one(const struct sockaddr_storage *addr, bool tcp)
 	    (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return -1;
-	if (set_options(fd, tcp, addr->ss_family) == -1 ||
+	if (set_options(fd, tcp, addr->ss_family, shared) == -1 ||
 	    bind(fd, (const struct sockaddr *)addr, sockaddr_len(addr)) == -1 ||
 	    (tcp && listen(fd, TCP_BACKLOG) == -1)) {
 		saved = errno;
@@ -158,18 +167,23 @@ make_run_dir(const char *control_path)
 
 static int
 add_socket(struct parent *parent, const struct parent_sockets *old,
-    struct parent_sockets *out, const struct conf_listen *line, bool tcp)
+    struct parent_sockets *out, const struct conf_listen *line, bool tcp,
+    bool shared)
 {
 	struct parent_socket *s = &out->socks[out->n];
 	const struct parent_socket *known;
 
 	known = find_socket(old, &line->addr, tcp);
 	if (known != NULL) {
+		/* Linux takes it after bind(2), too, which not all do. */
+		if (shared &&
+		    set_int(known->fd, SOL_SOCKET, SO_REUSEPORT, 1) == -1)
+			return -1;
 		*s = *known;
 		out->n++;
 		return 0;
 	}
-	s->fd = open_one(&line->addr, tcp);
+	s->fd = open_one(&line->addr, tcp, shared);
 	if (s->fd == -1)
 		return -1;
 	s->id = parent->next_socket_id++;
@@ -179,41 +193,45 @@ add_socket(struct parent *parent, const struct parent_sockets *old,
 	return 0;
 }
 
-int
-sockets_open(struct parent *parent, const struct conf *conf,
+/* Opens the sockets for clients of one worker.  Returns 0, or -1 and what. */
+static int
+open_listens(struct parent *parent, const struct conf *conf,
     const struct parent_sockets *old, struct parent_sockets *out, char *what,
     size_t whatsize)
 {
 	char addr[SOCKADDR_TEXT_MAX];
+	const struct conf_listen *l;
 	uint32_t i;
 	bool tcp;
-	int pass;
 
-	memset(out, 0, sizeof(*out));
-	out->control = -1;
-	for (i = 0; i < conf->nlistens; i++) {
-		for (pass = 0; pass < 2; pass++) {
-			tcp = pass == 1;
-			if (!(tcp ? conf->listens[i].tcp
-				  : conf->listens[i].udp))
-				continue;
-			if (add_socket(
-				parent, old, out, &conf->listens[i], tcp) == 0)
-				continue;
-			(void)snprintf(what, whatsize,
-			    "cannot listen on %s/%s: %s%s",
-			    sockaddr_text(&conf->listens[i].addr, addr),
-			    tcp ? "tcp" : "udp", strerror(errno),
-			    errno == EACCES && old != NULL
-				? " (dotproxy was started without a port "
-				  "below 1024: restart it)"
-				: "");
-			sockets_close(out, old);
-			return -1;
-		}
+	for (i = 0; i < 2 * conf->nlistens; i++) {
+		l = &conf->listens[i / 2];
+		tcp = i % 2 == 1;
+		if (!(tcp ? l->tcp : l->udp) ||
+		    add_socket(parent, old, out, l, tcp, conf->workers > 1) ==
+			0)
+			continue;
+		(void)snprintf(what, whatsize, "cannot listen on %s/%s: %s%s",
+		    sockaddr_text(&l->addr, addr), tcp ? "tcp" : "udp",
+		    strerror(errno),
+		    errno == EACCES && parent->base != NULL
+			? " (dotproxy was started without a port below 1024: "
+			  "restart it)"
+			: "");
+		return -1;
 	}
-	memcpy(
-	    out->control_path, conf->control_socket, sizeof(out->control_path));
+	return 0;
+}
+
+/* The control socket of one worker: the first has the name as it is. */
+static int
+add_control(const struct conf *conf, uint32_t worker,
+    const struct parent_sockets *old, struct parent_sockets *out, char *what,
+    size_t whatsize)
+{
+	/* The parser has seen to its not being too long. */
+	(void)conf_control_path(
+	    out->control_path, conf->control_socket, worker);
 	if (old != NULL && old->control != -1 &&
 	    strcmp(old->control_path, out->control_path) == 0) {
 		out->control = old->control;
@@ -221,11 +239,46 @@ sockets_open(struct parent *parent, const struct conf *conf,
 	}
 	make_run_dir(out->control_path);
 	out->control = open_control(out->control_path);
-	if (out->control == -1) {
-		(void)snprintf(what, whatsize, "control socket %s: %s",
-		    out->control_path, strerror(errno));
-		sockets_close(out, old);
+	if (out->control != -1)
+		return 0;
+	(void)snprintf(what, whatsize, "control socket %s: %s",
+	    out->control_path, strerror(errno));
+	return -1;
+}
+
+/* The sockets that a worker has under a configuration; NULL if none. */
+static const struct parent_sockets *
+worker_sockets(const struct parent_conf *pc, uint32_t worker)
+{
+	if (pc == NULL || pc->conf == NULL || worker >= pc->conf->workers)
+		return NULL;
+	return &pc->sockets[worker];
+}
+
+int
+sockets_open(struct parent *parent, struct parent_conf *fresh,
+    const struct parent_conf *old, char *what, size_t whatsize)
+{
+	const struct conf *conf = fresh->conf;
+	const struct parent_sockets *have;
+	uint32_t i;
+
+	fresh->sockets = calloc(conf->workers, sizeof(fresh->sockets[0]));
+	if (fresh->sockets == NULL) {
+		(void)snprintf(what, whatsize, "out of memory");
 		return -1;
+	}
+	for (i = 0; i < conf->workers; i++)
+		fresh->sockets[i].control = -1;
+	for (i = 0; i < conf->workers; i++) {
+		have = worker_sockets(old, i);
+		if (open_listens(parent, conf, have, &fresh->sockets[i], what,
+			whatsize) == -1 ||
+		    add_control(conf, i, have, &fresh->sockets[i], what,
+			whatsize) == -1) {
+			sockets_close(fresh, old);
+			return -1;
+		}
 	}
 	return 0;
 }
@@ -238,8 +291,8 @@ unlink_control(const char *path)
 		log_warn("cannot remove %s", path);
 }
 
-void
-sockets_close(struct parent_sockets *set, const struct parent_sockets *keep)
+static void
+close_set(struct parent_sockets *set, const struct parent_sockets *keep)
 {
 	uint32_t i;
 
@@ -252,6 +305,21 @@ sockets_close(struct parent_sockets *set, const struct parent_sockets *keep)
 		close(set->control);
 		unlink_control(set->control_path);
 	}
-	set->n = 0;
-	set->control = -1;
+}
+
+void
+sockets_close(struct parent_conf *pc, const struct parent_conf *keep)
+{
+	uint32_t i;
+
+	for (i = 0; pc->sockets != NULL && i < pc->conf->workers; i++)
+		close_set(&pc->sockets[i], worker_sockets(keep, i));
+	free(pc->sockets);
+	pc->sockets = NULL;
+	if (keep == NULL || keep->conf->workers > 1)
+		return;
+	/* The one that stays shares with nobody any more. */
+	for (i = 0; i < keep->sockets[0].n; i++)
+		(void)set_int(
+		    keep->sockets[0].socks[i].fd, SOL_SOCKET, SO_REUSEPORT, 0);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The configuration, as it comes from the parent piece by piece between
- * CONF_BEGIN and CONF_END.  Runs in the pool.  Nothing of it is in force
- * before all of it has been found good: then it is swapped in at once, and
- * connections to upstreams that stay are kept.
+ * CONF_BEGIN and CONF_END.  Runs in the pool.  What has been found good waits
+ * for the parent to decide, which asks the other pools, too: then it is swapped
+ * in at once, and connections to upstreams that stay are kept, or forgotten.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +12,11 @@
 #include "common/log.h"
 #include "dotproxy/pool/pool.h"
 
-/* A configuration being received.  Owns everything in it. */
+/* A configuration being received, or not decided on yet.  Owns everything in
+ * it. */
 struct config_run {
 	uint64_t generation;
+	bool prepared; /* found good; waits for DECIDE */
 	bool have_pool;
 	struct msg_pool pool;
 	uint32_t nca;
@@ -46,6 +48,7 @@ config_on_begin(void *arg, struct imsg *m)
 	struct pool *pool = arg;
 
 	pool_turn_begin(pool);
+	config_run_free(pool->run); /* one that nobody has decided on */
 	pool->run = calloc(1, sizeof(*pool->run));
 	if (pool->run == NULL)
 		fatalx("out of memory for the configuration");
@@ -240,13 +243,30 @@ config_on_end(void *arg, struct imsg *m)
 	if (m->id != run->generation || !run->have_pool || run->nupstreams == 0)
 		return -1;
 	ok = prepare(run);
-	if (ok)
-		swap_in(pool, run);
 	if (!msg_send_result(&pool->parent, MSG_XP_CONF_DONE, run->generation,
 		ok, ok ? NULL : run->error))
 		fatalx("channel to the parent is full");
+	run->prepared = ok;
+	pool->parent.phase = POOL_PHASE_IDLE;
+	return 0;
+}
+
+int
+config_on_decide(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+	struct config_run *run = pool->run;
+	uint8_t swap;
+
+	pool_turn_begin(pool);
+	if (msg_read_u8(m, &swap, 2) == -1)
+		return -1;
+	/* A newer one has taken its place, or it was refused. */
+	if (run == NULL || !run->prepared || run->generation != m->id)
+		return 0;
+	if (swap == 1)
+		swap_in(pool, run);
 	config_run_free(run);
 	pool->run = NULL;
-	pool->parent.phase = POOL_PHASE_IDLE;
 	return 0;
 }

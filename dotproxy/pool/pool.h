@@ -72,7 +72,7 @@ struct pool {
 	uint32_t nparked;
 	uint8_t last_cause; /* of the last failure of any upstream */
 	uint32_t last_failed;
-	struct config_run *run;  /* owned: a configuration being received */
+	struct config_run *run;  /* owned: a configuration not in force yet */
 	struct conn_list asked;  /* ASKED, by place */
 	struct conn_list dirty;  /* have queries to encrypt, by turn */
 	struct conn_list paused; /* not read: the link is full, by pause */
@@ -144,13 +144,15 @@ void pool_free(struct pool *);
 /* Sends what was queued and frees what has ended. */
 void pool_turn_end(struct pool *);
 
-/* --- config.c: the configuration, piece by piece, swapped in at its end --- */
+/* --- config.c: the configuration, piece by piece, swapped in when decided ---
+ */
 
 int config_on_begin(void *arg, struct imsg *);
 int config_on_pool(void *arg, struct imsg *);
 int config_on_ca(void *arg, struct imsg *);
 int config_on_upstream(void *arg, struct imsg *);
 int config_on_end(void *arg, struct imsg *);
+int config_on_decide(void *arg, struct imsg *);
 void config_run_free(struct config_run *);
 
 /* --- dispatch.c: queries, from the listener and back --- */

@@ -158,10 +158,12 @@ class Daemon:
         self.log_file = folder / "log"
         self.command = [*inside, DOTPROXY]
         self.process = None
+        self.workers = 1
         self.children_may_die = False
         self.first_children = None
 
-    def configure(self, *upstreams, listen=None, settings="", timeout="3s"):
+    def configure(self, *upstreams, listen=None, settings="", timeout="3s",
+                  workers=1):
         if listen is None:
             listen = ["127.0.0.1 port %d" % self.port,
                       "::1 port %d" % self.port]
@@ -169,6 +171,9 @@ class Daemon:
         if os.geteuid() == 0:
             text += 'user "nobody"\n'
         text += 'control socket "%s"\n' % self.socket
+        self.workers = workers
+        if workers > 1:
+            text += "workers %d\n" % workers
         for line in listen:
             text += "listen on %s\n" % line
         text += "query timeout %s\n%s\n" % (timeout, settings)
@@ -189,7 +194,7 @@ class Daemon:
     def _ready(self):
         assert self.process.poll() is None, self.log()
         return (self.ctl("show", "summary").returncode == 0
-                and len(self.children()) == 2)
+                and len(self.children()) == 2 * self.workers)
 
     def log(self):
         return self.log_file.read_text(errors="replace")
@@ -207,12 +212,15 @@ class Daemon:
         assert done.returncode == 0, done.stderr
 
     def children(self):
-        """The two processes by role: {"listener": pid, "pool": pid}."""
+        """The processes by name: {"listener": pid, "pool": pid}.
+
+        If there are several workers, "listener 1" and so on.
+        """
         found = {}
         for pid in descendants(self.process.pid):
             role = executable(pid).rpartition("dotproxy-")[2]
             if role in ("listener", "pool"):
-                found[role] = pid
+                found[" ".join([role, *arguments(pid)])] = pid
         return found
 
     def child(self, role):
@@ -292,6 +300,15 @@ def executable(pid):
         return os.readlink("/proc/%d/exe" % pid)
     except OSError:
         return ""
+
+
+def arguments(pid):
+    """The command line without the program's name."""
+    try:
+        line = pathlib.Path("/proc/%d/cmdline" % pid).read_text()
+    except OSError:
+        return []
+    return line.split("\0")[1:-1]
 
 
 def open_files(pid):

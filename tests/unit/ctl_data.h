@@ -260,7 +260,9 @@ worst_data(void)
 
 	assert_non_null(d);
 	memset(d, 0xff, sizeof(*d));
-	d->done = true;
+	d->nparts = 0;
+	d->worker = CONF_WORKERS_MAX - 1;
+	d->done = d->numbered = true;
 	d->have_listener = d->have_pool = d->have_pool_counters = true;
 	d->result.ok = false;
 	memset(d->result.text, '\a', sizeof(d->result.text));

@@ -84,7 +84,8 @@ struct rig {
 	struct msg_upstream ups[CONF_UPSTREAMS_MAX];
 	uint32_t nups;
 	uint64_t generation;
-	uint64_t done; /* generation of the last CONF_DONE */
+	bool undecided; /* leave it to the test whether it comes into force */
+	uint64_t done;  /* generation of the last CONF_DONE */
 	bool done_ok;
 	char done_text[MSG_TEXT_MAX];
 	uint64_t links_down;
@@ -652,6 +653,9 @@ rig_send_conf(void)
 		assert_true(msg_send_upstream(&rig.parent, &rig.ups[i]));
 	assert_true(
 	    imsg_send_empty(&rig.parent, MSG_PX_CONF_END, rig.generation, -1));
+	if (!rig.undecided)
+		assert_true(
+		    msg_send_u8(&rig.parent, MSG_PT_DECIDE, rig.generation, 1));
 	RIG_UNTIL(rig.done == rig.generation);
 }
 

@@ -60,10 +60,11 @@ reload_send(struct child *c, const struct parent_conf *pc)
 }
 
 void
-reload_start(struct parent *parent, uint64_t asker)
+reload_start(struct parent *parent, struct child *asker, uint64_t handle)
 {
 	(void)parent;
 	(void)asker;
+	(void)handle;
 }
 
 void
@@ -76,16 +77,9 @@ reload_on_done(struct child *c, uint64_t generation, bool ok, const char *text)
 }
 
 void
-proc_link(struct parent *parent)
+proc_link(struct pair *p)
 {
-	(void)parent;
-}
-
-const char *
-proc_name(const struct child *c)
-{
-	(void)c;
-	return "child";
+	(void)p;
 }
 
 int

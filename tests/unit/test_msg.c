@@ -72,6 +72,7 @@ static const struct {
 	[MSG_PT_CA] = { .kind = NOTHING },
 	[MSG_PT_UPSTREAM] = RECORD_OF(
 	    MSG_PT_UPSTREAM, upstream, struct msg_upstream, upstream_spoil),
+	[MSG_PT_DECIDE] = { .kind = BYTE },
 	[MSG_PT_CONNECTED] = { .kind = NOTHING },
 	[MSG_PT_CONNECT_FAILED] = { .kind = WORD },
 	[MSG_TP_CONNECT] = { .kind = WORD },

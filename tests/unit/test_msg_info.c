@@ -216,6 +216,9 @@ process_fill(void *x, enum variant v)
 	uint64_t next = 5;
 
 	NUMBER(p->role, 0, ROLE_COUNT - 1);
+	NUMBER(p->worker, 0, CONF_WORKERS_MAX - 1);
+	if (p->role == ROLE_PARENT)
+		p->worker = 0;
 	NUMBER(p->pid, 0, UINT32_MAX);
 	NUMBER(p->uptime_ms, 0, UINT64_MAX - 1);
 	NUMBER(p->restarts, 0, UINT64_MAX - 1);
@@ -240,11 +243,22 @@ process_spoil(void *x, int n)
 {
 	struct info_process *p = x;
 
-	if (n == 0)
+	switch (n) {
+	case 0:
 		p->role = ROLE_COUNT;
-	else
-		p->absent = n == 1 ? 1u << LAYER_COUNT : UINT32_MAX;
-	return n < 3;
+		break;
+	case 1:
+		p->role = ROLE_POOL;
+		p->worker = CONF_WORKERS_MAX;
+		break;
+	case 2: /* there is one */
+		p->role = ROLE_PARENT;
+		p->worker = 1;
+		break;
+	default:
+		p->absent = n == 3 ? 1u << LAYER_COUNT : UINT32_MAX;
+	}
+	return n < 5;
 }
 
 /* --- INFO_END --- */

@@ -234,6 +234,8 @@ test_each_upstream_has_its_own_ca(void **state)
 	assert_true(msg_send_upstream(&rig.parent, &rig.ups[1]));
 	end();
 	RIG_UNTIL(rig.done == rig.generation && rig.done_ok);
+	assert_true(msg_send_u8(&rig.parent, MSG_PT_DECIDE, rig.generation, 1));
+	RIG_UNTIL(rig.pool->run == NULL);
 	/* Both have the new certificate; the first trusts the old CA. */
 	RIG_UNTIL(rig_up(1)->nready == 1);
 	RIG_UNTIL(rig_up(0)->n.failures[PHASE_VERIFY] == 1);
@@ -374,6 +376,73 @@ test_two_runs_at_once_are_refused(void **state)
 	expect_refused();
 }
 
+static void
+test_nothing_changes_before_it_is_decided(void **state)
+{
+	(void)state;
+	rig.undecided = true;
+	(void)rig_add(2);
+	rig.ups[0].conf.pool_size = 3;
+	rig_configure(); /* is accepted */
+	assert_int_equal(rig.pool->nupstreams, 1);
+	assert_int_not_equal(rig_up(0)->conf.pool_size, 3);
+	assert_true(msg_send_u8(&rig.parent, MSG_PT_DECIDE, rig.generation, 1));
+	RIG_UNTIL(rig.pool->nupstreams == 2);
+	assert_int_equal(rig_up(0)->conf.pool_size, 3);
+	assert_null(rig.pool->run);
+}
+
+static void
+test_what_is_decided_against_is_forgotten(void **state)
+{
+	(void)state;
+	rig.undecided = true;
+	(void)rig_add(2);
+	rig_configure();
+	/* Of another one this says nothing. */
+	assert_true(
+	    msg_send_u8(&rig.parent, MSG_PT_DECIDE, rig.generation - 1, 1));
+	assert_true(msg_send_u8(&rig.parent, MSG_PT_DECIDE, rig.generation, 0));
+	RIG_UNTIL(rig.pool->run == NULL);
+	assert_int_equal(rig.pool->nupstreams, 1);
+	/* It is too late, and not wrong. */
+	assert_true(msg_send_u8(&rig.parent, MSG_PT_DECIDE, rig.generation, 1));
+	rig.undecided = false;
+	rig.conf.max_inflight = 77;
+	rig_configure();
+	assert_int_equal(rig.pool->nupstreams, 2);
+}
+
+static void
+test_undecided_run_makes_room_for_the_next(void **state)
+{
+	(void)state;
+	rig.undecided = true;
+	(void)rig_add(2);
+	rig_configure();
+	rig.undecided = false;
+	(void)rig_add(3);
+	rig_configure();
+	assert_int_equal(rig.pool->nupstreams, 3);
+}
+
+static void
+test_refused_run_cannot_be_decided_for(void **state)
+{
+	(void)state;
+	begin();
+	assert_true(msg_send_pool(&rig.parent, &rig.conf));
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PT_CA, 0, open("/dev/null", O_RDONLY)));
+	rig.ups[0].conf.pool_size = 3;
+	assert_true(msg_send_upstream(&rig.parent, &rig.ups[0]));
+	end();
+	assert_true(msg_send_u8(&rig.parent, MSG_PT_DECIDE, rig.generation, 1));
+	RIG_UNTIL(rig.done == rig.generation);
+	assert_false(rig.done_ok);
+	assert_int_not_equal(rig_up(0)->conf.pool_size, 3);
+}
+
 int
 main(void)
 {
@@ -388,6 +457,10 @@ main(void)
 		RIG_TEST_ONE(test_bad_ca_changes_nothing),
 		RIG_TEST(test_each_upstream_has_its_own_ca),
 		RIG_TEST(test_sixty_four_upstreams),
+		RIG_TEST_ONE(test_nothing_changes_before_it_is_decided),
+		RIG_TEST_ONE(test_what_is_decided_against_is_forgotten),
+		RIG_TEST_ONE(test_undecided_run_makes_room_for_the_next),
+		RIG_TEST_ONE(test_refused_run_cannot_be_decided_for),
 		RIG_TEST_ONE(test_reload_does_not_flood_a_new_upstream),
 		RIG_TEST_ONE(test_reloads_leave_nothing_behind),
 		RIG_TEST(test_upstream_twice_is_refused),
