@@ -19,12 +19,13 @@ enum knob {
 	K_DROP,    /* never answer */
 	K_DUP,     /* answer twice */
 	K_ECHO,    /* the query itself with QR set */
+	K_FLAGS,   /* set the bits of N in the header's flags, too */
 	K_GARBAGE, /* a frame of noise */
 	K_HALF,    /* half of the answer, then close */
 	K_JITTER,  /* answer after a random time below N ms */
 	K_NOQ,     /* an answer without question */
 	K_RAW,     /* noise which is no TLS record */
-	K_RCODE,   /* answer with RCODE N */
+	K_RCODE,   /* answer with RCODE N; above 15 it takes an OPT */
 	K_RST,     /* reset the connection instead of answering */
 	K_SIZE,    /* an answer of N bytes */
 	K_TRUNC,   /* TC set, no records */
@@ -57,6 +58,7 @@ static const char *const knob_name[K_MAX] = {
 	[K_DROP] = "drop",
 	[K_DUP] = "dup",
 	[K_ECHO] = "echo",
+	[K_FLAGS] = "flags",
 	[K_GARBAGE] = "garbage",
 	[K_HALF] = "half",
 	[K_JITTER] = "jitter",
@@ -176,6 +178,7 @@ answer_make(uint8_t *out, const uint8_t *msg, size_t len,
 	}
 	if (opt) {
 		p = opt_put(p);
+		p[-6] = (uint8_t)(knob[K_RCODE] >> 4); /* of its TTL */
 		if (keepalive)
 			p = keepalive_put(p, (size_t)knob[K_KEEPALIVE]);
 		put16(out + 10, 1);
@@ -183,6 +186,7 @@ answer_make(uint8_t *out, const uint8_t *msg, size_t len,
 	if (knob[K_TRUNC])
 		out[2] |= 0x02;
 	out[3] |= knob[K_RCODE] & 0x0f;
+	put16(out + 2, get16(out + 2) | (size_t)knob[K_FLAGS]);
 	if (knob[K_WRONGID])
 		out[1] ^= 1;
 	if (knob[K_WRONGQ] && !knob[K_NOQ])
