@@ -106,3 +106,22 @@ def unbound(pki, tmp_path):
 def nsd(pki, tmp_path):
     with servers.nsd(pki, tmp_path) as port:
         yield port
+
+
+@pytest.fixture(scope="session")
+def signed_zone(tmp_path_factory):
+    return servers.SignedZone(tmp_path_factory.mktemp("zone"))
+
+
+@pytest.fixture(scope="session")
+def make_signed(pki, signed_zone, tmp_path_factory):
+    """Makes a server of the signed zone by its name, once; returns its port."""
+    ports = {}
+    with contextlib.ExitStack() as stack:
+        def make(name):
+            if name not in ports:
+                folder = tmp_path_factory.mktemp("signed") / name
+                ports[name] = stack.enter_context(
+                    servers.SIGNED_SERVERS[name](pki, folder, signed_zone))
+            return ports[name]
+        yield make
