@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: ISC
 # Plots what scale.py has measured: gnuplot -e "data='FILE'" scale.gp
 # Readable on white and on black: no background, and colours between the two.
-set terminal svg size 640,300 dynamic enhanced font "sans-serif,12" \
-    background "none"
+set terminal svg size 640,300 dynamic enhanced font "sans-serif,12"
 set border 3 linecolor rgb "#808080"
 set tics nomirror textcolor rgb "#808080"
 set xlabel textcolor rgb "#808080"

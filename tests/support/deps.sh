@@ -16,7 +16,8 @@ if [ "${LINT:-}" ]; then
 		libclang-rt-14-dev"
 fi
 if [ "${BENCH:-}" ]; then
-	packages="$packages knot-resolver smartdns dnsdist stubby dnsperf"
+	packages="$packages knot-resolver smartdns dnsdist stubby dnsperf
+		gnuplot-nox"
 fi
 user=_dotproxy
 
