@@ -15,8 +15,8 @@
 
 #include "common/store.h"
 
-#define QUERY_INLINE 320 /* any but one with padding; longer ones are stored \
-			  */
+/* Any query but one with padding or odd options; a longer one is stored. */
+#define QUERY_INLINE 320
 #define QUERY_LONG_BYTES (32 * 1024 * 1024) /* of those, all together */
 #define QUERY_NO_UPSTREAM UINT32_MAX
 
