@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * When an answer is late, and how many queries may be sent once more for it.
+ * Pure: latencies and events are arguments, there is no clock.
+ */
+#ifndef POOL_HEDGE_H
+#define POOL_HEDGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/hist.h"
+
+/* Late before anything is known of an upstream. */
+#define HEDGE_START_US 100000u
+/* Never sooner: timers of the loop are up to 4 ms off. */
+#define HEDGE_FLOOR_US 10000u
+#define HEDGE_CEILING_US 1000000u
+/* Half of all samples are forgotten when there are so many. */
+#define HEDGE_SAMPLES_MAX 256u
+/* With fewer than this the estimate is doubled. */
+#define HEDGE_SAMPLES_FEW 16u
+/* Nobody waits less for one who has said nothing at all. */
+#define HEDGE_SILENT_MIN_US 50000u
+/* Eight buckets to the octave. */
+#define HEDGE_BUCKETS (HIST_BUCKETS / 4)
+
+/* Running estimate of how long one upstream takes.  Zero-initialise it. */
+struct hedge_latency {
+	uint32_t late_us;   /* 0: nothing known */
+	uint32_t median_us; /* 0: nothing known */
+	uint16_t n;
+	uint16_t fresh; /* samples since the last estimate */
+	uint16_t buckets[HEDGE_BUCKETS];
+};
+
+/* Takes the latency of one answer. */
+void hedge_latency_add(struct hedge_latency *, uint64_t us);
+
+/* An answer that takes longer than this is late. */
+static inline uint64_t
+hedge_late_us(const struct hedge_latency *l)
+{
+	return l->late_us != 0 ? l->late_us : HEDGE_START_US;
+}
+
+/* Who has not answered anything for so long is silent. */
+static inline uint64_t
+hedge_silent_us(const struct hedge_latency *l)
+{
+	uint64_t us = 2 * hedge_late_us(l);
+
+	return us > HEDGE_SILENT_MIN_US ? us : HEDGE_SILENT_MIN_US;
+}
+
+/*
+ * A bucket of tokens, in hundredths: every query puts percent of them in, an
+ * extra one takes 100 out.
+ */
+struct hedge_budget {
+	uint32_t percent; /* 0: none is ever given */
+	uint32_t burst;   /* hundredths that it holds at most */
+	uint32_t tokens;  /* hundredths */
+};
+
+/* For percent extra queries, and at most burst at once; start at first. */
+void hedge_budget_init(
+    struct hedge_budget *, uint32_t percent, uint32_t burst, uint32_t start);
+
+/* A query came. */
+static inline void
+hedge_budget_earn(struct hedge_budget *b)
+{
+	b->tokens += b->percent;
+	if (b->tokens > b->burst)
+		b->tokens = b->burst;
+}
+
+/* Takes one extra query out; false if there is none. */
+bool hedge_budget_take(struct hedge_budget *);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: ISC */
+/* LINK: dotproxy/pool/hedge.c */
+/* When an answer is late, and what may be sent once more for it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "dotproxy/pool/hedge.h"
+
+static struct hedge_latency l;
+static struct hedge_budget b;
+
+static int
+setup(void **state)
+{
+	const struct hedge_latency none = { 0 };
+
+	(void)state;
+	l = none;
+	return 0;
+}
+
+static void
+add(uint32_t n, uint64_t us)
+{
+	while (n-- > 0)
+		hedge_latency_add(&l, us);
+}
+
+static void
+test_nothing_known(void **state)
+{
+	(void)state;
+	assert_int_equal(hedge_late_us(&l), HEDGE_START_US);
+	assert_int_equal(hedge_silent_us(&l), 2 * HEDGE_START_US);
+}
+
+/* One sample says little: it is taken twice. */
+static void
+test_few_samples(void **state)
+{
+	(void)state;
+	add(1, 11000);
+	assert_in_range(hedge_late_us(&l), 28000, 31000);
+	add(HEDGE_SAMPLES_FEW, 11000);
+	assert_in_range(hedge_late_us(&l), 14000, 15500);
+	assert_in_range(l.median_us, 11000, 12300);
+	assert_int_equal(hedge_silent_us(&l), HEDGE_SILENT_MIN_US);
+}
+
+static void
+test_floor_and_ceiling(void **state)
+{
+	(void)state;
+	add(100, 0);
+	assert_int_equal(hedge_late_us(&l), HEDGE_FLOOR_US);
+	add(1000, 10000000);
+	assert_int_equal(hedge_late_us(&l), HEDGE_CEILING_US);
+	add(1000, UINT64_MAX);
+	assert_int_equal(hedge_late_us(&l), HEDGE_CEILING_US);
+}
+
+/* Four of a hundred that take long do not make long usual; ten do. */
+static void
+test_rare_delays_are_late(void **state)
+{
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 1000; i++)
+		add(1, i % 25 == 0 ? 220000 : 11300);
+	assert_in_range(hedge_late_us(&l), 14000, 16000);
+	for (i = 0; i < 1000; i++)
+		add(1, i % 10 == 0 ? 220000 : 11300);
+	assert_in_range(hedge_late_us(&l), 220000, 300000);
+}
+
+/* It follows an upstream that has become slower, and back. */
+static void
+test_follows(void **state)
+{
+	(void)state;
+	add(10000, 11000);
+	add(128, 50000);
+	assert_in_range(hedge_late_us(&l), 62000, 70000);
+	add(2000, 11000);
+	assert_in_range(hedge_late_us(&l), 14000, 15500);
+	assert_true(l.n < HEDGE_SAMPLES_MAX);
+}
+
+static void
+test_budget_is_kept(void **state)
+{
+	uint32_t i, extra = 0;
+
+	(void)state;
+	hedge_budget_init(&b, 5, 10, 5);
+	for (i = 0; i < 1000; i++) {
+		hedge_budget_earn(&b);
+		extra += hedge_budget_take(&b);
+	}
+	assert_int_equal(extra, 5 + 50);
+}
+
+/* What was not used is not saved up beyond a small burst. */
+static void
+test_burst_after_silence(void **state)
+{
+	uint32_t i, extra = 0;
+
+	(void)state;
+	hedge_budget_init(&b, 5, 10, 0);
+	assert_false(hedge_budget_take(&b));
+	for (i = 0; i < 100000; i++)
+		hedge_budget_earn(&b);
+	while (hedge_budget_take(&b))
+		extra++;
+	assert_int_equal(extra, 10);
+}
+
+/* Of 4 % lost, as chance has it, nearly every one can be sent again. */
+static void
+test_budget_suffices(void **state)
+{
+	uint32_t i, x = 1, lost = 0, denied = 0;
+
+	(void)state;
+	hedge_budget_init(&b, 5, 10, 5);
+	for (i = 0; i < 100000; i++) {
+		hedge_budget_earn(&b);
+		x = x * 1664525 + 1013904223;
+		if (x >> 16 >= 65536 * 4 / 100)
+			continue;
+		lost++;
+		denied += !hedge_budget_take(&b);
+	}
+	assert_in_range(lost, 3500, 4500);
+	assert_true(denied < lost / 15);
+}
+
+static void
+test_budget_off(void **state)
+{
+	(void)state;
+	hedge_budget_init(&b, 0, 10, 5);
+	hedge_budget_earn(&b);
+	assert_false(hedge_budget_take(&b));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_nothing_known, setup),
+		cmocka_unit_test_setup(test_few_samples, setup),
+		cmocka_unit_test_setup(test_floor_and_ceiling, setup),
+		cmocka_unit_test_setup(test_rare_delays_are_late, setup),
+		cmocka_unit_test_setup(test_follows, setup),
+		cmocka_unit_test(test_budget_is_kept),
+		cmocka_unit_test(test_burst_after_silence),
+		cmocka_unit_test(test_budget_suffices),
+		cmocka_unit_test(test_budget_off),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
