@@ -38,6 +38,7 @@
 #define CONF_QUERY_TIMEOUT_MAX_MS 60000u
 #define CONF_KEEP_WARM_MIN_MS 1000u /* or 0 */
 #define CONF_RETRIES_MAX 64u
+#define CONF_HEDGE_MAX 100u /* percent */
 #define CONF_POOL_SIZE_MAX 64u
 #define CONF_INFLIGHT_MAX 65536u
 #define CONF_TCP_MAX 65536u
@@ -119,12 +120,13 @@ struct conf_forward {
 	enum conf_policy policy;
 	uint32_t retries;
 	uint32_t query_timeout_ms;
+	uint32_t hedge_percent; /* extra queries for late answers; 0: none */
 };
 
 #define CONF_FORWARD_DEFAULT                                  \
 	{                                                     \
 		.policy = POLICY_AVAILABILITY, .retries = 16, \
-		.query_timeout_ms = 4000                      \
+		.query_timeout_ms = 4000, .hedge_percent = 5  \
 	}
 
 /* A whole configuration file.  Owns nothing but itself: free() it. */

@@ -509,11 +509,12 @@ msg_send_pool(struct imsg_chan *ch, const struct msg_pool *p)
 {
 	struct wire_writer w;
 
-	if (!imsg_begin(ch, &w, 13))
+	if (!imsg_begin(ch, &w, 17))
 		return false;
 	wire_put_u8(&w, (uint8_t)p->forward.policy);
 	wire_put_u32(&w, p->forward.retries);
 	wire_put_u32(&w, p->forward.query_timeout_ms);
+	wire_put_u32(&w, p->forward.hedge_percent);
 	wire_put_u32(&w, p->max_inflight);
 	return imsg_commit(ch, &w, MSG_PT_POOL, 0, -1);
 }
@@ -528,12 +529,14 @@ msg_read_pool(const struct imsg *m, struct msg_pool *p)
 	policy = wire_get_u8(&r);
 	p->forward.retries = wire_get_u32(&r);
 	p->forward.query_timeout_ms = wire_get_u32(&r);
+	p->forward.hedge_percent = wire_get_u32(&r);
 	p->max_inflight = wire_get_u32(&r);
 	if (!wire_done(&r) || policy >= POLICY_COUNT ||
 	    p->forward.retries > CONF_RETRIES_MAX ||
 	    p->forward.query_timeout_ms == 0 ||
 	    p->forward.query_timeout_ms > CONF_QUERY_TIMEOUT_MAX_MS ||
-	    p->max_inflight == 0 || p->max_inflight > CONF_INFLIGHT_MAX)
+	    p->forward.hedge_percent > CONF_HEDGE_MAX || p->max_inflight == 0 ||
+	    p->max_inflight > CONF_INFLIGHT_MAX)
 		return -1;
 	p->forward.policy = (enum conf_policy)policy;
 	return 0;

@@ -60,6 +60,11 @@
 	X(handshakes_full, "handshakes with a whole certificate check")     \
 	X(handshakes_resumed, "handshakes with a ticket")                   \
 	X(sleeps, "upstreams let go for want of queries")                   \
+	X(hedges, "queries sent once more: answer late")                    \
+	X(hedges_won, "of these and rescues, answered first")               \
+	X(hedges_lost, "of these and rescues, answered second")             \
+	X(hedges_denied, "late answers without budget")                     \
+	X(rescues, "queries sent once more: connection silent")             \
 	X(bytes_sent, "DNS bytes sent to upstreams")                        \
 	X(bytes_received, "DNS bytes received from upstreams")
 

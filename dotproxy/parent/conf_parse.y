@@ -54,7 +54,8 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 /* The keywords.  keyword_token() finds them by their names here. */
 %token ADDRESS "address" ALLOW "allow" CA "ca" CLIENT "client"
 %token CONNECT "connect" CONNECTIONS "connections" CONTROL "control"
-%token FAST "fast" CA_FILE "file" HANDSHAKE "handshake" INCLUDE "include"
+%token FAST "fast" CA_FILE "file" HANDSHAKE "handshake" HEDGE "hedge"
+%token INCLUDE "include"
 %token INFLIGHT "inflight" KEEP "keep" LISTEN "listen" MAX "max" METRICS "metrics"
 %token SERVER_NAME "name" ON "on" FAST_OPEN "open" PIN "pin" POLICY "policy" POOL "pool"
 %token PORT "port" QUERY "query" RATE "rate" READ "read"
@@ -109,6 +110,8 @@ statement
 		{ conf_set_value(&p->set, KEY_POLICY, $2, @2); }
 	| RETRIES value
 		{ conf_set_value(&p->set, KEY_RETRIES, $2, @2); }
+	| HEDGE value
+		{ conf_set_value(&p->set, KEY_HEDGE, $2, @2); }
 	| QUERY TIMEOUT value
 		{ conf_set_value(&p->set, KEY_QUERY_TIMEOUT, $3, @3); }
 	| KEEP WARM value

@@ -109,8 +109,9 @@ conf_print(const struct conf *c, FILE *f)
 	(void)fprintf(f, "workers %u\n\n", c->workers);
 	print_listens(c, f);
 	print_allow(c, f);
-	(void)fprintf(f, "\npolicy %s\nretries %u\n",
-	    conf_policy_name(c->forward.policy), c->forward.retries);
+	(void)fprintf(f, "\npolicy %s\nhedge %u%%\nretries %u\n",
+	    conf_policy_name(c->forward.policy), c->forward.hedge_percent,
+	    c->forward.retries);
 	print_duration("query timeout", c->forward.query_timeout_ms, f);
 	(void)fputs("\nclient {\n", f);
 	print_duration("\ttcp read timeout", c->client.tcp_read_timeout_ms, f);

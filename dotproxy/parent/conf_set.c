@@ -23,6 +23,7 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_ALLOW] = "allow",
 	[KEY_POLICY] = "policy",
 	[KEY_RETRIES] = "retries",
+	[KEY_HEDGE] = "hedge",
 	[KEY_QUERY_TIMEOUT] = "query timeout",
 	[KEY_METRICS] = "metrics",
 	[KEY_CLIENT] = "client",
@@ -261,6 +262,22 @@ key_bool(struct conf_set *s, enum conf_key key)
 	}
 }
 
+static void
+set_hedge(struct conf_set *s, const char *text, struct conf_origin at)
+{
+	uint32_t *slot = &s->conf->forward.hedge_percent, value = 0;
+	const char *why = value_percent(text, &value);
+
+	if (why != NULL)
+		conf_errors_add(s->errs, at, "hedge \"%.200s\" %s", text, why);
+	else if (value > CONF_HEDGE_MAX)
+		conf_errors_add(s->errs, at,
+		    "hedge %.200s is out of range (0%%-%u%%)", text,
+		    CONF_HEDGE_MAX);
+	else
+		*slot = value;
+}
+
 static const char *
 check_path(const char *text)
 {
@@ -294,6 +311,9 @@ conf_set_value(struct conf_set *s, enum conf_key key, const char *text,
 	switch (key) {
 	case KEY_POLICY:
 		set_policy(s, text, at);
+		return;
+	case KEY_HEDGE:
+		set_hedge(s, text, at);
 		return;
 	case KEY_USER:
 		why = value_name(text);

@@ -63,6 +63,18 @@ value_number(const char *text, uint32_t *number)
 }
 
 const char *
+value_percent(const char *text, uint32_t *percent)
+{
+	uint64_t value;
+	size_t n = read_digits(text, &value);
+
+	if (n == 0 || strcmp(text + n, "%") != 0)
+		return "is not a percentage";
+	*percent = saturate(value);
+	return NULL;
+}
+
+const char *
 value_duration(const char *text, uint32_t *ms)
 {
 	uint64_t value, total = 0;

@@ -20,6 +20,9 @@
 /* A decimal number; what is too big becomes UINT32_MAX. */
 const char *value_number(const char *text, uint32_t *);
 
+/* "5%"; what is too big becomes UINT32_MAX. */
+const char *value_percent(const char *text, uint32_t *);
+
 /* "1m30s", in milliseconds; what is too long becomes UINT32_MAX. */
 const char *value_duration(const char *text, uint32_t *ms);
 char *value_duration_text(uint32_t ms, char buf[VALUE_DURATION_TEXT_MAX]);

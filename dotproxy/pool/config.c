@@ -219,6 +219,7 @@ swap_in(struct pool *pool, struct config_run *run)
 
 	install_upstreams(pool, run, set, fresh);
 	pool->forward = run->pool.forward;
+	overdue_configure(pool);
 	query_table_set_limit(&pool->queries, run->pool.max_inflight);
 	TAILQ_FOREACH (up, &pool->gone, gone)
 		upstream_retire(up);

@@ -131,6 +131,7 @@ conn_start(struct conn *c, int fd)
 	event_assign(&c->ev_write, pool->base, fd, EV_WRITE | EV_PERSIST,
 	    conn_writable, c);
 	event_assign(&c->ev_timer, pool->base, -1, 0, conn_timeout, c);
+	event_assign(&c->ev_late, pool->base, -1, 0, overdue_on_timer, c);
 	conn_enter(c, CONN_CONNECT);
 	if (session_start(&pool->tls, &c->session, up->tls, up->trust,
 		up->peer_name, conn_tls_read, conn_tls_write, c, &err) == -1) {
@@ -196,14 +197,22 @@ conn_close_if_drained(struct conn *c)
 }
 
 void
+conn_unsend(struct conn *c, struct query *q)
+{
+	if (c->watch == q)
+		c->watch = TAILQ_NEXT(q, place);
+	TAILQ_REMOVE(&c->sent, q, place);
+	c->nsent--;
+}
+
+void
 conn_forget(struct conn *c, struct query *q)
 {
 	if (q->state == QUERY_QUEUED) {
 		TAILQ_REMOVE(&c->sendq, q, place);
 		c->nqueued--;
 	} else {
-		TAILQ_REMOVE(&c->sent, q, place);
-		c->nsent--;
+		conn_unsend(c, q);
 		idmap_abandon(&c->ids, q->id);
 	}
 	q->state = QUERY_HELD;
@@ -271,6 +280,7 @@ conn_on_answer(struct conn *c)
 	c->waiting_since = c->ids.used > 0 ? c->heard_ms : 0;
 	c->quiet = false;
 	conn_save_ticket(c);
+	overdue_heard(c);
 	upstream_relist(c);
 	conn_close_if_drained(c);
 }
@@ -304,6 +314,7 @@ conn_take_all(struct conn *c, struct query_list *list)
 	TAILQ_CONCAT(list, &c->sent, place);
 	TAILQ_CONCAT(list, &c->sendq, place);
 	c->nsent = c->nqueued = 0;
+	c->watch = NULL;
 }
 
 void
@@ -313,6 +324,7 @@ conn_drain(struct conn *c)
 		return;
 	if (!c->lone)
 		c->up->nready--;
+	overdue_unlist(c);
 	conn_enter(c, CONN_DRAINING);
 	upstream_relist(c);
 	upstream_refresh(c->up);
@@ -335,6 +347,7 @@ conn_end(struct conn *c, const struct conn_end *end)
 		event_del(&c->ev_read);
 		event_del(&c->ev_write);
 		event_del(&c->ev_timer);
+		event_del(&c->ev_late);
 		close(c->fd);
 		c->fd = -1;
 	}

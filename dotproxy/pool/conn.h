@@ -54,12 +54,13 @@ enum conn_state {
 enum conn_class {
 	CONN_CLASS_NONE,  /* takes no queries now */
 	CONN_CLASS_AVAIL, /* takes queries */
-	CONN_CLASS_BUSY   /* takes queries if there is no better one */
+	CONN_CLASS_BUSY,  /* takes queries if there is no better one */
+	CONN_CLASS_DOUBT  /* suspect: the last resort */
 };
 
 struct conn {
 	TAILQ_ENTRY(conn) all;   /* upstream->conns, or pool->dead */
-	TAILQ_ENTRY(conn) place; /* upstream->avail or ->busy, by class */
+	TAILQ_ENTRY(conn) place; /* in the list of upstream for its class */
 	TAILQ_ENTRY(conn) turn;  /* pool->dirty, if dirty */
 	TAILQ_ENTRY(conn) pause; /* pool->paused, if paused */
 	struct upstream *up;
@@ -70,10 +71,17 @@ struct conn {
 	struct event ev_read;
 	struct event ev_write;
 	struct event ev_timer;
+	struct event ev_late; /* overdue_on_timer() */
 	struct session session;
 	struct idmap ids;
 	struct query_list sendq; /* QUERY_QUEUED */
 	struct query_list sent;  /* QUERY_SENT, oldest first */
+	struct query *watch;     /* in sent: the first not yet found late */
+	uint64_t suspect_us;     /* if suspect: nothing was heard since */
+	uint64_t stalled_us;     /* when it last ceased to be suspect */
+	bool suspect;
+	bool silent; /* suspect for long */
+	bool late_armed;
 	uint32_t nqueued;
 	uint32_t nsent;
 	struct frame_buf frame;
@@ -144,6 +152,9 @@ void conn_submit(struct conn *, struct query *);
 
 /* Takes a query, which becomes HELD, off; its ID stays reserved if sent. */
 void conn_forget(struct conn *, struct query *);
+
+/* Takes a query in state SENT off; its ID is the caller's to see to. */
+void conn_unsend(struct conn *, struct query *);
 
 /* Takes all queries off, HELD, oldest first, into list. */
 void conn_take_all(struct conn *, struct query_list *list);

@@ -181,6 +181,8 @@ conn_frame_query(struct conn *c, struct query *q, uint8_t *out)
 	c->given++;
 	if (c->waiting_since == 0)
 		conn_on_waiting(c);
+	if (c->watch == NULL)
+		c->watch = q;
 	q->state = QUERY_SENT;
 	q->written = true;
 	q->sent_us = pool->now_us;
@@ -256,8 +258,8 @@ conn_flush(struct conn *c)
 	if (c->state != CONN_READY && c->state != CONN_DRAINING)
 		return;
 	io_begin(c);
-	if (conn_encrypt(c))
-		(void)conn_send(c);
+	if (conn_encrypt(c) && conn_send(c))
+		overdue_watch(c);
 	io_end(c->up->pool);
 }
 
@@ -336,8 +338,7 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 		    "answer to another question");
 		return;
 	}
-	TAILQ_REMOVE(&c->sent, q, place);
-	c->nsent--;
+	conn_unsend(c, q);
 	idmap_remove(&c->ids, q->id);
 	q->state = QUERY_HELD;
 	q->conn = NULL;
@@ -346,6 +347,9 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 		log_debug("upstream \"%s\": %zu bytes after %llu us",
 		    up->conf.name, len, (unsigned long long)us);
 	hist_add(&up->latency, us);
+	hedge_latency_add(
+	    &up->late, us, c->suspect || q->sent_us <= c->stalled_us);
+	overdue_count(c, q);
 	up->n.answers++;
 	transfer = q->transfer;
 	says_idle = c->served % KEEPALIVE_EVERY == 0 &&
@@ -433,8 +437,10 @@ conn_readable(evutil_socket_t fd, short what, void *arg)
 		pool->rx_len = (size_t)n;
 		if (c->ready_ms != 0 || conn_handshake(c))
 			conn_decrypt(c);
-		if (c->state != CONN_DEAD && conn_send(c))
+		if (c->state != CONN_DEAD && conn_send(c)) {
 			conn_acknowledge(c);
+			overdue_watch(c);
+		}
 	} else if (n == 0)
 		conn_on_eof(c, "connection closed", true);
 	else if (errno != EAGAIN && errno != EINTR)

@@ -39,30 +39,6 @@ index_of(const struct pool *pool, uint32_t id)
 	return MSG_NO_UPSTREAM;
 }
 
-/* Tells the listener.  If its buffer is full its own deadline has to do. */
-static void
-send_failed(struct pool *pool, uint64_t handle, enum msg_cause cause,
-    uint32_t upstream_id)
-{
-	const struct msg_failed failed = { .cause = (uint8_t)cause,
-		.upstream = index_of(pool, upstream_id) };
-
-	pool_count(pool, cause_counter[cause]);
-	if (msg_send_failed(&pool->link, handle, &failed))
-		return;
-	(void)imsg_flush(&pool->link);
-	if (!msg_send_failed(&pool->link, handle, &failed))
-		log_debug("failure not sent: link to listener is full");
-}
-
-/* Ends a query in state HELD without an answer. */
-static void
-fail_query(struct pool *pool, struct query *q, enum msg_cause cause)
-{
-	send_failed(pool, q->handle, cause, q->last_upstream);
-	query_remove(&pool->queries, q);
-}
-
 /* Takes a query out of whatever list it is in; it becomes HELD. */
 static void
 detach(struct pool *pool, struct query *q)
@@ -85,6 +61,43 @@ detach(struct pool *pool, struct query *q)
 	case QUERY_HELD:
 		break;
 	}
+}
+
+/* Of a query sent twice the other is not wanted any more. */
+static void
+drop_twin(struct pool *pool, struct query *q)
+{
+	struct query *twin = q->twin;
+
+	if (twin == NULL)
+		return;
+	detach(pool, twin);
+	query_remove(&pool->queries, twin);
+}
+
+/* Tells the listener.  If its buffer is full its own deadline has to do. */
+static void
+send_failed(struct pool *pool, uint64_t handle, enum msg_cause cause,
+    uint32_t upstream_id)
+{
+	const struct msg_failed failed = { .cause = (uint8_t)cause,
+		.upstream = index_of(pool, upstream_id) };
+
+	pool_count(pool, cause_counter[cause]);
+	if (msg_send_failed(&pool->link, handle, &failed))
+		return;
+	(void)imsg_flush(&pool->link);
+	if (!msg_send_failed(&pool->link, handle, &failed))
+		log_debug("failure not sent: link to listener is full");
+}
+
+/* Ends a query in state HELD without an answer. */
+static void
+fail_query(struct pool *pool, struct query *q, enum msg_cause cause)
+{
+	drop_twin(pool, q);
+	send_failed(pool, q->handle, cause, q->last_upstream);
+	query_remove(&pool->queries, q);
 }
 
 /* A query has come: upstreams that were left alone are dialled again. */
@@ -139,6 +152,8 @@ dispatch_on_query(void *arg, struct imsg *m)
 	if (left_ms > pool->forward.query_timeout_ms)
 		left_ms = pool->forward.query_timeout_ms;
 	make_room(pool);
+	hedge_budget_earn(&pool->hedge);
+	hedge_budget_earn(&pool->rescue);
 	q = query_add(&pool->queries, m->id, pool->now_ms + left_ms, wire, len);
 	if (q == NULL) {
 		send_failed(pool, m->id, CAUSE_BUSY, QUERY_NO_UPSTREAM);
@@ -178,6 +193,10 @@ void
 dispatch_again(struct pool *pool, struct query *q, struct upstream *failed,
     enum msg_cause cause, uint32_t avoid)
 {
+	if (q->twin != NULL) {
+		query_remove(&pool->queries, q); /* the other goes on */
+		return;
+	}
 	q->cause = (uint8_t)cause;
 	q->last_upstream = failed->id;
 	q->odd |= q->lost >= LOST_MAX;
@@ -215,7 +234,9 @@ dispatch_list_anew(struct pool *pool, struct query_list *list)
 	while ((q = TAILQ_FIRST(list)) != NULL) {
 		TAILQ_REMOVE(list, q, place);
 		q->state = QUERY_HELD;
-		if (q->written && !q->may_repeat)
+		if (q->twin != NULL)
+			query_remove(&pool->queries, q);
+		else if (q->written && !q->may_repeat)
 			fail_query(pool, q, CAUSE_NOT_REPEATABLE);
 		else
 			dispatch_query(pool, q, POLICY_NONE);
@@ -246,6 +267,7 @@ dispatch_answer(
 			outcome = TSTAT_failed_busy;
 	}
 	pool_count(pool, outcome);
+	drop_twin(pool, q);
 	query_remove(&pool->queries, q);
 }
 
@@ -301,6 +323,7 @@ dispatch_cancel_all(struct pool *pool)
 	struct query *q;
 
 	while ((q = query_first_due(&pool->queries)) != NULL) {
+		drop_twin(pool, q);
 		detach(pool, q);
 		pool_count(pool, TSTAT_cancelled);
 		query_remove(&pool->queries, q);

@@ -22,9 +22,10 @@
 void
 upstream_refresh(struct upstream *up)
 {
-	if (up->index != UPSTREAM_NO_INDEX)
-		policy_set_up(
-		    &up->pool->policy, up->index, upstream_usable(up));
+	if (up->index == UPSTREAM_NO_INDEX)
+		return;
+	policy_set_up(&up->pool->policy, up->index, upstream_usable(up));
+	policy_set_doubt(&up->pool->policy, up->index, up->doubt);
 }
 
 static uint64_t
@@ -137,6 +138,19 @@ upstream_grow(struct upstream *up)
 	    (up->nconnecting == 0 ||
 		!event_pending(&up->timer, EV_TIMEOUT, NULL)))
 		upstream_poke(up);
+}
+
+void
+upstream_keep(struct upstream *up)
+{
+	uint32_t want = overdue_wanted(up);
+
+	while (up->nready > 0 && up->nready + up->nconnecting < want &&
+	       up->nconns < up->conf.pool_size && !up->suspect &&
+	       up->pool->ndials < POOL_DIALS_MAX &&
+	       up->index != UPSTREAM_NO_INDEX &&
+	       dial_after(up) <= up->pool->now_ms)
+		upstream_dial(up, false);
 }
 
 /*

@@ -5,8 +5,10 @@
  */
 #include "dotproxy/pool/hedge.h"
 
+/* One of so many samples of a stopped connection counts. */
+#define STALLED_SHARE 4u
 /* How often the estimate is made anew. */
-#define FRESH_MAX 16u
+#define FRESH_MAX 32u
 /* The margin above the 95th percentile: a quarter, but at least this. */
 #define MARGIN_MIN_US 3000u
 
@@ -44,10 +46,12 @@ estimate(struct hedge_latency *l)
 }
 
 void
-hedge_latency_add(struct hedge_latency *l, uint64_t us)
+hedge_latency_add(struct hedge_latency *l, uint64_t us, bool stalled)
 {
 	uint32_t i, n = 0;
 
+	if (stalled && ++l->stalled % STALLED_SHARE != 0)
+		return;
 	l->buckets[hist_bucket(us) / 4]++;
 	l->n++;
 	l->fresh++;

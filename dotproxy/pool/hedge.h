@@ -19,7 +19,7 @@
 /* Half of all samples are forgotten when there are so many. */
 #define HEDGE_SAMPLES_MAX 256u
 /* With fewer than this the estimate is doubled. */
-#define HEDGE_SAMPLES_FEW 16u
+#define HEDGE_SAMPLES_FEW 8u
 /* Nobody waits less for one who has said nothing at all. */
 #define HEDGE_SILENT_MIN_US 50000u
 /* Eight buckets to the octave. */
@@ -30,12 +30,18 @@ struct hedge_latency {
 	uint32_t late_us;   /* 0: nothing known */
 	uint32_t median_us; /* 0: nothing known */
 	uint16_t n;
-	uint16_t fresh; /* samples since the last estimate */
+	uint16_t fresh;   /* samples since the last estimate */
+	uint16_t stalled; /* such samples, of which few are taken */
 	uint16_t buckets[HEDGE_BUCKETS];
 };
 
-/* Takes the latency of one answer. */
-void hedge_latency_add(struct hedge_latency *, uint64_t us);
+/*
+ * Takes the latency of one answer.  stalled: its connection had come to a stop,
+ * of which one lost packet is the reason, and many late answers the effect.
+ * One in four of these counts: enough to learn of an upstream that has become
+ * slow, and too little to take for usual what loss does.
+ */
+void hedge_latency_add(struct hedge_latency *, uint64_t us, bool stalled);
 
 /* An answer that takes longer than this is late. */
 static inline uint64_t

@@ -84,14 +84,30 @@ policy_set_up(struct policy *p, uint32_t i, bool up)
 	p->up |= bit(i);
 }
 
+void
+policy_set_doubt(struct policy *p, uint32_t i, bool doubt)
+{
+	p->doubt = doubt ? p->doubt | bit(i) : p->doubt & ~bit(i);
+}
+
 uint32_t
 policy_choose(struct policy *p, uint32_t avoid, uint32_t random)
 {
 	uint64_t set = p->up;
-	uint32_t i;
 
 	if (avoid != POLICY_NONE && (set & ~bit(avoid)) != 0)
 		set &= ~bit(avoid);
+	if ((set & ~p->doubt) != 0)
+		set &= ~p->doubt;
+	return policy_choose_among(p, set, random);
+}
+
+uint32_t
+policy_choose_among(struct policy *p, uint64_t set, uint32_t random)
+{
+	uint32_t i;
+
+	set &= p->up;
 	if (set == 0)
 		return POLICY_NONE;
 	switch (p->kind) {

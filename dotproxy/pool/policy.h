@@ -17,9 +17,10 @@ _Static_assert(CONF_UPSTREAMS_MAX <= 64, "sets of upstreams are uint64_t");
 
 struct policy {
 	enum conf_policy kind;
-	uint32_t n;    /* upstreams, in the order of the configuration */
-	uint32_t next; /* round-robin: whose turn it is */
-	uint64_t up;   /* bit i: upstream i can be used */
+	uint32_t n;     /* upstreams, in the order of the configuration */
+	uint32_t next;  /* round-robin: whose turn it is */
+	uint64_t up;    /* bit i: upstream i can be used */
+	uint64_t doubt; /* bit i: but only if nothing else can */
 	uint64_t given[CONF_UPSTREAMS_MAX]; /* queries given to each */
 };
 
@@ -32,6 +33,9 @@ void policy_init(struct policy *, enum conf_policy, uint32_t n);
  * everything until it has caught up.
  */
 void policy_set_up(struct policy *, uint32_t i, bool up);
+
+/* Says whether upstream i is chosen only if there is no other. */
+void policy_set_doubt(struct policy *, uint32_t i, bool doubt);
 
 /* True if policy_choose() looks at its random number. */
 static inline bool
@@ -46,5 +50,8 @@ policy_is_random(const struct policy *p)
  * if there is no other, or POLICY_NONE.
  */
 uint32_t policy_choose(struct policy *, uint32_t avoid, uint32_t random);
+
+/* The same out of the usable ones of a set; bit i is upstream i. */
+uint32_t policy_choose_among(struct policy *, uint64_t set, uint32_t random);
 
 #endif

@@ -147,6 +147,7 @@ pool_init(struct pool *pool, struct event_base *base)
 	pool->link.fd = -1;
 	pool->forward = forward;
 	policy_init(&pool->policy, forward.policy, 0);
+	overdue_configure(pool);
 	TAILQ_INIT(&pool->gone);
 	TAILQ_INIT(&pool->parked);
 	TAILQ_INIT(&pool->asked);

@@ -24,6 +24,8 @@
 #include "common/stats.h"
 #include "common/util.h"
 #include "dotproxy/pool/conn.h"
+#include "dotproxy/pool/hedge.h"
+#include "dotproxy/pool/overdue.h"
 #include "dotproxy/pool/policy.h"
 #include "dotproxy/pool/query.h"
 #include "dotproxy/pool/session.h"
@@ -63,6 +65,8 @@ struct pool {
 	struct session_env tls;
 	struct conf_forward forward;
 	struct policy policy;
+	struct hedge_budget hedge;  /* for late answers */
+	struct hedge_budget rescue; /* from the silent */
 	uint32_t nupstreams;
 	struct upstream *upstreams[CONF_UPSTREAMS_MAX]; /* owned */
 	struct upstream_list gone;                      /* owned, draining */

@@ -132,15 +132,53 @@ query_add(struct query_table *t, uint64_t handle, uint64_t deadline_ms,
 	return q;
 }
 
+struct query *
+query_twin(struct query_table *t, struct query *q)
+{
+	struct query *c;
+	uint8_t *copy = NULL;
+
+	if (q->twin != NULL || t->used >= t->limit - t->limit / 4)
+		return NULL;
+	if (q->wire != q->inline_wire &&
+	    (copy = store_take(&t->longs, q->len)) == NULL)
+		return NULL;
+	if ((c = take_entry(t)) == NULL) {
+		store_give(&t->longs, copy, q->len);
+		return NULL;
+	}
+	if (q->copies < UINT8_MAX)
+		q->copies++;
+	memcpy(c, q, offsetof(struct query, inline_wire));
+	c->wire = copy != NULL ? copy : c->inline_wire;
+	memcpy(c->wire, q->wire, q->len);
+	c->state = QUERY_HELD;
+	c->conn = NULL;
+	c->upstream = NULL;
+	c->copy = true;
+	c->written = false;
+	c->twin = q;
+	q->twin = c;
+	t->used++;
+	t->npairs++;
+	TAILQ_INSERT_AFTER(&t->due, q, c, due);
+	return c;
+}
+
 void
 query_remove(struct query_table *t, struct query *q)
 {
+	if (q->twin != NULL) {
+		q->twin->twin = NULL;
+		t->npairs--;
+	}
 	if (t->last == q)
 		t->last = TAILQ_PREV(q, query_list, due);
 	TAILQ_REMOVE(&t->due, q, due);
 	if (q->wire != q->inline_wire)
 		store_give(&t->longs, q->wire, q->len);
 	q->wire = NULL;
+	q->twin = NULL;
 	q->state = QUERY_FREE;
 	t->used--;
 	TAILQ_INSERT_HEAD(&t->free, q, place);

@@ -41,6 +41,7 @@ struct query {
 	uint64_t sent_us;
 	struct conn *conn;         /* if QUEUED or SENT */
 	struct upstream *upstream; /* if WAITING or ALONE */
+	struct query *twin;        /* the same, sent elsewhere, or NULL */
 	uint8_t *wire;             /* inline_wire, or of longs */
 	uint32_t last_upstream;    /* id of the last one that failed it */
 	uint16_t len;
@@ -53,6 +54,8 @@ struct query {
 	bool odd;        /* must not share a connection */
 	bool transfer;   /* AXFR or IXFR */
 	bool written;    /* some upstream may have seen it */
+	bool copy;       /* of a pair, the one sent later */
+	uint8_t copies;  /* made of it so far */
 	uint8_t inline_wire[QUERY_INLINE];
 };
 
@@ -63,6 +66,7 @@ struct query_table {
 	uint32_t cap;          /* entries there are */
 	uint32_t limit;        /* entries that may be used, <= cap */
 	uint32_t used;
+	uint32_t npairs;    /* queries held twice */
 	uint32_t touched;   /* entries ever used: the rest is not resident */
 	struct store longs; /* messages longer than QUERY_INLINE */
 	struct query_list free; /* last in, first out */
@@ -85,6 +89,13 @@ void query_table_set_limit(struct query_table *, uint32_t limit);
 struct query *query_add(struct query_table *, uint64_t handle,
     uint64_t deadline_ms, const uint8_t *wire, size_t len);
 
+/*
+ * Holds the same query once more, as its twin, HELD.  Whichever is removed
+ * first leaves the other single.  NULL if it has a twin already, or the
+ * table is nearly full.
+ */
+struct query *query_twin(struct query_table *, struct query *);
+
 /* Ends it; it must be in no list of connection or upstream. */
 void query_remove(struct query_table *, struct query *);
 
@@ -93,6 +104,13 @@ static inline struct query *
 query_first_due(const struct query_table *t)
 {
 	return TAILQ_FIRST(&t->due);
+}
+
+/* How many there are: one held twice counts once. */
+static inline uint32_t
+query_held(const struct query_table *t)
+{
+	return t->used - t->npairs;
 }
 
 static inline uint32_t

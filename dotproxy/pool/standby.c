@@ -76,6 +76,12 @@ closes_at(const struct conn *c)
 	uint64_t stale = c->used_ms + up->conf.stale_timeout_ms;
 	uint64_t asleep = asleep_at(up);
 
+	/* While queries come so many are kept that a late one need not wait. */
+	if (c != TAILQ_FIRST(&up->avail) && !c->expiring && up->nready > 1 &&
+	    up->nready <= overdue_wanted(up))
+		return up->last_query_ms + up->conf.stale_timeout_ms > stale
+			   ? up->last_query_ms + up->conf.stale_timeout_ms
+			   : stale;
 	if (c != TAILQ_FIRST(&up->avail) && !c->expiring)
 		return stale;
 	return asleep > stale ? asleep : stale;

@@ -15,7 +15,7 @@ send_counters(struct pool *pool, uint64_t handle)
 		.n = TSTAT_COUNT };
 	uint32_t i;
 
-	pool->counters[TSTAT_in_flight] = pool->queries.used;
+	pool->counters[TSTAT_in_flight] = query_held(&pool->queries);
 	for (i = 0; i < TSTAT_COUNT; i++)
 		info.values[i] = pool->counters[i];
 	return msg_send_info_counters(&pool->link, handle, &info);
@@ -27,7 +27,7 @@ send_pool(struct pool *pool, uint64_t handle)
 	const struct info_pool info = {
 		.policy = (uint8_t)pool->forward.policy,
 		.nupstreams = pool->nupstreams,
-		.inflight = pool->queries.used,
+		.inflight = query_held(&pool->queries),
 		.parked = pool->nparked,
 		.max_inflight = pool->queries.limit,
 	};

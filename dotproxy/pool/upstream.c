@@ -18,6 +18,9 @@
 /* A lone connection that ended without an answer: the next one not before. */
 #define LONE_PAUSE_MS 100u
 
+/* Queries are frequent if the last one was so near. */
+#define OFTEN_MS 500u
+
 static void
 poke_later(evutil_socket_t fd, short what, void *arg)
 {
@@ -60,6 +63,8 @@ upstream_new(struct pool *pool, const struct msg_upstream *m,
 	TAILQ_INIT(&up->conns);
 	TAILQ_INIT(&up->avail);
 	TAILQ_INIT(&up->busy);
+	TAILQ_INIT(&up->doubtful);
+	overdue_init(up);
 	TAILQ_INIT(&up->waiting);
 	TAILQ_INIT(&up->alone);
 	event_assign(&up->timer, pool->base, -1, 0, poke_later, up);
@@ -91,6 +96,7 @@ upstream_free(struct upstream *up)
 	if (up == NULL)
 		return;
 	event_del(&up->timer);
+	event_del(&up->ev_wait);
 	session_tickets_clear(&up->tickets);
 	trust_unref(up->trust);
 	tls_config_free(up->tls);
@@ -105,6 +111,8 @@ class_of(const struct conn *c)
 
 	if (c->state != CONN_READY || c->lone || load >= CONN_HARD_MAX)
 		return CONN_CLASS_NONE;
+	if (c->suspect)
+		return CONN_CLASS_DOUBT;
 	/* One that is full or at its end takes queries if nothing else does. */
 	if (load >= CONN_SOFT_MAX || c->pending_len > 0 || c->expiring ||
 	    c->quiet)
@@ -112,45 +120,61 @@ class_of(const struct conn *c)
 	return CONN_CLASS_AVAIL;
 }
 
+static struct conn_list *
+list_of(struct upstream *up, enum conn_class class)
+{
+	switch (class) {
+	case CONN_CLASS_AVAIL:
+		return &up->avail;
+	case CONN_CLASS_BUSY:
+		return &up->busy;
+	case CONN_CLASS_DOUBT:
+		return &up->doubtful;
+	case CONN_CLASS_NONE:
+		break;
+	}
+	return NULL;
+}
+
 void
 upstream_relist(struct conn *c)
 {
 	struct upstream *up = c->up;
+	struct conn_list *list;
 	enum conn_class class = class_of(c);
 
 	if (class == c->class)
 		return;
-	if (c->class == CONN_CLASS_AVAIL)
-		TAILQ_REMOVE(&up->avail, c, place);
-	else if (c->class == CONN_CLASS_BUSY)
-		TAILQ_REMOVE(&up->busy, c, place);
+	if ((list = list_of(up, c->class)) != NULL)
+		TAILQ_REMOVE(list, c, place);
 	c->class = class;
 	/* At the tail: the head is the one used last, and stays it. */
-	if (class == CONN_CLASS_AVAIL)
-		TAILQ_INSERT_TAIL(&up->avail, c, place);
-	else if (class == CONN_CLASS_BUSY)
-		TAILQ_INSERT_TAIL(&up->busy, c, place);
+	if ((list = list_of(up, class)) != NULL)
+		TAILQ_INSERT_TAIL(list, c, place);
 }
 
 /*
  * The connection for the next query: the one used last, so that those not
  * needed become idle and go; if all are busy, each in turn gets a batch of what
- * came in this turn of the loop, which leaves as one TLS record.
+ * came in this turn of the loop, which leaves as one TLS record; and then those
+ * of which nothing was heard for long.
  */
 static struct conn *
 pick_conn(struct upstream *up)
 {
 	struct conn *c = TAILQ_FIRST(&up->avail);
+	struct conn_list *list;
 
 	if (c != NULL)
 		return c;
-	c = TAILQ_LAST(&up->busy, conn_list);
+	list = TAILQ_EMPTY(&up->busy) ? &up->doubtful : &up->busy;
+	c = TAILQ_LAST(list, conn_list);
 	if (c != NULL && c->nqueued > 0 && c->nqueued < CONN_BATCH)
 		return c;
-	c = TAILQ_FIRST(&up->busy);
+	c = TAILQ_FIRST(list);
 	if (c != NULL) {
-		TAILQ_REMOVE(&up->busy, c, place);
-		TAILQ_INSERT_TAIL(&up->busy, c, place);
+		TAILQ_REMOVE(list, c, place);
+		TAILQ_INSERT_TAIL(list, c, place);
 	}
 	return c;
 }
@@ -159,6 +183,7 @@ void
 upstream_submit(struct upstream *up, struct query *q)
 {
 	struct conn *c;
+	bool often = up->pool->now_ms - up->last_query_ms < OFTEN_MS;
 
 	up->last_query_ms = up->pool->now_ms;
 	q->upstream = up;
@@ -174,11 +199,14 @@ upstream_submit(struct upstream *up, struct query *q)
 	else {
 		q->state = QUERY_WAITING;
 		TAILQ_INSERT_TAIL(&up->waiting, q, place);
-		up->nwaiting++;
+		if (up->nwaiting++ == 0)
+			overdue_wait(up);
 		pool_count(up->pool, TSTAT_waited);
 	}
 	if (TAILQ_EMPTY(&up->avail))
 		upstream_grow(up);
+	else if (often)
+		upstream_keep(up);
 	standby_wake(up->pool);
 }
 
@@ -247,6 +275,7 @@ upstream_conn_ready(struct conn *c)
 	    SSL_get_cipher_name(c->session.ssl),
 	    session_resumed(&c->session) ? ", resumed" : "");
 	up->failed = false;
+	overdue_ready(up);
 	if (up->suspect && !up->need_answer)
 		upstream_succeed(up, c);
 	upstream_relist(c);
@@ -292,6 +321,7 @@ bury(struct conn *c)
 	struct upstream *up = c->up;
 	struct pool *pool = up->pool;
 
+	overdue_unlist(c);
 	if (c->state == CONN_READY && !c->lone)
 		up->nready--;
 	if (c->ready_ms == 0) {

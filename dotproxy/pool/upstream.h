@@ -23,6 +23,7 @@
 #include "common/hist.h"
 #include "common/msg.h"
 #include "dotproxy/pool/conn.h"
+#include "dotproxy/pool/hedge.h"
 #include "dotproxy/pool/query.h"
 #include "dotproxy/pool/session.h"
 #include "dotproxy/pool/trust.h"
@@ -60,6 +61,11 @@ struct upstream_counters {
 	uint64_t warm_dials;
 	uint64_t retries;
 	uint64_t failures[PHASE_COUNT];
+	uint64_t hedges; /* for its late answers */
+	uint64_t hedges_won;
+	uint64_t hedges_lost;
+	uint64_t hedges_denied;
+	uint64_t rescues;
 };
 
 struct upstream {
@@ -72,9 +78,10 @@ struct upstream {
 	struct trust *trust;           /* counted */
 	struct tls_config *tls;        /* counted by libtls */
 	struct session_tickets tickets;
-	struct conn_list conns; /* all but the dead */
-	struct conn_list avail; /* most recently used first */
-	struct conn_list busy;  /* taken in turn */
+	struct conn_list conns;    /* all but the dead */
+	struct conn_list avail;    /* most recently used first */
+	struct conn_list busy;     /* taken in turn */
+	struct conn_list doubtful; /* suspect; taken in turn */
 	struct query_list waiting;
 	struct query_list alone; /* each wants a connection of its own */
 	struct conn *lone;       /* the one connection for these, or NULL */
@@ -82,7 +89,13 @@ struct upstream {
 	uint32_t nready;      /* READY, without lone */
 	uint32_t nconnecting; /* ASKED, CONNECT or HANDSHAKE, with lone */
 	uint32_t nconns;      /* in conns, without lone */
-	struct event timer;   /* upstream_poke() */
+	uint32_t nsuspect;    /* of those READY */
+	uint32_t nsilent;     /* of these */
+	bool doubt;           /* it has answered nothing for long */
+	uint64_t answered_ms; /* when it last did */
+	struct event ev_wait; /* overdue_wait() */
+	struct hedge_latency late;
+	struct event timer; /* upstream_poke() */
 	struct backoff backoff;
 	bool plain;       /* dialled without TCP Fast Open since plain_ms */
 	bool failed;      /* out, until a connection is ready */
@@ -177,6 +190,9 @@ void upstream_relieve(struct upstream *);
 
 /* More connections, if those there are do not suffice. */
 void upstream_grow(struct upstream *);
+
+/* A second connection, while queries keep coming and hedging is on. */
+void upstream_keep(struct upstream *);
 
 /* Does what is due and arms the timer for what is not. */
 void upstream_poke(struct upstream *);

@@ -312,6 +312,7 @@ pool_fill(void *x, enum variant v)
 	NUMBER(p->forward.policy, 0, POLICY_COUNT - 1);
 	NUMBER(p->forward.retries, 0, CONF_RETRIES_MAX);
 	NUMBER(p->forward.query_timeout_ms, 1, CONF_QUERY_TIMEOUT_MAX_MS);
+	NUMBER(p->forward.hedge_percent, 0, CONF_HEDGE_MAX);
 	NUMBER(p->max_inflight, 1, CONF_INFLIGHT_MAX);
 }
 

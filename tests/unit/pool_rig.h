@@ -633,7 +633,7 @@ rig_check_counters(void)
 	    n[TSTAT_answered] + n[TSTAT_failed_timeout] +
 		n[TSTAT_failed_network] + n[TSTAT_failed_tls] +
 		n[TSTAT_failed_busy] + n[TSTAT_failed_other] +
-		n[TSTAT_cancelled] + rig.pool->queries.used);
+		n[TSTAT_cancelled] + query_held(&rig.pool->queries));
 }
 
 /* --- the parent's part --- */
@@ -802,6 +802,7 @@ rig_setup(void **state)
 	rig_channels();
 	rig.conf.forward = forward;
 	rig.conf.forward.policy = POLICY_FAILOVER;
+	rig.conf.forward.hedge_percent = 0; /* connections are counted */
 	rig.conf.max_inflight = 8192;
 	(void)rig_add(1);
 	rig_link(1);

@@ -40,6 +40,8 @@ static const struct setting {
 	    "0-64" },
 	{ "query timeout", TOP(forward.query_timeout_ms), "9ms", "10ms", "60s",
 	    "60001ms", 10, 60000, "10ms-1m" },
+	{ "hedge", TOP(forward.hedge_percent), NULL, "0%", "100%", "101%", 0,
+	    100, "0%-100%" },
 	{ "tcp read timeout", CLIENT(tcp_read_timeout_ms), TIMEOUT },
 	{ "tcp write timeout", CLIENT(tcp_write_timeout_ms), TIMEOUT },
 	{ "max inflight", CLIENT(max_inflight), "0", "1", "65536", "65537", 1,

@@ -48,6 +48,27 @@ numbers(void **state)
 }
 
 static void
+percentages(void **state)
+{
+	static const char *const bad[] = { "", "%", "5", "5%%", "5 %", "-1%",
+		"1.5%", "5%x", "0x5%" };
+	uint32_t n;
+	size_t i;
+
+	(void)state;
+	assert_null(value_percent("0%", &n));
+	assert_int_equal(n, 0);
+	assert_null(value_percent("100%", &n));
+	assert_int_equal(n, 100);
+	assert_null(value_percent("99999999999999999999%", &n));
+	assert_int_equal(n, UINT32_MAX);
+	n = 42;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_non_null(value_percent(bad[i], &n));
+	assert_int_equal(n, 42);
+}
+
+static void
 durations(void **state)
 {
 	static const struct {
@@ -312,6 +333,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers),
+		cmocka_unit_test(percentages),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(durations_survive_printing),
 		cmocka_unit_test(rates),

@@ -99,7 +99,7 @@ counters(void **state)
 	(void)state;
 	assert_int_equal(add_counters(d, SOURCE_LISTENER, LSTAT_COUNT - 1), -1);
 	assert_int_equal(add_counters(d, SOURCE_LISTENER, LSTAT_COUNT + 1), -1);
-	assert_int_equal(add_counters(d, SOURCE_POOL, LSTAT_COUNT), -1);
+	assert_int_equal(add_counters(d, SOURCE_POOL, TSTAT_COUNT - 1), -1);
 	assert_false(d->have_listener || d->have_pool_counters);
 	assert_int_equal(add_counters(d, SOURCE_LISTENER, LSTAT_COUNT), 0);
 	assert_true(d->have_listener);

@@ -27,7 +27,7 @@ static void
 add(uint32_t n, uint64_t us)
 {
 	while (n-- > 0)
-		hedge_latency_add(&l, us);
+		hedge_latency_add(&l, us, false);
 }
 
 static void
@@ -89,6 +89,21 @@ test_follows(void **state)
 	add(2000, 11000);
 	assert_in_range(hedge_late_us(&l), 14000, 15500);
 	assert_true(l.n < HEDGE_SAMPLES_MAX);
+}
+
+/* A tenth that comes of stalls is not usual; if all stall, it is. */
+static void
+test_stalls_count_little(void **state)
+{
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 1000; i++)
+		hedge_latency_add(&l, i % 10 == 0 ? 43000 : 11300, i % 10 == 0);
+	assert_in_range(hedge_late_us(&l), 14000, 16000);
+	for (i = 0; i < 1000; i++)
+		hedge_latency_add(&l, 43000, true);
+	assert_in_range(hedge_late_us(&l), 53000, 60000);
 }
 
 static void
@@ -159,6 +174,7 @@ main(void)
 		cmocka_unit_test_setup(test_floor_and_ceiling, setup),
 		cmocka_unit_test_setup(test_rare_delays_are_late, setup),
 		cmocka_unit_test_setup(test_follows, setup),
+		cmocka_unit_test_setup(test_stalls_count_little, setup),
 		cmocka_unit_test(test_budget_is_kept),
 		cmocka_unit_test(test_burst_after_silence),
 		cmocka_unit_test(test_budget_suffices),

@@ -8,6 +8,7 @@
 /* LINK: dotproxy/pool/query.c dotproxy/pool/session.c dotproxy/pool/stats.c */
 /* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
 /* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c */
+/* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* The configuration: swapped in whole or not at all, connections kept. */
 #include <setjmp.h>

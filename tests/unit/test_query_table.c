@@ -226,6 +226,38 @@ test_descending_deadlines_end_too(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Held twice, counted once; whichever goes first, the other stays whole. */
+static void
+test_twins(void **state)
+{
+	static const size_t lens[] = { 40, QUERY_INLINE, DNS_MSG_MAX };
+	struct query *q, *c;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		q = query_add(&t, 7, 1000, wire, lens[i]);
+		c = query_twin(&t, q);
+		assert_non_null(c);
+		assert_null(query_twin(&t, q));
+		assert_true(c->copy && !q->copy && c->twin == q);
+		assert_int_equal(c->handle, 7);
+		assert_int_equal(c->deadline_ms, 1000);
+		assert_int_equal(query_held(&t), 1);
+		query_remove(&t, i == 1 ? c : q);
+		q = i == 1 ? q : c;
+		assert_null(q->twin);
+		assert_memory_equal(q->wire, wire, lens[i]);
+		assert_int_equal(query_held(&t), 1);
+		query_remove(&t, q);
+		assert_int_equal(t.used + t.npairs, 0);
+	}
+	/* The last quarter of the table is for queries. */
+	for (i = 0; i < 6; i++)
+		q = query_add(&t, i, 1000, wire, 40);
+	assert_null(query_twin(&t, q));
+}
+
 int
 main(void)
 {
@@ -240,6 +272,7 @@ main(void)
 		T(test_equal_deadlines_keep_their_order),
 		T(test_untouched_entries_stay_untouched),
 		T(test_descending_deadlines_end_too),
+		T(test_twins),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

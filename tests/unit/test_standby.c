@@ -6,6 +6,7 @@
 /* LINK: dotproxy/pool/health.c dotproxy/pool/policy.c dotproxy/pool/pool.c */
 /* LINK: dotproxy/pool/query.c dotproxy/pool/session.c dotproxy/pool/stats.c */
 /* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
+/* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
 /* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c common/store.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Connections kept for the next query, replaced in time, and let go. */

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Late answers: the query goes out once more, and what is silent gets no new
+ * ones, see overdue.h.  Runs in the pool.  It must never send a query twice
+ * that may not be, nor more copies than the budgets allow, and costs a query
+ * that is answered in time nothing but two comparisons.
+ */
+#include "dotproxy/pool/overdue.h"
+
+#include "dotproxy/pool/pool.h"
+
+/* A query goes out so often at most, beside what lost connections cost. */
+#define COPIES_MAX 3u
+/* When to look again for a connection to send a copy on. */
+#define RETRY_US 20000u
+
+static bool
+is_on(const struct pool *pool)
+{
+	return pool->hedge.percent != 0;
+}
+
+static void
+arm(struct conn *c, uint64_t us)
+{
+	struct timeval tv = { .tv_sec = (time_t)(us / 1000000),
+		.tv_usec = (suseconds_t)(us % 1000000) };
+
+	event_add(&c->ev_late, &tv);
+	c->late_armed = true;
+}
+
+static uint64_t
+until(uint64_t at_us, uint64_t now_us)
+{
+	return at_us > now_us ? at_us - now_us : 0;
+}
+
+void
+overdue_configure(struct pool *pool)
+{
+	uint32_t percent = pool->forward.hedge_percent;
+
+	/* A reload fills no bucket. */
+	if (pool->hedge.percent == percent)
+		return;
+	hedge_budget_init(&pool->hedge, percent, OVERDUE_BURST, OVERDUE_START);
+	hedge_budget_init(
+	    &pool->rescue, percent, OVERDUE_RESCUE_BURST, OVERDUE_RESCUE_BURST);
+}
+
+void
+overdue_watch(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+
+	if (c->watch == NULL || c->late_armed || c->lone || !is_on(pool))
+		return;
+	arm(c, until(c->watch->sent_us + hedge_late_us(&c->up->late),
+		   pool->now_us));
+}
+
+static void
+set_doubt(struct upstream *up, bool doubt)
+{
+	if (up->doubt == doubt)
+		return;
+	up->doubt = doubt;
+	upstream_refresh(up);
+}
+
+void
+overdue_unlist(struct conn *c)
+{
+	struct upstream *up = c->up;
+
+	up->nsuspect -= c->suspect;
+	up->nsilent -= c->silent;
+	c->suspect = c->silent = false;
+	if (up->nsilent == 0)
+		set_doubt(up, false);
+}
+
+void
+overdue_heard(struct conn *c)
+{
+	c->up->answered_ms = c->up->pool->now_ms;
+	if (c->suspect) {
+		c->stalled_us = c->up->pool->now_us;
+		overdue_unlist(c);
+		upstream_relist(c);
+	}
+	set_doubt(c->up, false);
+	/* No wake-up for nothing when there is little to do. */
+	if (c->late_armed && c->watch == NULL) {
+		event_del(&c->ev_late);
+		c->late_armed = false;
+	}
+}
+
+void
+overdue_count(const struct conn *c, const struct query *q)
+{
+	struct pool *pool = c->up->pool;
+	const struct query *twin = q->twin;
+
+	if (q->copy) {
+		pool_count(pool, TSTAT_hedges_won);
+		if (twin != NULL && twin->conn != NULL)
+			twin->conn->up->n.hedges_won++;
+	} else if (twin != NULL) {
+		pool_count(pool, TSTAT_hedges_lost);
+		c->up->n.hedges_lost++;
+	}
+}
+
+/* The queries of a silent upstream are looked at again, all of them. */
+static void
+look_again(struct conn *c)
+{
+	c->watch = TAILQ_FIRST(&c->sent);
+	if (c->watch != NULL)
+		arm(c, 0);
+}
+
+static void
+set_suspect(struct conn *c, const struct query *q)
+{
+	if (c->state != CONN_READY)
+		return;
+	c->suspect = true;
+	c->suspect_us = q->sent_us;
+	c->up->nsuspect++;
+	upstream_relist(c);
+	upstream_keep(c->up);
+}
+
+static void
+set_silent(struct conn *c)
+{
+	struct upstream *up = c->up;
+	struct conn *o;
+
+	c->silent = true;
+	c->watch = TAILQ_FIRST(&c->sent);
+	up->nsilent++;
+	if (up->doubt || up->answered_ms > c->suspect_us / 1000)
+		return;
+	set_doubt(up, true);
+	TAILQ_FOREACH (o, &up->conns, all)
+		if (o->silent && o != c)
+			look_again(o);
+}
+
+/* Another connection of the same upstream that is not suspect. */
+static struct conn *
+sibling(const struct conn *c)
+{
+	struct conn *o = TAILQ_FIRST(&c->up->avail);
+
+	return o == c ? TAILQ_NEXT(o, place) : o;
+}
+
+/* A connection that is not suspect of another upstream, by policy. */
+static struct conn *
+elsewhere(struct upstream *up)
+{
+	struct pool *pool = up->pool;
+	struct upstream *o;
+	uint64_t set = 0;
+	uint32_t i;
+
+	for (i = 0; i < pool->nupstreams; i++) {
+		o = pool->upstreams[i];
+		if (o != up && !o->doubt && !TAILQ_EMPTY(&o->avail))
+			set |= (uint64_t)1 << i;
+	}
+	i = policy_choose_among(&pool->policy, set, rng_u32(&pool->rng));
+	return i == POLICY_NONE ? NULL
+				: TAILQ_FIRST(&pool->upstreams[i]->avail);
+}
+
+/*
+ * Where a late query goes once more, and whether as a rescue: from a silent
+ * connection to one that has answered since, or from a silent upstream.
+ */
+static struct conn *
+find_target(struct conn *c, const struct query *q, bool *rescue)
+{
+	struct upstream *up = c->up;
+	struct conn *to = up->doubt ? elsewhere(up) : NULL;
+
+	*rescue = to != NULL;
+	if (to != NULL)
+		return to;
+	to = sibling(c);
+	if (to != NULL) {
+		*rescue = c->silent && to->served > 0 &&
+			  to->heard_ms > q->sent_us / 1000;
+		return to;
+	}
+	if (up->doubt || up->pool->policy.kind == POLICY_FAILOVER)
+		return NULL;
+	return elsewhere(up);
+}
+
+static bool
+pay(struct conn *c, bool rescue)
+{
+	struct pool *pool = c->up->pool;
+
+	if (rescue && hedge_budget_take(&pool->rescue)) {
+		pool_count(pool, TSTAT_rescues);
+		c->up->n.rescues++;
+		return true;
+	}
+	if (!rescue && hedge_budget_take(&pool->hedge)) {
+		pool_count(pool, TSTAT_hedges);
+		c->up->n.hedges++;
+		return true;
+	}
+	if (!c->silent) {
+		pool_count(pool, TSTAT_hedges_denied);
+		c->up->n.hedges_denied++;
+	}
+	return false;
+}
+
+/*
+ * Deals with one late query on a connection: false if it is to be tried again
+ * soon, for want of another connection, or because this one is silent.
+ */
+static bool
+hedge(struct conn *c, struct query *q)
+{
+	struct pool *pool = c->up->pool;
+	struct query *copy, *twin = q->twin;
+	struct conn *to;
+	bool rescue;
+
+	if (!q->may_repeat || q->copies >= COPIES_MAX)
+		return true;
+	/* A copy has time of its own; if it is late as well one of them goes.
+	 */
+	if (twin != NULL &&
+	    !(c->suspect && twin->conn != NULL && twin->conn->suspect))
+		return true;
+	to = find_target(c, q, &rescue);
+	if (to == NULL)
+		return false;
+	if (!pay(c, rescue))
+		return !c->silent;
+	if (twin != NULL) {
+		conn_forget(c, q);
+		query_remove(&pool->queries, q);
+		q = twin;
+	}
+	copy = query_twin(&pool->queries, q);
+	if (copy != NULL)
+		conn_submit(to, copy);
+	return true;
+}
+
+/* When to look at a connection again. */
+static void
+arm_next(struct conn *c, bool stuck)
+{
+	const struct hedge_latency *l = &c->up->late;
+	uint64_t now_us = c->up->pool->now_us, in = UINT64_MAX, us;
+
+	if (c->watch != NULL)
+		in = stuck
+			 ? RETRY_US
+			 : until(c->watch->sent_us + hedge_late_us(l), now_us);
+	if (c->suspect && !c->silent) {
+		us = until(c->suspect_us + hedge_silent_us(l), now_us);
+		in = us < in ? us : in;
+	}
+	if (in != UINT64_MAX)
+		arm(c, in);
+}
+
+void
+overdue_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	struct pool *pool = c->up->pool;
+	uint64_t late_us = hedge_late_us(&c->up->late);
+	struct query *q, *next;
+	bool stuck = false;
+
+	(void)fd;
+	(void)what;
+	pool_turn_begin(pool);
+	c->late_armed = false;
+	if (!is_on(pool))
+		return;
+	if (c->suspect && !c->silent &&
+	    c->suspect_us + hedge_silent_us(&c->up->late) <= pool->now_us)
+		set_silent(c);
+	while (c->state != CONN_DEAD && !stuck && (q = c->watch) != NULL &&
+	       q->sent_us + late_us <= pool->now_us) {
+		next = TAILQ_NEXT(q, place);
+		if (!c->suspect && c->heard_ms <= q->sent_us / 1000)
+			set_suspect(c, q);
+		stuck = !hedge(c, q);
+		if (!stuck)
+			c->watch = next;
+	}
+	if (c->state != CONN_DEAD)
+		arm_next(c, stuck);
+}
+
+/* Queries have waited long for a connection: others have one. */
+static void
+move_waiting(evutil_socket_t fd, short what, void *arg)
+{
+	struct upstream *up = arg;
+	struct conn *to;
+	struct query *q;
+
+	(void)fd;
+	(void)what;
+	pool_turn_begin(up->pool);
+	while ((q = TAILQ_FIRST(&up->waiting)) != NULL &&
+	       (to = elsewhere(up)) != NULL) {
+		set_doubt(up, true);
+		upstream_forget(up, q);
+		conn_submit(to, q);
+	}
+	if (up->nwaiting > 0)
+		overdue_wait(up);
+}
+
+void
+overdue_init(struct upstream *up)
+{
+	event_assign(&up->ev_wait, up->pool->base, -1, 0, move_waiting, up);
+}
+
+void
+overdue_wait(struct upstream *up)
+{
+	struct timeval tv = pool_timeval(OVERDUE_WAIT_MS);
+
+	if (is_on(up->pool) && up->pool->nupstreams > 1)
+		event_add(&up->ev_wait, &tv);
+}
+
+void
+overdue_ready(struct upstream *up)
+{
+	if (up->nsilent == 0)
+		set_doubt(up, false);
+}
+
+uint32_t
+overdue_wanted(const struct upstream *up)
+{
+	uint32_t want = is_on(up->pool) ? 2 + up->nsuspect : 1;
+
+	return want < up->conf.pool_size ? want : up->conf.pool_size;
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: ISC */
+/* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
+/* LINK: common/msg_info.c common/util.c dotproxy/pool/config.c */
+/* LINK: dotproxy/pool/conn.c dotproxy/pool/conn_io.c dotproxy/pool/dispatch.c
+ */
+/* LINK: dotproxy/pool/health.c dotproxy/pool/policy.c dotproxy/pool/pool.c */
+/* LINK: dotproxy/pool/query.c dotproxy/pool/session.c dotproxy/pool/stats.c */
+/* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
+/* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c */
+/* LINK: common/store.c dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
+/* LIBS: -levent_core -ltls -lssl -lcrypto */
+/* Late answers: copies, who wins, and who gets no more queries. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/pool_rig.h"
+
+static uint64_t
+count(enum pool_counter which)
+{
+	return rig.pool->counters[which];
+}
+
+/* Answers whatever has come, on all connections of one upstream. */
+static void
+answer_all(uint32_t upstream)
+{
+	struct peer *p;
+	size_t i, k;
+
+	for (i = 0; i < rig.npeers; i++) {
+		p = rig.peers[i];
+		for (k = 0; p->upstream == upstream && k < p->ngot; k++)
+			if (!dns_is_response(p->got[k].wire))
+				peer_answer(p, k);
+	}
+}
+
+/* A few answers that came soon, and a second connection. */
+static void
+warm(uint32_t upstream)
+{
+	uint64_t i;
+
+	for (i = 0; i < 2 * HEDGE_SAMPLES_FEW; i++) {
+		rig_ask(1000 + i);
+		while (!rig_answered(1000 + i)) {
+			rig_turn();
+			answer_all(upstream);
+		}
+	}
+	RIG_UNTIL(rig_up(0)->nready == 2);
+	rig.nreplies = 0;
+}
+
+/* One upstream, or two, with hedging on. */
+static int
+setup(void **state, uint32_t n, uint32_t percent)
+{
+	(void)rig_setup(state);
+	rig.conf.forward.hedge_percent = percent;
+	for (; n > 1; n--)
+		(void)rig_add(2);
+	rig_configure();
+	RIG_UNTIL(rig_peer(1, 0) != NULL && rig_up(0)->nready == 1);
+	warm(1);
+	return 0;
+}
+
+static int
+setup_one(void **state)
+{
+	return setup(state, 1, 5);
+}
+
+static int
+setup_two(void **state)
+{
+	return setup(state, 2, 5);
+}
+
+static int
+setup_off(void **state)
+{
+	(void)rig_setup_one(state);
+	return 0;
+}
+
+/* The connection that got a query last, and the other one. */
+static struct peer *
+late_peer(void)
+{
+	RIG_UNTIL(rig_peer_with_query() != NULL);
+	return rig_peer_with_query();
+}
+
+static struct peer *
+other_peer(const struct peer *p)
+{
+	return rig_peer(1, 0) == p ? rig_peer(1, 1) : rig_peer(1, 0);
+}
+
+static bool
+has_query(const struct peer *p)
+{
+	return p->ngot > 0 && !dns_is_response(p->got[p->ngot - 1].wire);
+}
+
+/* The copy is answered first; the other answer comes late, and harms nobody. */
+static void
+test_copy_wins(void **state)
+{
+	struct peer *p, *o;
+
+	(void)state;
+	rig_ask(1);
+	p = late_peer();
+	o = other_peer(p);
+	RIG_UNTIL(has_query(o));
+	assert_int_equal(count(TSTAT_hedges), 1);
+	assert_int_equal(rig.pool->queries.used, 2);
+	assert_int_equal(query_held(&rig.pool->queries), 1);
+	peer_answer(o, o->ngot - 1);
+	RIG_UNTIL(rig_answered(1));
+	assert_int_equal(count(TSTAT_hedges_won), 1);
+	assert_int_equal(rig_up(0)->n.hedges_won, 1);
+	assert_int_equal(rig.pool->queries.used, 0);
+	/* Its ID is not free before its answer has come. */
+	peer_answer(p, p->ngot - 1);
+	RIG_UNTIL(count(TSTAT_late_answers) == 1);
+	assert_int_equal(rig_nreplies(1), 1);
+	assert_false(rig_up(0)->suspect);
+	assert_int_equal(rig_up(0)->nsuspect, 0);
+	assert_true(rig_up(0)->nready >= 2);
+	assert_int_equal(count(TSTAT_hedges_lost), 0);
+}
+
+static void
+test_original_wins(void **state)
+{
+	struct peer *p, *o;
+
+	(void)state;
+	rig_ask(1);
+	p = late_peer();
+	o = other_peer(p);
+	RIG_UNTIL(has_query(o));
+	peer_answer(p, p->ngot - 1);
+	RIG_UNTIL(rig_answered(1));
+	peer_answer(o, o->ngot - 1);
+	RIG_UNTIL(count(TSTAT_late_answers) == 1);
+	assert_int_equal(rig_nreplies(1), 1);
+	assert_int_equal(count(TSTAT_hedges_lost), 1);
+	assert_int_equal(count(TSTAT_hedges_won), 0);
+	assert_true(rig_up(0)->nready >= 2);
+}
+
+/* A copy's ID is its connection's own: another's answer is not taken for it. */
+static void
+test_answer_to_another_question(void **state)
+{
+	struct peer *p, *o;
+
+	(void)state;
+	rig_ask(1);
+	p = late_peer();
+	o = other_peer(p);
+	RIG_UNTIL(has_query(o));
+	o->got[o->ngot - 1].wire[DNS_HDR_LEN + 1] ^= 1;
+	peer_answer(o, o->ngot - 1);
+	RIG_UNTIL(o->eof);
+	assert_int_equal(rig.nreplies, 0);
+	peer_answer(p, p->ngot - 1);
+	RIG_UNTIL(rig_answered(1));
+	assert_int_equal(rig_nreplies(1), 1);
+}
+
+/* If the connection of one ends the other goes on alone, with no third. */
+static void
+test_connection_of_original_lost(void **state)
+{
+	struct peer *p, *o;
+
+	(void)state;
+	rig_ask(1);
+	p = late_peer();
+	o = other_peer(p);
+	RIG_UNTIL(has_query(o));
+	peer_reset(p);
+	RIG_UNTIL(rig_up(0)->n.failures[PHASE_READ] == 1);
+	assert_int_equal(rig.pool->queries.used, 1);
+	assert_int_equal(count(TSTAT_retries), 0);
+	peer_answer(o, o->ngot - 1);
+	RIG_UNTIL(rig_answered(1));
+	assert_int_equal(rig_nreplies(1), 1);
+}
+
+static void
+test_no_answer_at_all(void **state)
+{
+	static struct pkt pkt;
+
+	(void)state;
+	pkt_start(&pkt, QUERY_FLAGS, 1, 0, 0, 0);
+	pkt_question(&pkt, "www.example", 1);
+	rig_ask_wire(1, 200, pkt.buf, pkt.w.pos);
+	RIG_UNTIL(rig_failed(1, CAUSE_TIMEOUT));
+	assert_in_range(count(TSTAT_hedges), 1, 3);
+	rig_pass(20);
+	assert_int_equal(rig_nreplies(1), 1);
+	assert_int_equal(rig.pool->queries.used, 0);
+	answer_all(1);
+	RIG_UNTIL(count(TSTAT_late_answers) == 1 + count(TSTAT_hedges));
+	assert_false(rig_up(0)->doubt);
+}
+
+static void
+test_link_lost(void **state)
+{
+	(void)state;
+	rig_ask(1);
+	RIG_UNTIL(count(TSTAT_hedges) == 1);
+	rig_link(2);
+	RIG_UNTIL(count(TSTAT_cancelled) == 1);
+	assert_int_equal(rig.pool->queries.used, 0);
+	assert_int_equal(rig.pool->queries.npairs, 0);
+}
+
+/* UPDATE and NOTIFY change something; a transfer is no small thing. */
+static void
+test_never_twice(void **state)
+{
+	static const uint16_t flags[] = { 5 << 11, 4 << 11 };
+	static struct pkt pkt;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		pkt_start(&pkt, flags[i], 1, 0, 0, 0);
+		pkt_question(&pkt, "example", 6);
+		rig_ask_wire(1 + i, 60000, pkt.buf, pkt.w.pos);
+	}
+	rig_ask_type(3, "example", 252);
+	rig_pass(250);
+	assert_int_equal(count(TSTAT_hedges) + count(TSTAT_rescues), 0);
+	assert_int_equal(rig.pool->queries.used, 3);
+}
+
+static void
+test_off(void **state)
+{
+	(void)state;
+	rig_ask(1);
+	rig_pass(250);
+	assert_int_equal(count(TSTAT_hedges) + count(TSTAT_rescues), 0);
+	assert_int_equal(rig.ndials, 1);
+}
+
+/* All are late, and that is the upstream's way now: the budget holds. */
+static void
+test_budget(void **state)
+{
+	uint64_t i, got = 0;
+	size_t k;
+
+	(void)state;
+	for (k = 0; k < rig.npeers; k++)
+		got += rig.peers[k]->ngot;
+	for (i = 0; i < 100; i++)
+		rig_ask(i);
+	rig_pass(100);
+	assert_true(count(TSTAT_hedges) >= OVERDUE_START);
+	assert_true(count(TSTAT_hedges) <= OVERDUE_BURST);
+	assert_true(count(TSTAT_hedges_denied) >= 100 - OVERDUE_BURST);
+	assert_int_equal(count(TSTAT_rescues), 0);
+	answer_all(1);
+	RIG_UNTIL(rig.nreplies == 100);
+	for (k = 0; k < rig.npeers; k++)
+		got -= rig.peers[k]->ngot;
+	assert_int_equal(-got, 100 + count(TSTAT_hedges));
+}
+
+/* While a connection says nothing new queries go to another. */
+static void
+test_suspect_is_avoided(void **state)
+{
+	struct peer *p, *o;
+	size_t before;
+
+	(void)state;
+	rig_ask(1);
+	p = late_peer();
+	o = other_peer(p);
+	RIG_UNTIL(rig_up(0)->nsuspect == 1);
+	before = p->ngot;
+	rig_ask(2);
+	RIG_UNTIL(o->ngot > 0 && count(TSTAT_queries) > 0 && has_query(o));
+	assert_int_equal(p->ngot, before);
+	peer_answer(p, p->ngot - 1);
+	RIG_UNTIL(rig_answered(1) && rig_up(0)->nsuspect == 0);
+}
+
+/* What was denied leaves a dead connection when another shows life. */
+static void
+test_rescue_from_connection(void **state)
+{
+	struct peer *p;
+	uint64_t i;
+
+	(void)state;
+	for (i = 0; i < 60; i++)
+		rig_ask(i);
+	p = late_peer();
+	RIG_UNTIL(p->ngot >= 60);
+	for (i = 100; rig.nreplies < 61; i++) {
+		rig_ask(i);
+		rig_pass(5);
+		for (size_t k = 0; k < rig.npeers; k++)
+			if (rig.peers[k] != p)
+				for (size_t n = 0; n < rig.peers[k]->ngot; n++)
+					if (!dns_is_response(
+						rig.peers[k]->got[n].wire))
+						peer_answer(rig.peers[k], n);
+		assert_true(i < 1000);
+	}
+	assert_true(count(TSTAT_rescues) > 0);
+	for (i = 0; i < 60; i++)
+		assert_true(rig_nreplies(i) <= 1);
+}
+
+/* An upstream falls silent: its queries, and all others, go to the next. */
+static void
+test_rescue_from_upstream(void **state)
+{
+	uint64_t i;
+	size_t got;
+
+	(void)state;
+	RIG_UNTIL(rig_up(1)->nready == 1);
+	for (i = 0; i < 40; i++)
+		rig_ask(i);
+	while (rig.nreplies < 40) {
+		rig_turn();
+		answer_all(2);
+	}
+	for (i = 0; i < 40; i++)
+		assert_true(rig_answered(i) && rig_nreplies(i) == 1);
+	assert_true(rig_up(0)->doubt);
+	got = rig_peer(1, 0)->ngot + rig_peer(1, 1)->ngot;
+	rig_ask(100);
+	RIG_UNTIL((answer_all(2), rig_answered(100)));
+	assert_int_equal(rig_peer(1, 0)->ngot + rig_peer(1, 1)->ngot, got);
+	/* It speaks again, late as it is, and is the first choice again. */
+	answer_all(1);
+	RIG_UNTIL(!rig_up(0)->doubt);
+	rig_ask(101);
+	RIG_UNTIL((answer_all(1), rig_answered(101)));
+	assert_int_equal(rig_up(0)->failed, false);
+}
+
+/* A handshake that does not end: who waits for it goes where there is one. */
+static void
+test_waiting_moves(void **state)
+{
+	(void)state;
+	(void)rig_setup(state);
+	rig.conf.forward.hedge_percent = 5;
+	(void)rig_add(2);
+	rig.manual = true;
+	rig_configure();
+	RIG_UNTIL(rig.ndials == 2);
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PT_CONNECTED, rig.last_request, rig_connect()));
+	(void)rig_accept(2);
+	RIG_UNTIL(rig_up(1)->nready == 1);
+	rig_ask(1);
+	RIG_UNTIL((answer_all(2), rig_answered(1)));
+	assert_true(rig_up(0)->doubt);
+	rig_ask(2);
+	RIG_UNTIL((answer_all(2), rig_answered(2)));
+	assert_int_equal(rig_up(0)->nwaiting, 0);
+}
+
+#define ON(f) cmocka_unit_test_setup_teardown(f, setup_one, rig_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		ON(test_copy_wins),
+		ON(test_original_wins),
+		ON(test_answer_to_another_question),
+		ON(test_connection_of_original_lost),
+		ON(test_no_answer_at_all),
+		ON(test_link_lost),
+		ON(test_never_twice),
+		cmocka_unit_test_setup_teardown(
+		    test_off, setup_off, rig_teardown),
+		ON(test_budget),
+		ON(test_suspect_is_avoided),
+		ON(test_rescue_from_connection),
+		cmocka_unit_test_setup_teardown(
+		    test_rescue_from_upstream, setup_two, rig_teardown),
+		cmocka_unit_test_teardown(test_waiting_moves, rig_teardown),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
