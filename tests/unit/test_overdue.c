@@ -54,7 +54,8 @@ warm(uint32_t upstream)
 		}
 	}
 	RIG_UNTIL(rig_up(0)->nready == 2);
-	rig.nreplies = 0;
+	while (rig.nreplies > 0)
+		free(rig.replies[--rig.nreplies].wire);
 }
 
 /* One upstream, or two, with hedging on. */
