@@ -191,7 +191,12 @@ conn_frame_query(struct conn *c, struct query *q, uint8_t *out)
 	return true;
 }
 
-/* Collects a record's worth of queries in pool->plain; returns its length. */
+/*
+ * Collects a record's worth of queries in pool->plain; returns its length.  The
+ * last query gets a record of its own: there are servers (NSD 4.6 is one) that
+ * wait for the socket after each message, though there are more in the record.
+ * As long as another record lies in the socket, they do not wait.
+ */
 static size_t
 conn_collect(struct conn *c)
 {
@@ -201,7 +206,8 @@ conn_collect(struct conn *c)
 
 	while ((q = TAILQ_FIRST(&c->sendq)) != NULL) {
 		need = (size_t)FRAME_HDR_LEN + q->len;
-		if (len > 0 && len + need > POOL_RECORD_MAX)
+		if (len > 0 && (len + need > POOL_RECORD_MAX ||
+				   TAILQ_NEXT(q, place) == NULL))
 			break;
 		if (!conn_frame_query(c, q, pool->plain + len))
 			break;

@@ -2,6 +2,7 @@
 """Real name servers behind the proxy, real clients before it."""
 
 import shutil
+import socket
 
 import dns.message
 import dns.query
@@ -51,6 +52,21 @@ def test_long_answer_of_nsd_is_fetched_over_tcp(make_proxy, nsd, pki):
         query, proxy.address[0], port=proxy.port, timeout=10)
     assert used_tcp
     assert len(text(answer)) == 30
+
+
+def test_queries_of_one_moment_are_all_answered_by_nsd(make_proxy, nsd, pki):
+    """NSD 4.6 takes a message out of a TLS record and waits for the socket."""
+    proxy = make_proxy(upstream_block("nsd", nsd, pki.ca))
+    queries = {i: make_query("ns.zone.test", id=i) for i in range(100)}
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(10)
+        sock.connect(proxy.address)
+        for query in queries.values():
+            sock.send(query.to_wire())
+        for _ in range(len(queries)):
+            answer = dns.message.from_wire(sock.recv(65535))
+            assert queries.pop(answer.id).is_response(answer)
+            assert text(answer) == ["127.0.0.1"]
 
 
 def test_zone_transfer_comes_complete_or_not_at_all(make_proxy, nsd, pki):
