@@ -18,9 +18,6 @@ QUERY_TIMEOUT = 3   # seconds
 BACK = 3            # until the first answer, generously: 1 is aimed at
 SLACK = 2           # of a machine that does other things
 
-silence = pytest.mark.xfail(
-    reason="a connection that falls silent is believed for its read timeout")
-
 
 @pytest.fixture
 def upstream(far_link):
@@ -104,7 +101,6 @@ def forget(far_link):
     return lambda: far_link.command("forget")
 
 
-@silence
 def test_a_router_that_has_lost_its_table(
         proxy, far_link, far_load):
     """Old connections are silent, new ones work: nobody hears of it."""
@@ -114,14 +110,12 @@ def test_a_router_that_has_lost_its_table(
     assert_back(trace, times[0])
 
 
-@silence
 def test_a_router_that_has_lost_its_table_while_nobody_asks(proxy, far_link):
     far_link.command("forget")
     query = make_query("after.test")
     assert is_right(query, far_link.near.run(udp, proxy.address, query))
 
 
-@silence
 def test_queries_on_a_dying_connection_move_elsewhere(
         far_link, far_proxy, far_load):
     first, second = far_link.upstream(), far_link.upstream()
@@ -142,7 +136,6 @@ def test_an_upstream_that_accepts_and_says_nothing(
     assert counts["answered"] == counts["sent"]
 
 
-@silence
 def test_an_upstream_that_is_stopped(far_link, far_proxy, far_load):
     """The kernel still accepts for it."""
     first, second = far_link.upstream(), far_link.upstream()
@@ -212,7 +205,6 @@ def test_no_route_to_one_of_two(far_link, far_proxy, far_load):
     assert trace.slowest() < 1
 
 
-@silence
 def test_another_address_at_the_near_end(proxy, far_link, far_load):
     """What was connected from the old one is dead, and nobody says so."""
     move = ("ip address flush dev far0; ip address add 10.86.1.99/16 dev far0")
@@ -222,7 +214,6 @@ def test_another_address_at_the_near_end(proxy, far_link, far_load):
     assert trace.first_answer(times[0]) < BACK
 
 
-@silence
 def test_all_processes_slept(proxy, far_link, upstream):
     """While they did not run the router forgot, and the server closed."""
     pids = proxy.pids()
