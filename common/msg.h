@@ -63,8 +63,9 @@ enum msg_type {
 	MSG_TP_CONNECT,       /* id = request; u32 upstream id */
 	MSG_TP_CONNECT_PLAIN, /* the same, without TCP Fast Open */
 	/* Listener to pool. */
-	MSG_LT_QUERY, /* id = handle; u32 ms left, DNS message */
-	MSG_LT_SHOW,  /* id = control handle; u8 enum msg_show */
+	MSG_LT_QUERY,  /* id = handle; u32 ms left, DNS message */
+	MSG_LT_CANCEL, /* id = handle: nobody wants its answer any more */
+	MSG_LT_SHOW,   /* id = control handle; u8 enum msg_show */
 	/* Pool to listener. */
 	MSG_TL_ANSWER, /* id = handle; DNS message */
 	MSG_TL_FAILED, /* id = handle; struct msg_failed */

@@ -51,7 +51,7 @@
 	X(failed_tls, "given up: TLS or certificate error")                 \
 	X(failed_busy, "given up: table full")                              \
 	X(failed_other, "given up: may not be sent twice, or malformed")    \
-	X(cancelled, "dropped with the link to the listener")               \
+	X(cancelled, "not wanted any more, or link to the listener lost")   \
 	X(retries, "queries sent again elsewhere")                          \
 	X(late_answers, "answers that came after their query was given up") \
 	X(connect_requests, "connections asked of the parent")              \

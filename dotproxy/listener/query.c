@@ -135,6 +135,16 @@ query_unhook(struct listener *l, struct inflight_slot *s)
 	inflight_remove(&l->inflight, s);
 }
 
+/* The pool need not go on with it. */
+static void
+query_cancel(struct listener *l, const struct inflight_slot *s)
+{
+	/* If there is no room it goes on in vain, up to its deadline. */
+	if (s->sent && !s->waiting)
+		(void)imsg_send_empty(&l->link, MSG_LT_CANCEL,
+		    inflight_handle(&l->inflight, s), -1);
+}
+
 static void
 query_end(struct listener *l, struct inflight_slot *s, const struct verdict *v)
 {
@@ -173,6 +183,7 @@ query_make_room(struct listener *l, const struct client *client)
 		s = inflight_first(t);
 		if (s == NULL || !shed_overtaken(&l->shed, s->deadline_ms))
 			return false;
+		query_cancel(l, s);
 		query_end(l, s, &verdict_full);
 	}
 	return true;
@@ -309,6 +320,7 @@ void
 query_abandon(struct listener *l, struct inflight_slot *s)
 {
 	listener_count_out(l, LSTAT_abandoned);
+	query_cancel(l, s);
 	query_unhook(l, s);
 }
 
@@ -328,6 +340,7 @@ query_deadline(int fd, short what, void *arg)
 		asked = s->sent && !s->waiting && imsg_is_open(&l->link);
 		if (asked)
 			query_note_timeout(l, s);
+		query_cancel(l, s);
 		query_end(l, s, asked ? &verdict_timeout : &verdict_not_ready);
 	}
 	if (s != NULL)

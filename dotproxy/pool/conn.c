@@ -205,6 +205,21 @@ conn_unsend(struct conn *c, struct query *q)
 	c->nsent--;
 }
 
+/*
+ * True if an upstream leaves too much unanswered.  What clients have asked and
+ * given up at once is no fault of its, and anybody could have connections
+ * closed with it; but IDs are not without end.
+ */
+static bool
+conn_is_worn(const struct conn *c, const struct query *q)
+{
+	uint32_t abandoned = c->ids.used - c->nsent;
+
+	if (q->sent_us / 1000 + CONN_CANCELLED_MS > c->up->pool->now_ms)
+		return abandoned > CONN_CANCELLED_MAX;
+	return abandoned > CONN_ABANDONED_MAX;
+}
+
 void
 conn_forget(struct conn *c, struct query *q)
 {
@@ -220,8 +235,7 @@ conn_forget(struct conn *c, struct query *q)
 	upstream_relist(c);
 	if (c->lone)
 		conn_close(c); /* the next one must not share it */
-	else if (c->state == CONN_READY &&
-		 c->ids.used - c->nsent > CONN_ABANDONED_MAX)
+	else if (c->state == CONN_READY && conn_is_worn(c, q))
 		conn_drain(c);
 	else
 		conn_close_if_drained(c);

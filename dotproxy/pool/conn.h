@@ -34,6 +34,9 @@ struct upstream;
 #define CONN_HARD_MAX 16384u
 /* One that leaves so many queries unanswered is replaced. */
 #define CONN_ABANDONED_MAX 1024u
+/* So many if it has had no more than this time for the last: clients left. */
+#define CONN_CANCELLED_MAX 8192u
+#define CONN_CANCELLED_MS 250u
 /* Tickets, key updates and the like it may bring beyond one an answer. */
 #define CONN_EXTRAS_MAX 256u
 /* One silent for so long, with queries on it, gets others last. */

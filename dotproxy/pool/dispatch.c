@@ -116,8 +116,8 @@ probe_due(struct pool *pool)
 }
 
 /*
- * Ends the oldest query for a new one if the table is full: the listener has
- * done the same, but it does not tell.
+ * Ends the oldest query for a new one if the table is full: of copies, or of
+ * what the listener has given up while the link had no room to say so.
  */
 static void
 make_room(struct pool *pool)
@@ -165,6 +165,29 @@ dispatch_on_query(void *arg, struct imsg *m)
 	dispatch_query(pool, q, POLICY_NONE);
 	if (pool->probe_due != 0)
 		probe_due(pool);
+	return 0;
+}
+
+/* Ends a query, and its twin, of which nobody wants to hear. */
+static void
+cancel_query(struct pool *pool, struct query *q)
+{
+	drop_twin(pool, q);
+	detach(pool, q);
+	pool_count(pool, TSTAT_cancelled);
+	query_remove(&pool->queries, q);
+}
+
+int
+dispatch_on_cancel(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+	struct query *q = query_find(&pool->queries, m->id);
+
+	pool_turn_begin(pool);
+	/* If there is none its end has crossed this on the way. */
+	if (q != NULL)
+		cancel_query(pool, q);
 	return 0;
 }
 
@@ -322,10 +345,6 @@ dispatch_cancel_all(struct pool *pool)
 {
 	struct query *q;
 
-	while ((q = query_first_due(&pool->queries)) != NULL) {
-		drop_twin(pool, q);
-		detach(pool, q);
-		pool_count(pool, TSTAT_cancelled);
-		query_remove(&pool->queries, q);
-	}
+	while ((q = query_first_due(&pool->queries)) != NULL)
+		cancel_query(pool, q);
 }

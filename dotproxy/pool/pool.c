@@ -47,6 +47,7 @@ static const struct imsg_rule link_rules[IMSG_TYPES_MAX] = {
 	    .min = MSG_QUERY_MIN,
 	    .max = MSG_QUERY_MAX,
 	    .phases = 1 },
+	[MSG_LT_CANCEL] = { .handler = dispatch_on_cancel, .phases = 1 },
 	[MSG_LT_SHOW] = { .handler = stats_on_show,
 	    .min = 1,
 	    .max = 1,

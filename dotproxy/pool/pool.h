@@ -162,6 +162,7 @@ void config_run_free(struct config_run *);
 /* --- dispatch.c: queries, from the listener and back --- */
 
 int dispatch_on_query(void *arg, struct imsg *);
+int dispatch_on_cancel(void *arg, struct imsg *);
 
 /*
  * Finds an upstream for a query in state HELD, not avoid (an index, or

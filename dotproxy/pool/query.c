@@ -25,11 +25,13 @@ query_table_init(struct query_table *t, uint32_t cap)
 	memset(t, 0, sizeof(*t));
 	/* So large a piece comes as untouched zero pages. */
 	t->entries = calloc(cap, sizeof(*t->entries));
-	if (t->entries == NULL)
-		return -1;
-	if (store_init(&t->longs, QUERY_LONG_BYTES) == -1) {
+	t->by_slot = calloc(cap, sizeof(*t->by_slot));
+	if (t->entries == NULL || t->by_slot == NULL ||
+	    store_init(&t->longs, QUERY_LONG_BYTES) == -1) {
 		free(t->entries);
+		free(t->by_slot);
 		t->entries = NULL;
+		t->by_slot = NULL;
 		return -1;
 	}
 	t->cap = cap;
@@ -47,7 +49,9 @@ query_table_free(struct query_table *t)
 		query_remove(t, q);
 	store_clear(&t->longs);
 	free(t->entries);
+	free(t->by_slot);
 	t->entries = NULL;
+	t->by_slot = NULL;
 }
 
 void
@@ -100,6 +104,28 @@ take_entry(struct query_table *t)
 	return &t->entries[t->touched++];
 }
 
+/* This is the one that query_find() finds. */
+static void
+enter_slot(struct query_table *t, const struct query *q)
+{
+	uint32_t slot = (uint32_t)q->handle;
+
+	if (slot < t->cap)
+		t->by_slot[slot] = query_index(t, q);
+}
+
+struct query *
+query_find(const struct query_table *t, uint64_t handle)
+{
+	uint32_t slot = (uint32_t)handle;
+	struct query *q;
+
+	if (slot >= t->cap)
+		return NULL;
+	q = query_at(t, t->by_slot[slot]);
+	return q->state != QUERY_FREE && q->handle == handle ? q : NULL;
+}
+
 struct query *
 query_add(struct query_table *t, uint64_t handle, uint64_t deadline_ms,
     const uint8_t *wire, size_t len)
@@ -128,6 +154,7 @@ query_add(struct query_table *t, uint64_t handle, uint64_t deadline_ms,
 	q->state = QUERY_HELD;
 	q->last_upstream = QUERY_NO_UPSTREAM;
 	t->used++;
+	enter_slot(t, q);
 	insert_due(t, q);
 	return q;
 }
@@ -169,6 +196,7 @@ void
 query_remove(struct query_table *t, struct query *q)
 {
 	if (q->twin != NULL) {
+		enter_slot(t, q->twin);
 		q->twin->twin = NULL;
 		t->npairs--;
 	}

@@ -63,6 +63,7 @@ TAILQ_HEAD(query_list, query);
 
 struct query_table {
 	struct query *entries; /* owned; never moves */
+	uint32_t *by_slot;     /* owned; see query_find() */
 	uint32_t cap;          /* entries there are */
 	uint32_t limit;        /* entries that may be used, <= cap */
 	uint32_t used;
@@ -95,6 +96,14 @@ struct query *query_add(struct query_table *, uint64_t handle,
  * table is nearly full.
  */
 struct query *query_twin(struct query_table *, struct query *);
+
+/*
+ * The query with this handle, the first sent of two; NULL if there is none.
+ * The low half of a handle is the listener's slot, below cap; a handle that is
+ * not, or is used twice, is not found, or the last one is: that is up to who
+ * made it.
+ */
+struct query *query_find(const struct query_table *, uint64_t handle);
 
 /* Ends it; it must be in no list of connection or upstream. */
 void query_remove(struct query_table *, struct query *);

@@ -5,7 +5,10 @@ The upstream answers so many a second, in order, and is asked for twice that.
 What is compared are counts; how long anything takes does not matter.
 """
 
-from dnsclient import is_right, make_query, tcp, udp
+import socket
+import struct
+
+from dnsclient import eventually, frame, is_right, make_query, tcp, udp
 from programs import is_flawless, load
 
 
@@ -13,6 +16,17 @@ def every_query_ended(result):
     return (result["answered"] + result["errors"] == result["sent"]
             and result["lost"] == result["wrong"] == 0
             and result["duplicate"] == 0)
+
+
+def in_flight(proxy):
+    counters = proxy.ctl_json("show", "stats")
+    return tuple(counters[role]["in_flight"] for role in ("listener", "pool"))
+
+
+def copies(proxy):
+    """Sent for late answers: a few of a hundred, and overload is late."""
+    counters = proxy.ctl_json("show", "stats")["pool"]
+    return counters["hedges"] + counters["rescues"]
 
 
 def test_those_in_line_are_answered(make_proxy, make_upstream):
@@ -24,7 +38,7 @@ def test_those_in_line_are_answered(make_proxy, make_upstream):
     assert every_query_ended(result), result
     asked = upstream.stats()["queries"]
     assert asked < 0.8 * result["sent"], "there was no overload"
-    assert result["answered"] >= 0.95 * asked, result
+    assert result["answered"] >= 0.95 * (asked - copies(proxy)), result
 
 
 def test_the_line_gets_shorter_than_the_timeout(make_proxy, make_upstream):
@@ -36,7 +50,7 @@ def test_the_line_gets_shorter_than_the_timeout(make_proxy, make_upstream):
     assert every_query_ended(result), result
     asked = upstream.stats()["queries"]
     assert asked < 0.6 * result["sent"], "there was no overload"
-    assert result["answered"] >= 0.9 * asked, result
+    assert result["answered"] >= 0.9 * (asked - copies(proxy)), result
 
 
 def test_udp_leaves_tcp_a_way_in(make_proxy, make_upstream, background_load):
@@ -74,3 +88,22 @@ def test_it_is_all_right_afterwards(make_proxy, make_upstream):
     assert is_right(query, udp(proxy.address, query))
     counters = proxy.ctl_json("show", "stats")
     assert counters["listener"]["in_flight"] == 0
+
+
+def test_who_has_gone_takes_no_room(make_proxy, make_upstream):
+    """A client over TCP that asks and leaves: the pool forgets its queries."""
+    proxy = make_proxy(make_upstream(), timeout="1m",
+                       settings="client { max inflight 256 }")
+    query = frame(make_query("drop.test").to_wire())
+    for _ in range(5):
+        with socket.create_connection(proxy.address) as sock:
+            sock.sendall(200 * query)
+            eventually(lambda: in_flight(proxy) == (200, 200), what="queries")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                            struct.pack("ii", 1, 0))
+        eventually(lambda: in_flight(proxy) == (0, 0), what="the end of them")
+    query = make_query("www.test")
+    assert is_right(query, udp(proxy.address, query))
+    counters = proxy.ctl_json("show", "stats")
+    assert counters["listener"]["abandoned"] == 1000
+    assert counters["pool"]["cancelled"] == 1000

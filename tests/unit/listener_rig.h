@@ -51,7 +51,9 @@ struct rig {
 	uint64_t link_down_id;
 	struct rig_query *queries;
 	size_t nqueries;
-	bool echo; /* the pool answers at once */
+	bool echo;          /* the pool answers at once */
+	uint64_t cancelled; /* the last handle, and how many */
+	size_t ncancelled;
 	struct msg_client client;
 	struct sockaddr_storage udp_addr;
 	struct sockaddr_storage tcp_addr;
@@ -152,6 +154,15 @@ rig_on_query(void *arg, struct imsg *m)
 }
 
 static inline int
+rig_on_cancel(void *arg, struct imsg *m)
+{
+	(void)arg;
+	rig.cancelled = m->id;
+	rig.ncancelled++;
+	return 0;
+}
+
+static inline int
 rig_on_show(void *arg, struct imsg *m)
 {
 	(void)arg;
@@ -166,6 +177,7 @@ static const struct imsg_rule rig_pool_rules[IMSG_TYPES_MAX] = {
 	    .min = MSG_QUERY_MIN,
 	    .max = MSG_QUERY_MAX,
 	    .phases = 1 },
+	[MSG_LT_CANCEL] = { .handler = rig_on_cancel, .phases = 1 },
 	[MSG_LT_SHOW] = { .handler = rig_on_show,
 	    .min = 1,
 	    .max = 1,

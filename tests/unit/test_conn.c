@@ -416,7 +416,7 @@ test_one_with_too_many_unanswered_is_replaced(void **state)
 	pkt_question(&pkt, "www.example", 1);
 	rig_ask(5000);
 	for (i = 0; i < n; i++)
-		rig_ask_wire(i, 50, pkt.buf, pkt.w.pos);
+		rig_ask_wire(i, 300, pkt.buf, pkt.w.pos);
 	RIG_UNTIL(rig.nreplies == n);
 	assert_int_equal(first_conn()->state, CONN_DRAINING);
 	/* It still answers what it has; what comes now goes elsewhere. */

@@ -281,6 +281,145 @@ test_waiting_queries_can_be_cancelled(void **state)
 }
 
 static void
+cancel(uint64_t handle)
+{
+	assert_true(imsg_send_empty(&rig.link, MSG_LT_CANCEL, handle, -1));
+}
+
+/* One that is written keeps its ID, one that is not is never written. */
+static void
+test_cancelled_one_by_one(void **state)
+{
+	struct peer *p = rig_peer(1, 0);
+
+	(void)state;
+	rig_ask(1);
+	rig_ask(2);
+	RIG_UNTIL(p->ngot == 2);
+	cancel(1);
+	rig_ask(3);
+	cancel(3); /* in the turn in which it comes */
+	rig_ask(4);
+	RIG_UNTIL(p->ngot == 3);
+	assert_int_equal(rig.pool->counters[TSTAT_cancelled], 2);
+	assert_int_equal(rig.pool->queries.used, 2);
+	peer_answer(p, 0);
+	peer_answer(p, 1);
+	peer_answer(p, 2);
+	RIG_UNTIL(rig_answered(2) && rig_answered(4));
+	assert_int_equal(rig.nreplies, 2);
+	assert_int_equal(rig.pool->counters[TSTAT_late_answers], 1);
+	assert_false(p->eof);
+}
+
+static void
+test_cancelled_while_waiting(void **state)
+{
+	(void)state;
+	rig.manual = true;
+	rig_configure();
+	rig_ask(1);
+	rig_ask_type(2, "zone.example", DNS_TYPE_AXFR);
+	RIG_UNTIL(rig_up(0)->nwaiting == 1);
+	cancel(1);
+	cancel(2);
+	RIG_UNTIL(rig.pool->queries.used == 0);
+	assert_int_equal(rig_up(0)->nwaiting, 0);
+	assert_true(TAILQ_EMPTY(&rig_up(0)->alone));
+	assert_int_equal(rig.pool->counters[TSTAT_cancelled], 2);
+	assert_int_equal(rig.nreplies, 0);
+}
+
+static void
+test_cancelled_while_parked(void **state)
+{
+	(void)state;
+	rig_ask(1);
+	RIG_UNTIL(rig.pool->nparked == 1);
+	cancel(1);
+	RIG_UNTIL(rig.pool->queries.used == 0);
+	assert_int_equal(rig.pool->nparked, 0);
+}
+
+/* Handles that were never given, or are done with, end nothing. */
+static void
+test_cancelling_what_is_not_there(void **state)
+{
+	static const uint64_t odd[] = { 0, 2, UINT64_MAX, UINT32_MAX,
+		CONF_INFLIGHT_MAX, 1ull << 32, 1ull << 32 | 1, 1ull << 63 };
+	struct peer *p = rig_peer(1, 0);
+	size_t i;
+
+	(void)state;
+	rig_ask(1);
+	RIG_UNTIL(p->ngot == 1);
+	for (i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+		cancel(odd[i]);
+	rig_ask(3);
+	RIG_UNTIL(p->ngot == 2);
+	assert_int_equal(rig.pool->queries.used, 2);
+	peer_answer(p, 0);
+	RIG_UNTIL(rig_answered(1));
+	cancel(1);
+	cancel(3);
+	cancel(3);
+	RIG_UNTIL(rig.pool->queries.used == 0);
+	rig_pass(20);
+	assert_int_equal(rig.pool->counters[TSTAT_cancelled], 1);
+	assert_int_equal(rig.nreplies, 1);
+	assert_int_equal(rig.links_down, 0);
+}
+
+/* A handle given twice, which no listener does: one is ended, one lives. */
+static void
+test_cancelling_one_handle_of_two(void **state)
+{
+	struct peer *p = rig_peer(1, 0);
+
+	(void)state;
+	rig_ask(1);
+	rig_ask(1);
+	RIG_UNTIL(p->ngot == 2);
+	cancel(1);
+	cancel(1);
+	RIG_UNTIL(rig.pool->counters[TSTAT_cancelled] == 1);
+	peer_answer(p, 0);
+	peer_answer(p, 1);
+	RIG_UNTIL(rig.pool->counters[TSTAT_late_answers] == 1);
+	RIG_UNTIL(rig_answered(1));
+	assert_int_equal(rig.pool->queries.used, 0);
+}
+
+/*
+ * A client that asks and leaves, again and again: the table does not fill up,
+ * and the connection is not lost to those who share it.
+ */
+static void
+test_who_asks_and_leaves_harms_nobody(void **state)
+{
+	struct peer *p = rig_peer(1, 0);
+	size_t i, k, n = 2000;
+
+	(void)state;
+	rig.conf.max_inflight = 100;
+	rig.ups[0].conf.pool_size = 1;
+	rig_configure();
+	rig_ask(0);
+	for (i = 1; i <= n; i++) {
+		rig_ask(i);
+		if (i % 50 != 0)
+			continue;
+		RIG_UNTIL(p->ngot == i + 1);
+		for (k = i - 49; k <= i; k++)
+			cancel(k);
+	}
+	assert_int_equal(rig.pool->counters[TSTAT_failed_busy], 0);
+	assert_false(p->eof);
+	peer_answer(p, 0);
+	RIG_UNTIL(rig_answered(0));
+}
+
+static void
 test_many_deadlines_at_once(void **state)
 {
 	size_t i, n = 8000;
@@ -311,6 +450,12 @@ main(void)
 		RIG_TEST_ONE(test_parked_queries_can_be_cancelled),
 		RIG_TEST_ONE(test_queries_apart_can_be_cancelled),
 		RIG_TEST(test_waiting_queries_can_be_cancelled),
+		RIG_TEST_ONE(test_cancelled_one_by_one),
+		RIG_TEST_ONE(test_cancelling_what_is_not_there),
+		RIG_TEST_ONE(test_cancelling_one_handle_of_two),
+		RIG_TEST_ONE(test_who_asks_and_leaves_harms_nobody),
+		RIG_TEST(test_cancelled_while_waiting),
+		RIG_TEST(test_cancelled_while_parked),
 		RIG_TEST_ONE(test_many_deadlines_at_once),
 	};
 

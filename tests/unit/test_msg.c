@@ -78,6 +78,7 @@ static const struct {
 	[MSG_TP_CONNECT] = { .kind = WORD },
 	[MSG_TP_CONNECT_PLAIN] = { .kind = WORD },
 	[MSG_LT_QUERY] = { .kind = WIRE },
+	[MSG_LT_CANCEL] = { .kind = NOTHING },
 	[MSG_LT_SHOW] = { .kind = BYTE },
 	[MSG_TL_ANSWER] = { .kind = WIRE },
 	[MSG_TL_FAILED] =

@@ -231,6 +231,24 @@ test_link_lost(void **state)
 	assert_int_equal(rig.pool->queries.npairs, 0);
 }
 
+static void
+test_cancelled_with_its_twin(void **state)
+{
+	(void)state;
+	rig_ask(1);
+	rig_ask(2);
+	RIG_UNTIL(count(TSTAT_hedges) == 2);
+	assert_true(imsg_send_empty(&rig.link, MSG_LT_CANCEL, 1, -1));
+	RIG_UNTIL(count(TSTAT_cancelled) == 1);
+	assert_int_equal(rig.pool->queries.used, 2);
+	assert_int_equal(rig.pool->queries.npairs, 1);
+	answer_all(1);
+	RIG_UNTIL(rig_answered(2));
+	RIG_UNTIL(count(TSTAT_late_answers) == 3);
+	assert_int_equal(rig_nreplies(1), 0);
+	assert_int_equal(rig.pool->queries.used, 0);
+}
+
 /* UPDATE and NOTIFY change something; a transfer is no small thing. */
 static void
 test_never_twice(void **state)
@@ -398,6 +416,7 @@ main(void)
 		ON(test_connection_of_original_lost),
 		ON(test_no_answer_at_all),
 		ON(test_link_lost),
+		ON(test_cancelled_with_its_twin),
 		ON(test_never_twice),
 		cmocka_unit_test_setup_teardown(
 		    test_off, setup_off, rig_teardown),

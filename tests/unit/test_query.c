@@ -383,6 +383,8 @@ test_deadline_is_the_backstop(void **state)
 	assert_int_equal(
 	    rig_ede(buf, len, text), DNS_EDE_NO_REACHABLE_AUTHORITY);
 	assert_int_equal(rig_count(LSTAT_failed_timeout), 1);
+	rig_until(rig.ncancelled == 1);
+	assert_int_equal(rig.cancelled, rig.queries[0].handle);
 	/* The answer comes too late. */
 	rig_answer(&rig.queries[0], 0);
 	assert_true(rig_nothing_comes(fd));
@@ -426,6 +428,8 @@ test_full_table(void **state)
 	rig_answer(&q, 0);
 	(void)rig_recv(fd, buf, sizeof(buf));
 	(void)rig_ask(fd, 4, "d.example", 0);
+	/* Neither the one refused nor the one answered is the pool's. */
+	assert_int_equal(rig.ncancelled, 0);
 	close(fd);
 }
 
@@ -455,6 +459,8 @@ test_overtaken_yield_in_a_full_table(void **state)
 	(void)rig_recv(fd, buf, sizeof(buf));
 	assert_int_equal(dns_id(buf), 1);
 	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+	rig_until(rig.ncancelled == 1);
+	assert_int_equal(rig.cancelled, rig.queries[0].handle);
 	rig_make_query(&pkt, 6, "f.example", 0); /* the others are in line */
 	rig_send(fd, &pkt);
 	(void)rig_recv(fd, buf, sizeof(buf));

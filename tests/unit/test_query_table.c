@@ -258,6 +258,48 @@ test_twins(void **state)
 	assert_null(query_twin(&t, q));
 }
 
+/* By handle, as long as it is held; whatever the handle is. */
+static void
+test_found_by_handle(void **state)
+{
+	const uint64_t next = (uint64_t)1 << 32;
+	static const uint64_t odd[] = { UINT64_MAX, UINT32_MAX, 1ull << 32,
+		65536, 1ull << 63, 0 };
+	struct query *q, *other, *twin;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+		assert_null(query_find(&t, odd[i]));
+	q = query_add(&t, 5 * next + 3, 1000, wire, 40);
+	other = query_add(&t, 5 * next + 4, 1000, wire, 40);
+	assert_ptr_equal(query_find(&t, 5 * next + 3), q);
+	assert_ptr_equal(query_find(&t, 5 * next + 4), other);
+	assert_null(query_find(&t, 4 * next + 3));
+	assert_null(query_find(&t, 6 * next + 3));
+	query_remove(&t, q);
+	assert_null(query_find(&t, 5 * next + 3));
+	/* Its entry is another's now. */
+	q = query_add(&t, 6 * next + 5, 1000, wire, 40);
+	assert_null(query_find(&t, 5 * next + 3));
+	/* A handle no listener of ours makes. */
+	assert_non_null(query_add(&t, UINT64_MAX, 1000, wire, 40));
+	assert_null(query_find(&t, UINT64_MAX));
+	/* Twice the same: one of them. */
+	twin = query_add(&t, 6 * next + 5, 1000, wire, 40);
+	assert_ptr_equal(query_find(&t, 6 * next + 5), twin);
+	query_remove(&t, twin);
+	assert_null(query_find(&t, 6 * next + 5));
+	assert_int_equal(q->state, QUERY_HELD);
+	/* What is left of a pair is found. */
+	twin = query_twin(&t, other);
+	assert_ptr_equal(query_find(&t, 5 * next + 4), other);
+	query_remove(&t, other);
+	assert_ptr_equal(query_find(&t, 5 * next + 4), twin);
+	query_remove(&t, twin);
+	assert_null(query_find(&t, 5 * next + 4));
+}
+
 int
 main(void)
 {
@@ -273,6 +315,7 @@ main(void)
 		T(test_untouched_entries_stay_untouched),
 		T(test_descending_deadlines_end_too),
 		T(test_twins),
+		T(test_found_by_handle),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

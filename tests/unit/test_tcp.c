@@ -45,6 +45,8 @@ test_client_goes_with_queries_in_flight(void **state)
 	rig_until(rig_count(LSTAT_tcp_open) == 0);
 	assert_int_equal(rig_count(LSTAT_abandoned), 2);
 	assert_int_equal(rig_count(LSTAT_in_flight), 0);
+	rig_until(rig.ncancelled == 2); /* the newest first */
+	assert_int_equal(rig.cancelled, q.handle);
 	rig_answer(&q, 0);
 	rig_settle();
 	assert_int_equal(rig_count(LSTAT_stale_answers), 1);
