@@ -131,8 +131,8 @@ const char *
 conf_policy_name(enum conf_policy policy)
 {
 	static const char *const names[POLICY_COUNT] = { "round-robin",
-		"random", "historical-connections", "availability",
-		"failover" };
+		"random", "historical-connections", "availability", "failover",
+		"latency" };
 
 	return policy < POLICY_COUNT ? names[policy] : "?";
 }

@@ -199,7 +199,7 @@ install_upstreams(struct pool *pool, const struct config_run *run,
 	for (i = 0; i < run->nupstreams; i++) {
 		up = pool->upstreams[i] = set[i];
 		if ((fresh >> i & 1) == 0)
-			pool->policy.given[i] = old.given[up->index];
+			policy_inherit(&pool->policy, i, &old, up->index);
 		up->index = i;
 		if ((fresh >> i & 1) == 0)
 			upstream_refresh(up);

@@ -223,10 +223,14 @@ conn_is_worn(const struct conn *c, const struct query *q)
 void
 conn_forget(struct conn *c, struct query *q)
 {
+	struct pool *pool = c->up->pool;
+
 	if (q->state == QUERY_QUEUED) {
 		TAILQ_REMOVE(&c->sendq, q, place);
 		c->nqueued--;
 	} else {
+		policy_waited(&pool->policy, c->up->index,
+		    pool->now_us - q->sent_us, pool->now_ms);
 		conn_unsend(c, q);
 		idmap_abandon(&c->ids, q->id);
 	}

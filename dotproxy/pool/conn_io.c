@@ -353,6 +353,7 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 		log_debug("upstream \"%s\": %zu bytes after %llu us",
 		    up->conf.name, len, (unsigned long long)us);
 	hist_add(&up->latency, us);
+	policy_answered(&pool->policy, up->index, us, pool->now_ms);
 	hedge_latency_add(
 	    &up->late, us, c->suspect || q->sent_us <= c->stalled_us);
 	overdue_count(c, q);

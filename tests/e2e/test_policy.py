@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""The five ways to choose an upstream, observed at the upstreams."""
+"""The six ways to choose an upstream, observed at the upstreams."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from dnsclient import eventually, is_right, is_servfail, make_query, udp
 
 POLICIES = [
     "round-robin", "random", "historical-connections", "availability",
-    "failover"]
+    "failover", "latency"]
 
 
 def ask(proxy, count):
@@ -88,6 +88,70 @@ def test_failover_takes_the_next_in_order_and_returns(make_proxy, trio):
         return trio[0].stats()["queries"] > 10
 
     eventually(used_again, seconds=40)
+
+
+def settles(proxy, upstreams, fastest):
+    """Most of some queries go to one upstream, sooner or later."""
+    def does():
+        before = queries(upstreams)
+        ask(proxy, 30)
+        got = [b - a for a, b in zip(before, queries(upstreams))]
+        return got[fastest] >= 25
+
+    eventually(does, seconds=60)
+
+
+def test_latency_finds_the_fastest_and_follows(make_proxy, make_upstream):
+    trio = [make_upstream("delay=%d" % ms) for ms in (40, 20, 60)]
+    proxy = with_policy(make_proxy, trio, "latency")
+    settles(proxy, trio, 1)
+    # They change places.
+    trio[1].set("delay=80")
+    settles(proxy, trio, 0)
+    trio[2].set("delay=3")
+    settles(proxy, trio, 2)
+
+
+def test_latency_leaves_who_fails_and_takes_it_back(make_proxy, make_upstream):
+    pair = [make_upstream("delay=%d" % ms) for ms in (5, 40)]
+    proxy = with_policy(make_proxy, pair, "latency")
+    settles(proxy, pair, 0)
+    pair[0].go_down()
+    ask(proxy, 10)
+    pair[0].come_up()
+    settles(proxy, pair, 0)
+
+
+def test_latency_leaves_who_is_silent(make_proxy, make_upstream):
+    pair = [make_upstream("delay=%d" % ms) for ms in (5, 40)]
+    proxy = with_policy(make_proxy, pair, "latency")
+    settles(proxy, pair, 0)
+    pair[0].set("drop=1")
+    # What was sent to it may be lost.
+    for i in range(3):
+        udp(proxy.address, make_query("x%d.test" % i))
+    before = queries(pair)
+    for i in range(30):
+        udp(proxy.address, make_query("y%d.test" % i))
+    assert queries(pair)[1] - before[1] >= 25
+
+
+def test_latency_keeps_all_warm(make_proxy, trio):
+    proxy = with_policy(make_proxy, trio, "latency")
+    ask(proxy, 20)
+    before = [upstream.stats()["connections"] for upstream in trio]
+    assert min(before) >= 1
+    # Any of them may get the next query.
+    for upstream in trio:
+        assert upstream.command("close") == "ok"
+    ask(proxy, 1)
+
+    def all_dialled():
+        ask(proxy, 1)
+        return all(upstream.stats()["connections"] > n
+                   for upstream, n in zip(trio, before))
+
+    eventually(all_dialled, seconds=20)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -228,7 +228,8 @@ static void
 every_policy_has_a_name(void **state)
 {
 	static const char *const names[] = { "round-robin", "random",
-		"historical-connections", "availability", "failover" };
+		"historical-connections", "availability", "failover",
+		"latency" };
 	char buf[256];
 	struct conf *conf;
 	int i;

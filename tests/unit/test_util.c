@@ -147,6 +147,7 @@ policy_names(void **state)
 	assert_string_equal(
 	    conf_policy_name(POLICY_AVAILABILITY), "availability");
 	assert_string_equal(conf_policy_name(POLICY_FAILOVER), "failover");
+	assert_string_equal(conf_policy_name(POLICY_LATENCY), "latency");
 	assert_string_equal(conf_policy_name(POLICY_COUNT), "?");
 }
 
