@@ -263,6 +263,7 @@ main(int argc, char *argv[])
 	find_user(parent);
 	if (parent->root)
 		sandbox_make_empty_dir();
+	nofile_raise(parent);
 	parent->next_socket_id = 1;
 	reload_assign_ids(parent, &parent->active, &parent->next);
 	if (sockets_open(parent, &parent->active, NULL, what, sizeof(what)) ==

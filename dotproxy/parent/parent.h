@@ -66,6 +66,7 @@ struct child {
 	uint64_t asked;  /* generation a reload has sent it; 0: none */
 	bool agreed;     /* it has accepted that */
 	uint64_t forgot; /* generation it was told to forget */
+	uint32_t nofile; /* descriptors it may have since its last start */
 	uint32_t absent; /* layers it said are not on offer; logged */
 	char last_death[128];
 	uint64_t log_window_ms; /* start of the second now counted */
@@ -118,6 +119,7 @@ struct parent {
 	struct event_base *base;
 	struct parent_options options;
 	char libexec[CONF_PATH_MAX]; /* directory of the children */
+	uint32_t nofile_max;         /* no child gets more descriptors */
 	bool root;
 	uid_t uid; /* of the children, if root */
 	gid_t gid;
@@ -203,6 +205,20 @@ void proc_stop(struct parent *);
 
 /* Joins listener and pool by a fresh socketpair, if both are ready. */
 void proc_link(struct pair *);
+
+/* --- nofile.c: limits of descriptors --- */
+
+/* Raises the limit as far as that goes, for this process and children. */
+void nofile_raise(struct parent *);
+
+/* How many descriptors a child that is started now may have. */
+uint32_t nofile_of_child(const struct child *);
+
+/*
+ * How many clients a listener has descriptors for, of those wanted; the log is
+ * told if not for all.
+ */
+uint32_t nofile_clients(const struct child *listener, uint32_t wanted);
 
 /* --- broker.c: everything the children may ask --- */
 

@@ -31,8 +31,6 @@
 #define STOP_WAIT_MS 2000
 /* Somebody else may hold the other end, and never stop talking. */
 #define LAST_WORDS_READS 16
-/* Descriptors of a child beside clients and upstream connections. */
-#define NOFILE_RESERVE 64
 
 static const char *
 program_name(const struct child *c)
@@ -123,24 +121,6 @@ child_down(void *arg, enum imsg_status status, const char *why)
 		proc_kill(c, NULL); /* it is dead already, or as good as */
 }
 
-static uint32_t
-child_nofile(const struct child *c)
-{
-	const struct conf *conf = c->parent->active.conf;
-	uint32_t n = NOFILE_RESERVE + 2 * PARENT_SOCKETS_MAX, i;
-
-	/*
-	 * Twice, so that a reload can overlap and raise a limit or two; and not
-	 * the share alone: with fewer workers it is a larger one.
-	 */
-	if (c->role == ROLE_LISTENER)
-		n += 2 * conf->client.max_tcp;
-	else
-		for (i = 0; i < conf->nupstreams; i++)
-			n += 4 * conf->upstreams[i].pool_size;
-	return n;
-}
-
 /* Gives the new child its channel and the set-up message. */
 static int
 open_channel(struct child *c, int sock)
@@ -158,7 +138,7 @@ open_channel(struct child *c, int sock)
 	struct msg_setup setup = {
 		.uid = (uint32_t)c->parent->uid,
 		.gid = (uint32_t)c->parent->gid,
-		.nofile = child_nofile(c),
+		.nofile = c->nofile = nofile_of_child(c),
 		.confine = c->parent->root,
 		.log_level = (uint8_t)log_get_level(),
 	};

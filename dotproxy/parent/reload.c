@@ -105,7 +105,8 @@ send_to_listener(struct child *l, const struct parent_conf *pc)
 	uint32_t i;
 
 	c.client.max_inflight = conf_share(conf, c.client.max_inflight);
-	c.client.max_tcp = conf_share(conf, c.client.max_tcp);
+	c.client.max_tcp =
+	    nofile_clients(l, conf_share(conf, c.client.max_tcp));
 	if (!msg_send_client(ch, &c))
 		return false;
 	for (i = 0; i < conf->nupstreams; i++)
