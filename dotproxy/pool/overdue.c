@@ -335,6 +335,7 @@ move_waiting(evutil_socket_t fd, short what, void *arg)
 void
 overdue_init(struct upstream *up)
 {
+	up->gap8_ms = 8 * OVERDUE_GAP_MAX_MS;
 	event_assign(&up->ev_wait, up->pool->base, -1, 0, move_waiting, up);
 }
 
@@ -350,14 +351,33 @@ overdue_wait(struct upstream *up)
 void
 overdue_ready(struct upstream *up)
 {
+	struct conn *c;
+
 	if (up->nsilent == 0)
 		set_doubt(up, false);
+	if (up->nsuspect == 0)
+		return;
+	TAILQ_FOREACH (c, &up->conns, all)
+		if (c->suspect && c->watch != NULL)
+			arm(c, 0);
+}
+
+void
+overdue_count_query(struct upstream *up)
+{
+	uint64_t gap_ms = up->pool->now_ms - up->last_query_ms;
+
+	if (gap_ms > OVERDUE_GAP_MAX_MS)
+		gap_ms = OVERDUE_GAP_MAX_MS;
+	up->gap8_ms += (uint32_t)gap_ms - up->gap8_ms / 8;
 }
 
 uint32_t
 overdue_wanted(const struct upstream *up)
 {
-	uint32_t want = is_on(up->pool) ? 2 + up->nsuspect : 1;
+	uint32_t want = 1;
 
+	if (is_on(up->pool))
+		want += up->nsuspect + (up->gap8_ms < 8 * OVERDUE_OFTEN_MS);
 	return want < up->conf.pool_size ? want : up->conf.pool_size;
 }

@@ -30,6 +30,9 @@ struct upstream;
 #define OVERDUE_START 10u
 /* The same for rescues: what was in flight when an upstream fell silent. */
 #define OVERDUE_RESCUE_BURST 1024u
+/* Queries come often if the mean gap, each no more than MAX, is less. */
+#define OVERDUE_OFTEN_MS 250u
+#define OVERDUE_GAP_MAX_MS 1000u
 /* So long a query waits for a connection while another upstream has one. */
 #define OVERDUE_WAIT_MS 150u
 
@@ -55,10 +58,18 @@ void overdue_count(const struct conn *c, const struct query *q);
 /* A query has begun to wait for a connection. */
 void overdue_wait(struct upstream *);
 
-/* An upstream has a new connection. */
+/* An upstream has a new connection: late queries without one may go out. */
 void overdue_ready(struct upstream *);
 
-/* How many connections are to stand ready while queries keep coming. */
+/* An upstream gets a query: before its last_query_ms changes. */
+void overdue_count_query(struct upstream *);
+
+/*
+ * How many connections are to stand ready: one beside each that is suspect, and
+ * while queries come often one more, so that a late one need not wait.  When
+ * they come seldom a dial for the late one costs less than what keeping
+ * another alive would.
+ */
 uint32_t overdue_wanted(const struct upstream *);
 
 #endif

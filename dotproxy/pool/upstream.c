@@ -18,9 +18,6 @@
 /* A lone connection that ended without an answer: the next one not before. */
 #define LONE_PAUSE_MS 100u
 
-/* Queries are frequent if the last one was so near. */
-#define OFTEN_MS 500u
-
 static void
 poke_later(evutil_socket_t fd, short what, void *arg)
 {
@@ -64,9 +61,9 @@ upstream_new(struct pool *pool, const struct msg_upstream *m,
 	TAILQ_INIT(&up->avail);
 	TAILQ_INIT(&up->busy);
 	TAILQ_INIT(&up->doubtful);
-	overdue_init(up);
 	TAILQ_INIT(&up->waiting);
 	TAILQ_INIT(&up->alone);
+	overdue_init(up);
 	event_assign(&up->timer, pool->base, -1, 0, poke_later, up);
 	backoff_init(
 	    &up->backoff, UPSTREAM_BACKOFF_MIN_MS, UPSTREAM_BACKOFF_MAX_MS);
@@ -183,8 +180,8 @@ void
 upstream_submit(struct upstream *up, struct query *q)
 {
 	struct conn *c;
-	bool often = up->pool->now_ms - up->last_query_ms < OFTEN_MS;
 
+	overdue_count_query(up);
 	up->last_query_ms = up->pool->now_ms;
 	q->upstream = up;
 	if (q->odd || q->transfer) {
@@ -205,7 +202,7 @@ upstream_submit(struct upstream *up, struct query *q)
 	}
 	if (TAILQ_EMPTY(&up->avail))
 		upstream_grow(up);
-	else if (often)
+	else if (up->nready < overdue_wanted(up))
 		upstream_keep(up);
 	standby_wake(up->pool);
 }

@@ -109,6 +109,7 @@ struct upstream {
 	uint64_t lone_ms;      /* no dial of a lone one before */
 	uint64_t queries_seen; /* of the pool, when it failed last */
 	uint64_t last_query_ms;
+	uint32_t gap8_ms; /* eight times the mean gap between queries */
 	struct warm warm;
 	struct upstream_log log;
 	struct upstream_counters n;
@@ -191,7 +192,7 @@ void upstream_relieve(struct upstream *);
 /* More connections, if those there are do not suffice. */
 void upstream_grow(struct upstream *);
 
-/* A second connection, while queries keep coming and hedging is on. */
+/* As many connections as overdue_wanted() says. */
 void upstream_keep(struct upstream *);
 
 /* Does what is due and arms the timer for what is not. */

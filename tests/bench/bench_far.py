@@ -155,7 +155,8 @@ def result_of(trace, counts, spent, mended):
     lines = sorted(trace.lines)
     took = sorted(t * 1000 for _, t, what in lines if what == "answered")
     gaps = [b[0] - a[0] for a, b in zip(lines, lines[1:])]
-    idle = sum(gap > 1 for gap in gaps)
+    # How often a connection could have reached the upstream's limit of 1 s.
+    idle = sum(gap for gap in gaps if gap > 1)
     result = {
         "sent": counts["sent"], "answered": counts["answered"],
         "errors": counts["errors"], "lost": counts["lost"],

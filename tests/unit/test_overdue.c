@@ -404,6 +404,45 @@ test_waiting_moves(void **state)
 	assert_int_equal(rig_up(0)->nwaiting, 0);
 }
 
+/* Who asks seldom has one connection; a late query gets another dialled. */
+static void
+test_seldom_asked(void **state)
+{
+	struct upstream *up;
+	struct peer *p, *o;
+	uint64_t i;
+
+	(void)rig_setup(state);
+	rig.conf.forward.hedge_percent = 5;
+	rig_configure();
+	RIG_UNTIL(rig_peer(1, 0) != NULL && rig_up(0)->nready == 1);
+	up = rig_up(0);
+	for (i = 10; i < 50; i++) {
+		up->last_query_ms -= OVERDUE_GAP_MAX_MS;
+		rig_ask(i);
+		RIG_UNTIL((answer_all(1), rig_answered(i)));
+	}
+	assert_int_equal(overdue_wanted(up), 1);
+	rig_pass(20);
+	assert_int_equal(rig.ndials, 1);
+	up->last_query_ms -= OVERDUE_GAP_MAX_MS;
+	rig_ask(1);
+	p = late_peer();
+	RIG_UNTIL((o = other_peer(p)) != NULL && has_query(o));
+	assert_int_equal(rig.ndials, 2);
+	assert_int_equal(count(TSTAT_hedges), 1);
+	peer_answer(o, o->ngot - 1);
+	RIG_UNTIL(rig_answered(1));
+	peer_answer(p, p->ngot - 1);
+	RIG_UNTIL(up->nsuspect == 0);
+	/* Some ten in a row, and there is a second one for the next. */
+	for (i = 100; i < 120; i++) {
+		rig_ask(i);
+		RIG_UNTIL((answer_all(1), rig_answered(i)));
+	}
+	assert_int_equal(overdue_wanted(up), 2);
+}
+
 #define ON(f) cmocka_unit_test_setup_teardown(f, setup_one, rig_teardown)
 
 int
@@ -426,6 +465,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 		    test_rescue_from_upstream, setup_two, rig_teardown),
 		cmocka_unit_test_teardown(test_waiting_moves, rig_teardown),
+		cmocka_unit_test_teardown(test_seldom_asked, rig_teardown),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
