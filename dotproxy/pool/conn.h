@@ -110,7 +110,7 @@ struct conn {
 	bool plain;  /* dialled without TCP Fast Open */
 	bool dirty;  /* in pool->dirty */
 	bool paused; /* in pool->paused */
-	bool saved;  /* its ticket was kept */
+	bool saved;  /* its ticket was kept, or is not to be */
 };
 
 TAILQ_HEAD(conn_list, conn);
@@ -173,6 +173,13 @@ void conn_close(struct conn *);
 
 /* Ends it: its queries go elsewhere, the upstream judges. */
 void conn_end(struct conn *, const struct conn_end *);
+
+/* Its ticket is not to be kept: it was verified by what was in force then. */
+static inline void
+conn_keep_no_ticket(struct conn *c)
+{
+	c->saved |= c->state != CONN_ASKED;
+}
 
 /* Arms the timer again after timeouts have changed. */
 void conn_retime(struct conn *);

@@ -83,8 +83,10 @@ upstream_update(struct upstream *up, const struct msg_upstream *m,
 	trust_unref(old_trust);
 	/* The CA file may say something else now: verify again. */
 	session_tickets_clear(&up->tickets);
-	TAILQ_FOREACH (c, &up->conns, all)
+	TAILQ_FOREACH (c, &up->conns, all) {
+		conn_keep_no_ticket(c);
 		conn_retime(c);
+	}
 }
 
 void

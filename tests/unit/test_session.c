@@ -381,6 +381,24 @@ test_reload_forgets_tickets(void **state)
 	assert_int_equal(rig_up(0)->tickets.n, 0);
 }
 
+/* Who was verified by the old CA file is no voucher after a reload. */
+static void
+test_reload_keeps_no_ticket_of_connections_from_before(void **state)
+{
+	(void)state;
+	rig_configure();
+	RIG_UNTIL(rig_up(0)->nready == 1);
+	rig_configure();
+	exchange(1);
+	assert_int_equal(rig_up(0)->tickets.n, 0);
+	conn_close(TAILQ_FIRST(&rig_up(0)->conns));
+	assert_int_equal(rig_up(0)->tickets.n, 0);
+	upstream_dial(rig_up(0), false);
+	exchange(2);
+	assert_int_equal(rig_up(0)->n.resumed, 0);
+	assert_int_equal(rig_up(0)->tickets.n, 1);
+}
+
 int
 main(void)
 {
@@ -408,6 +426,8 @@ main(void)
 		RIG_TEST(test_old_verification_is_not_resumed),
 		RIG_TEST(test_resumption_does_not_renew_verification),
 		RIG_TEST(test_reload_forgets_tickets),
+		RIG_TEST(
+		    test_reload_keeps_no_ticket_of_connections_from_before),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
