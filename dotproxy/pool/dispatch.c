@@ -129,7 +129,10 @@ make_room(struct pool *pool)
 		pool->now_ms + pool->forward.query_timeout_ms)
 		return;
 	detach(pool, q);
-	fail_query(pool, q, CAUSE_BUSY);
+	if (q->twin != NULL)
+		query_remove(&pool->queries, q); /* the other goes on */
+	else
+		fail_query(pool, q, CAUSE_BUSY);
 }
 
 int
@@ -217,7 +220,10 @@ dispatch_again(struct pool *pool, struct query *q, struct upstream *failed,
     enum msg_cause cause, uint32_t avoid)
 {
 	if (q->twin != NULL) {
-		query_remove(&pool->queries, q); /* the other goes on */
+		/* The other goes on; it may be the query that ends them. */
+		if (q->twin->lost < q->lost)
+			q->twin->lost = q->lost;
+		query_remove(&pool->queries, q);
 		return;
 	}
 	q->cause = (uint8_t)cause;

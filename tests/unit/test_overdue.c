@@ -443,6 +443,45 @@ test_seldom_asked(void **state)
 	assert_int_equal(overdue_wanted(up), 2);
 }
 
+/* A query that ends the connections it is on must not have them in pairs. */
+static void
+test_connections_lost_by_both_count(void **state)
+{
+	struct peer *p, *o;
+
+	(void)state;
+	rig_ask(1);
+	p = late_peer();
+	o = other_peer(p);
+	RIG_UNTIL(has_query(o));
+	peer_close(p, true);
+	RIG_UNTIL(query_first_due(&rig.pool->queries)->twin == NULL);
+	peer_close(o, true);
+	RIG_UNTIL(rig_up(0)->lone != NULL);
+}
+
+/* In a full table a copy yields, not the query. */
+static void
+test_copy_yields_in_a_full_table(void **state)
+{
+	(void)state;
+	rig.conf.max_inflight = 4;
+	rig_configure();
+	rig_ask(1);
+	RIG_UNTIL(rig.pool->queries.used == 2);
+	rig_pass(300);
+	rig_ask(2);
+	rig_ask(3);
+	rig_ask(4);
+	while (!rig_answered(1)) {
+		assert_int_equal(rig_nreplies(1), 0);
+		rig_turn();
+		if (rig.pool->queries.used - rig.pool->queries.npairs == 4)
+			answer_all(1);
+	}
+	assert_int_equal(count(TSTAT_failed_busy), 0);
+}
+
 #define ON(f) cmocka_unit_test_setup_teardown(f, setup_one, rig_teardown)
 
 int
@@ -453,6 +492,8 @@ main(void)
 		ON(test_original_wins),
 		ON(test_answer_to_another_question),
 		ON(test_connection_of_original_lost),
+		ON(test_connections_lost_by_both_count),
+		ON(test_copy_yields_in_a_full_table),
 		ON(test_no_answer_at_all),
 		ON(test_link_lost),
 		ON(test_cancelled_with_its_twin),
