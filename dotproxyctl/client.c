@@ -24,6 +24,7 @@ struct client {
 	struct data *data;
 	struct data *all; /* whose part that is; or NULL */
 	uint64_t id;      /* of our request, repeated in every reply */
+	bool deaf;        /* there, but it takes no connections */
 	enum imsg_status status;
 	const char *why;
 };
@@ -198,6 +199,7 @@ client_open(struct client *c, const char *path, const struct command *cmd,
 	memcpy(sun.sun_path, path, strlen(path));
 	fd = connect_until(&sun, deadline_ms);
 	if (fd == -1) {
+		c->deaf = errno == EAGAIN;
 		(void)snprintf(error, CLIENT_ERROR_MAX, "%s: %s (%s)", path,
 		    connect_hint(errno), strerror(errno));
 		return -1;
@@ -235,7 +237,8 @@ struct clients {
 
 /*
  * Connects to the first, which has to be there, and to as many more as there
- * are sockets.  Returns 0, or -1 with the reason in error.
+ * are sockets.  One that hangs must not hide those after it.  Returns 0, or -1
+ * with the reason in error.
  */
 static int
 open_all(struct clients *cs, const char *path, const struct command *cmd,
@@ -249,9 +252,13 @@ open_all(struct clients *cs, const char *path, const struct command *cmd,
 		return -1;
 	for (cs->n = 1; cs->n < CONF_WORKERS_MAX; cs->n++) {
 		c = &cs->of[cs->n];
-		if (!conf_control_path(other, path, (uint32_t)cs->n) ||
-		    client_open(c, other, cmd, 0, why) == -1)
+		if (!conf_control_path(other, path, (uint32_t)cs->n))
 			break;
+		if (client_open(c, other, cmd, 0, why) == 0)
+			continue;
+		if (!c->deaf)
+			break;
+		c->status = IMSG_CLOSED;
 	}
 	return 0;
 }

@@ -23,6 +23,7 @@ FILES = {"parent": "sbin/dotproxy",
          "listener": "libexec/dotproxy/dotproxy-listener",
          "pool": "libexec/dotproxy/dotproxy-pool"}
 
+SANITIZED = b"__asan_init" in pathlib.Path(DOTPROXY).read_bytes()
 SANITIZER_REPORTS = (
     "Sanitizer:", "runtime error:", "SUMMARY: Undefined")
 

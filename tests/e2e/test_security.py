@@ -11,7 +11,7 @@ import tempfile
 import pytest
 
 import programs
-from programs import BUILD, CTL, DOTPROXY, FILES, run
+from programs import BUILD, CTL, DOTPROXY, FILES, SANITIZED, run
 
 ROLES = ["parent", "listener", "pool"]
 CHILDREN = ["listener", "pool"]
@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(
         os.geteuid() != 0, reason="a change of user needs root"),
     pytest.mark.skipif(
-        b"__asan_init" in pathlib.Path(DOTPROXY).read_bytes(),
+        SANITIZED,
         reason="sanitizers do without some of the confinement"),
 ]
 

@@ -2,6 +2,7 @@
 """Several pairs of listener and pool, which share nothing but the parent."""
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -10,7 +11,8 @@ import pytest
 
 from dnsclient import (
     Stream, eventually, is_right, make_query, tcp, udp)
-from programs import end_process, is_flawless, load
+from programs import (
+    SANITIZED, end_process, free_port, is_flawless, load)
 from test_respawn import Caller
 
 
@@ -100,9 +102,10 @@ def test_every_process_is_shown_and_confined(make_proxy, upstream):
     assert summary["verdict"] == "ok"
     assert len(summary["processes"]) == 5
     check = proxy.ctl("check", "security")
-    assert check.returncode == 0, check.stdout
-    for name in proxy.children():
-        assert "%s: ok" % name in check.stdout
+    if not SANITIZED:   # that does without some of the confinement
+        assert check.returncode == 0, check.stdout
+        for name in proxy.children():
+            assert "%s: ok" % name in check.stdout
     text = proxy.ctl("show", "processes").stdout
     assert "pool 2 (pid %d)" % proxy.child("pool 2") in text
     config = proxy.ctl_json("show", "config")["config"]
@@ -167,6 +170,41 @@ def test_one_that_is_away_is_named_and_the_rest_shown(make_proxy, upstream):
     assert proxy_text.stdout.startswith("degraded: worker 1: ")
     assert shown.returncode == 0, shown.stderr
     eventually(lambda: proxy.ctl("show").returncode == 0)
+
+
+def test_one_that_hangs_does_not_hide_the_rest(make_proxy, upstream):
+    proxy = make_proxy(upstream, workers=3)
+    stopped = proxy.child("listener 2")
+    os.kill(stopped, signal.SIGSTOP)
+    waiting = []
+    with pytest.raises(BlockingIOError):
+        for _ in range(100):    # until its backlog is full
+            waiting.append(socket.socket(socket.AF_UNIX))
+            waiting[-1].setblocking(False)
+            waiting[-1].connect(str(proxy.socket) + ".2")
+    done = proxy.ctl("-j", "show", "stats")
+    os.kill(stopped, signal.SIGCONT)
+    for sock in waiting:
+        sock.close()
+    assert done.returncode == 1
+    assert '"workers":3' in done.stdout
+    assert '"missing":[2]' in done.stdout
+    eventually(lambda: proxy.ctl("show").returncode == 0)
+
+
+def test_many_sockets_are_not_too_many_files(make_proxy, upstream):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    port = free_port()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        proxy = make_proxy(upstream, workers=4, listen=[
+            "127.0.0.%d port %d" % (i + 1, port) for i in range(16)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    proxy.address = ("127.0.0.16", port)
+    assert serves(proxy)
+    proxy.reload()
+    assert serves(proxy)
 
 
 def reload_with(proxy, text):
