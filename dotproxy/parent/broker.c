@@ -128,14 +128,14 @@ static int
 on_reload(void *arg, struct imsg *m)
 {
 	struct child *c = arg;
-	struct parent *parent = c->parent;
+	struct pair *p = c->pair;
 	uint64_t now_ms = util_now_ms();
 
-	if (now_ms - parent->reload_window_ms >= RELOAD_WINDOW_MS) {
-		parent->reload_window_ms = now_ms;
-		parent->reloads = 0;
+	if (now_ms - p->reload_window_ms >= RELOAD_WINDOW_MS) {
+		p->reload_window_ms = now_ms;
+		p->reloads = 0;
 	}
-	if (++parent->reloads > RELOADS_PER_WINDOW) {
+	if (++p->reloads > RELOADS_PER_WINDOW) {
 		(void)msg_send_result(&c->chan, MSG_INFO_END, m->id, false,
 		    "too many reloads, try again later");
 		return 0;

@@ -89,6 +89,8 @@ struct pair {
 	uint64_t link;         /* number of the last link made */
 	uint64_t link_made_ms; /* 0: the next one is made at once */
 	struct event *relink;
+	uint64_t reload_window_ms; /* start of the time now counted */
+	uint32_t reloads;          /* its listener has asked for in it */
 	struct connect_quota quotas[CONF_UPSTREAMS_MAX];
 };
 
@@ -130,8 +132,6 @@ struct parent {
 	struct child *reload_asker; /* a listener; NULL for a signal */
 	uint64_t reload_handle;     /* control handle of the asker */
 	uint64_t generation;        /* of the last configuration sent */
-	uint64_t reload_window_ms;  /* start of the time now counted */
-	uint32_t reloads;           /* asked for by control in it */
 	uint32_t next_socket_id;
 	uint32_t next_upstream_id;
 	uint32_t npairs;

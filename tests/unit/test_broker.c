@@ -63,8 +63,8 @@ void
 reload_start(struct parent *parent, struct child *asker, uint64_t handle)
 {
 	(void)parent;
-	(void)asker;
 	(void)handle;
+	*(unsigned int *)asker->chan.arg += 1;
 }
 
 void
@@ -247,6 +247,40 @@ last_words_may_be_anything_that_was_allowed(void **state)
 	}
 }
 
+/* Asks for reloads until the parent has had enough; returns how many it did. */
+static unsigned int
+reload_often(struct pair *p, unsigned int times)
+{
+	struct imsg m = { .type = MSG_LP_RELOAD };
+	unsigned int done = 0;
+
+	p->listener.chan.arg = &done;
+	while (times-- > 0)
+		assert_int_equal(broker_listener_rules[MSG_LP_RELOAD].handler(
+				     &p->listener, &m),
+		    0);
+	return done;
+}
+
+/* What one listener asks for is not on the others' account. */
+static void
+reloads_of_one_worker_leave_those_of_another(void **state)
+{
+	struct parent parent = { .npairs = 2 };
+	struct pair pairs[2];
+	size_t i;
+
+	(void)state;
+	memset(pairs, 0, sizeof(pairs));
+	for (i = 0; i < 2; i++) {
+		pairs[i].listener.parent = &parent;
+		pairs[i].listener.pair = &pairs[i];
+		pairs[i].listener.chan.fd = -1;
+	}
+	assert_int_equal(reload_often(&pairs[1], 1000), 20);
+	assert_int_equal(reload_often(&pairs[0], 1), 1);
+}
+
 int
 main(void)
 {
@@ -254,6 +288,7 @@ main(void)
 		cmocka_unit_test(listener_may_say_this_and_no_more),
 		cmocka_unit_test(pool_may_say_this_and_no_more),
 		cmocka_unit_test(only_what_is_for_the_parent_is_accepted),
+		cmocka_unit_test(reloads_of_one_worker_leave_those_of_another),
 		cmocka_unit_test(last_words_may_be_anything_that_was_allowed),
 	};
 
