@@ -3,11 +3,13 @@
 
 import json
 import os
+import pathlib
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import zlib
 
@@ -19,6 +21,13 @@ from programs import BUILD, ROOT, descendants, is_alive, load
 BENCH = [sys.executable, "-B", str(ROOT / "tests/bench/bench.py"),
          "-b", str(BUILD), "-f", "dotproxy,echo"]
 LOADS = ["q1", "q20", "r1000"]
+
+
+@pytest.fixture
+def tmp_path():
+    """A short path: there is a limit to that of a socket in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield pathlib.Path(folder)
 
 
 def bench(tmp_path, *args):

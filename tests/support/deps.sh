@@ -9,7 +9,7 @@ packages="gcc make bison pkgconf libc6-dev
 	libcmocka-dev ca-certificates openssl
 	knot-dnsutils bind9-dnsutils ldnsutils getdns-utils
 	unbound nsd knot stunnel4
-	python3-pytest python3-dnspython python3-cryptography
+	python3-pytest python3-pytest-xdist python3-dnspython python3-cryptography
 	iproute2 procps perl strace valgrind binutils"
 if [ "${LINT:-}" ]; then
 	packages="$packages clang clang-format clang-tidy cppcheck mandoc
