@@ -23,6 +23,7 @@ import tempfile
 import types
 
 import bench
+import loads
 import peers
 import process
 
@@ -41,7 +42,8 @@ class Upstream(bench.Upstream):
 
 def start_load(place, port, *args):
     return process.start(
-        [str(place.opt.build / "tests/load"), "-j", "-p", str(port), *args],
+        [str(place.opt.build / "tests/load"), "-j", "-d", loads.DOMAIN,
+         "-p", str(port), *args],
         0, stdout=subprocess.PIPE, text=True)
 
 
