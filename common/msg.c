@@ -52,6 +52,7 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
 	[MSG_INFO_POOL] = "INFO_POOL",
 	[MSG_INFO_UPSTREAM] = "INFO_UPSTREAM",
 	[MSG_INFO_CONN] = "INFO_CONN",
+	[MSG_INFO_HIST] = "INFO_HIST",
 	[MSG_INFO_PROCESS] = "INFO_PROCESS",
 	[MSG_INFO_TEXT] = "INFO_TEXT",
 	[MSG_INFO_END] = "INFO_END",
@@ -112,6 +113,15 @@ const char *
 msg_phase_name(unsigned int phase)
 {
 	return name_of(phase_names, PHASE_COUNT, phase);
+}
+
+const char *
+msg_hist_name(unsigned int which)
+{
+	static const char *const names[INFO_HIST_COUNT] = { "latency",
+		"connect", "handshake" };
+
+	return name_of(names, INFO_HIST_COUNT, which);
 }
 
 const char *

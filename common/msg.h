@@ -23,6 +23,7 @@
 
 #include "common/conf.h"
 #include "common/dns.h"
+#include "common/hist.h"
 #include "common/imsg.h"
 #include "common/log.h"
 #include "common/stats.h"
@@ -78,6 +79,7 @@ enum msg_type {
 	MSG_INFO_POOL,     /* struct info_pool */
 	MSG_INFO_UPSTREAM, /* struct info_upstream */
 	MSG_INFO_CONN,     /* struct info_conn; after its upstream */
+	MSG_INFO_HIST,     /* struct info_hist; after its upstream */
 	MSG_INFO_PROCESS,  /* struct info_process */
 	MSG_INFO_TEXT,     /* bytes: a piece of text (the configuration) */
 	MSG_INFO_END,      /* struct msg_result: nothing more follows */
@@ -94,6 +96,7 @@ enum msg_show {
 	SHOW_STATS,     /* counters of both, pool, upstreams */
 	SHOW_PROCESSES, /* processes */
 	SHOW_CONFIG,    /* text */
+	SHOW_LATENCY,   /* counters of the pool, upstreams, histograms */
 	SHOW_COUNT
 };
 
@@ -251,12 +254,30 @@ struct info_upstream {
 	uint32_t idle_limit_ms;  /* after which it closes; 0: not known */
 	uint32_t warm_left_ms;   /* until it is left alone; 0: it is */
 	uint64_t retries;        /* queries that went elsewhere from here */
+	uint64_t hedges;         /* sent once more: late */
+	uint64_t hedges_won;     /* of these and rescues, answered first */
+	uint64_t hedges_lost;
+	uint64_t hedges_denied; /* by the budget */
+	uint64_t rescues;       /* sent once more: silent */
 	uint64_t failures[PHASE_COUNT];
 	uint64_t latency_mean_us; /* query written to answer read */
 	uint64_t latency_p50_us;
 	uint64_t latency_p99_us;
 	uint64_t connect_p50_us;
 	uint64_t handshake_p50_us;
+};
+
+enum info_hist_kind {
+	INFO_HIST_LATENCY, /* query written to answer read */
+	INFO_HIST_CONNECT,
+	INFO_HIST_HANDSHAKE,
+	INFO_HIST_COUNT
+};
+
+struct info_hist {
+	uint32_t upstream; /* index */
+	uint8_t which;     /* enum info_hist_kind */
+	struct hist hist;
 };
 
 enum info_conn_state {
@@ -311,6 +332,7 @@ const char *msg_type_name(uint16_t type);       /* "TL_ANSWER" */
 const char *msg_cause_name(unsigned int cause); /* "no answer in time" */
 const char *msg_state_name(unsigned int state); /* "up" */
 const char *msg_phase_name(unsigned int phase); /* "handshake" */
+const char *msg_hist_name(unsigned int which);  /* "latency" */
 const char *msg_conn_state_name(unsigned int state);
 const char *msg_role_name(unsigned int role);
 const char *msg_layer_name(unsigned int layer); /* "root directory" */
@@ -386,6 +408,9 @@ int msg_read_info_upstream(const struct imsg *, struct info_upstream *);
 bool msg_send_info_conn(
     struct imsg_chan *, uint64_t id, const struct info_conn *);
 int msg_read_info_conn(const struct imsg *, struct info_conn *);
+bool msg_send_info_hist(struct imsg_chan *, uint64_t id, uint32_t upstream,
+    enum info_hist_kind, const struct hist *);
+int msg_read_info_hist(const struct imsg *, struct info_hist *);
 bool msg_send_info_process(
     struct imsg_chan *, uint64_t id, const struct info_process *);
 int msg_read_info_process(const struct imsg *, struct info_process *);

@@ -105,6 +105,11 @@ msg_send_info_upstream(
 	wire_put_u32(&w, u->idle_limit_ms);
 	wire_put_u32(&w, u->warm_left_ms);
 	wire_put_u64(&w, u->retries);
+	wire_put_u64(&w, u->hedges);
+	wire_put_u64(&w, u->hedges_won);
+	wire_put_u64(&w, u->hedges_lost);
+	wire_put_u64(&w, u->hedges_denied);
+	wire_put_u64(&w, u->rescues);
 	for (i = 0; i < PHASE_COUNT; i++)
 		wire_put_u64(&w, u->failures[i]);
 	wire_put_u64(&w, u->latency_mean_us);
@@ -145,6 +150,11 @@ msg_read_info_upstream(const struct imsg *m, struct info_upstream *u)
 	u->idle_limit_ms = wire_get_u32(&r);
 	u->warm_left_ms = wire_get_u32(&r);
 	u->retries = wire_get_u64(&r);
+	u->hedges = wire_get_u64(&r);
+	u->hedges_won = wire_get_u64(&r);
+	u->hedges_lost = wire_get_u64(&r);
+	u->hedges_denied = wire_get_u64(&r);
+	u->rescues = wire_get_u64(&r);
 	for (i = 0; i < PHASE_COUNT; i++)
 		u->failures[i] = wire_get_u64(&r);
 	u->latency_mean_us = wire_get_u64(&r);

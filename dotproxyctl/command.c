@@ -48,6 +48,7 @@ static const struct word show_words[] = {
 	{ "summary", NULL, true, mean_show, SHOW_SUMMARY },
 	{ "pool", NULL, true, mean_show, SHOW_POOL },
 	{ "stats", NULL, true, mean_show, SHOW_STATS },
+	{ "latency", NULL, true, mean_show, SHOW_LATENCY },
 	{ "processes", NULL, true, mean_show, SHOW_PROCESSES },
 	{ "config", NULL, true, mean_show, SHOW_CONFIG },
 	{ NULL, NULL, false, NULL, 0 },

@@ -120,6 +120,17 @@ add_conn(struct data *d, const struct imsg *m)
 }
 
 static int
+add_hist(struct data *d, const struct imsg *m)
+{
+	struct info_hist h;
+
+	if (msg_read_info_hist(m, &h) == -1 || !upstream_known(d, h.upstream))
+		return -1;
+	d->hists[h.upstream][h.which] = h.hist;
+	return 0;
+}
+
+static int
 add_process(struct data *d, const struct imsg *m)
 {
 	struct info_process p;
@@ -174,6 +185,8 @@ data_add(struct data *d, const struct imsg *m)
 		return add_upstream(d, m);
 	case MSG_INFO_CONN:
 		return add_conn(d, m);
+	case MSG_INFO_HIST:
+		return add_hist(d, m);
 	case MSG_INFO_PROCESS:
 		return add_process(d, m);
 	case MSG_INFO_TEXT:

@@ -37,6 +37,7 @@ struct data {
 	struct info_process processes[ROLE_COUNT];
 	size_t nupstreams;
 	struct info_upstream upstreams[CONF_UPSTREAMS_MAX];
+	struct hist hists[CONF_UPSTREAMS_MAX][INFO_HIST_COUNT]; /* by index */
 	size_t nconns;
 	struct info_conn *conns;
 	size_t text_len;

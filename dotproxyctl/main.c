@@ -39,6 +39,7 @@ usage(FILE *out)
 	    "commands:\n"
 	    "  show [summary]        is it well, and who does how much?\n"
 	    "  show pool             upstreams and their connections\n"
+	    "  show latency          how long upstreams take\n"
 	    "  show stats            all counters\n"
 	    "  show processes        the processes, and their "
 	    "confinement\n"

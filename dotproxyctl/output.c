@@ -17,6 +17,7 @@ output_text(FILE *out, enum msg_show show, const struct data *d)
 		[SHOW_STATS] = text_stats,
 		[SHOW_PROCESSES] = text_process_details,
 		[SHOW_CONFIG] = text_config,
+		[SHOW_LATENCY] = text_latency,
 	};
 
 	if (show < SHOW_COUNT)
@@ -52,6 +53,11 @@ put_upstream_counters(struct json *j, const struct info_upstream *u)
 	json_u64(j, "warm_dials", u->warm_dials);
 	json_u64(j, "idle_limit_ms", u->idle_limit_ms);
 	json_u64(j, "warm_left_ms", u->warm_left_ms);
+	json_u64(j, "hedges", u->hedges);
+	json_u64(j, "hedges_won", u->hedges_won);
+	json_u64(j, "hedges_lost", u->hedges_lost);
+	json_u64(j, "hedges_denied", u->hedges_denied);
+	json_u64(j, "rescues", u->rescues);
 	json_object(j, "failures");
 	for (i = 0; i < PHASE_COUNT; i++)
 		json_u64(j, msg_phase_name(i), u->failures[i]);
@@ -65,7 +71,7 @@ put_upstream_counters(struct json *j, const struct info_upstream *u)
 
 static void
 put_upstream(struct json *j, const struct data *d,
-    const struct info_upstream *u, bool with_conns)
+    const struct info_upstream *u, enum msg_show show)
 {
 	char addr[SOCKADDR_TEXT_MAX];
 	size_t i;
@@ -90,7 +96,9 @@ put_upstream(struct json *j, const struct data *d,
 	json_u64(j, "in_flight", u->inflight);
 	json_u64(j, "waiting", u->waiting);
 	put_upstream_counters(j, u);
-	if (with_conns) {
+	if (show == SHOW_LATENCY)
+		output_json_hists(j, d, u->index);
+	if (show == SHOW_POOL) {
 		json_array(j, "connections");
 		for (i = 0; i < d->nconns; i++)
 			if (d->conns[i].upstream == u->index)
@@ -101,13 +109,13 @@ put_upstream(struct json *j, const struct data *d,
 }
 
 static void
-put_upstreams(struct json *j, const struct data *d, bool with_conns)
+put_upstreams(struct json *j, const struct data *d, enum msg_show show)
 {
 	size_t i;
 
 	json_array(j, "upstreams");
 	for (i = 0; i < d->nupstreams; i++)
-		put_upstream(j, d, &d->upstreams[i], with_conns);
+		put_upstream(j, d, &d->upstreams[i], show);
 	json_array_end(j);
 }
 
@@ -146,8 +154,22 @@ put_summary(struct json *j, const struct data *d)
 		json_u64(j, "abandoned", q.abandoned);
 		json_object_end(j);
 	}
-	put_upstreams(j, d, false);
+	put_upstreams(j, d, SHOW_SUMMARY);
 	output_json_processes(j, d);
+}
+
+static void
+put_pool_counters(struct json *j, const struct data *d)
+{
+	if (d->have_pool_counters) {
+		json_object(j, "pool");
+		json_u64(j, "uptime_ms", d->pool_counters.uptime_ms);
+#define COUNTER(name, text) \
+	json_u64(j, #name, d->pool_counters.values[TSTAT_##name]);
+		POOL_COUNTERS(COUNTER)
+#undef COUNTER
+		json_object_end(j);
+	}
 }
 
 static void
@@ -162,16 +184,8 @@ put_stats(struct json *j, const struct data *d)
 #undef COUNTER
 		json_object_end(j);
 	}
-	if (d->have_pool_counters) {
-		json_object(j, "pool");
-		json_u64(j, "uptime_ms", d->pool_counters.uptime_ms);
-#define COUNTER(name, text) \
-	json_u64(j, #name, d->pool_counters.values[TSTAT_##name]);
-		POOL_COUNTERS(COUNTER)
-#undef COUNTER
-		json_object_end(j);
-	}
-	put_upstreams(j, d, false);
+	put_pool_counters(j, d);
+	put_upstreams(j, d, SHOW_STATS);
 }
 
 /* How many workers there are, and those that have not answered. */
@@ -215,10 +229,15 @@ output_json(FILE *out, enum msg_show show, const struct data *d)
 		break;
 	case SHOW_POOL:
 		put_pool(&j, d);
-		put_upstreams(&j, d, true);
+		put_upstreams(&j, d, SHOW_POOL);
 		break;
 	case SHOW_STATS:
 		put_stats(&j, d);
+		break;
+	case SHOW_LATENCY:
+		put_pool(&j, d);
+		put_pool_counters(&j, d);
+		put_upstreams(&j, d, SHOW_LATENCY);
 		break;
 	case SHOW_PROCESSES:
 		output_json_processes(&j, d);

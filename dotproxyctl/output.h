@@ -30,6 +30,16 @@ void text_security(FILE *, const struct security_report *);
 /* The upstreams with all that is known of them, and their connections. */
 void text_pool(FILE *, const struct data *);
 
+/* --- text_latency.c --- */
+
+/* How long the upstreams take, and what is done about those that are late. */
+void text_latency(FILE *, const struct data *);
+
+/* --- output_latency.c --- */
+
+/* "histograms" of the upstream of this index. */
+void output_json_hists(struct json *, const struct data *, uint32_t index);
+
 /* --- text_stats.c --- */
 
 /* All counters with what they mean. */

@@ -117,6 +117,11 @@ sum_upstream(struct info_upstream *sum, const struct info_upstream *part)
 	add64(&sum->resumed, part->resumed);
 	add64(&sum->closed_by_peer, part->closed_by_peer);
 	add64(&sum->retries, part->retries);
+	add64(&sum->hedges, part->hedges);
+	add64(&sum->hedges_won, part->hedges_won);
+	add64(&sum->hedges_lost, part->hedges_lost);
+	add64(&sum->hedges_denied, part->hedges_denied);
+	add64(&sum->rescues, part->rescues);
 	add64(&sum->warm_dials, part->warm_dials);
 	if (part->warm_left_ms > sum->warm_left_ms)
 		sum->warm_left_ms = part->warm_left_ms;
@@ -126,6 +131,31 @@ sum_upstream(struct info_upstream *sum, const struct info_upstream *part)
 		sum->idle_limit_ms = part->idle_limit_ms;
 	for (i = 0; i < PHASE_COUNT; i++)
 		add64(&sum->failures[i], part->failures[i]);
+}
+
+static void
+sum_hist(struct hist *sum, const struct hist *part)
+{
+	size_t i;
+
+	for (i = 0; i < HIST_BUCKETS; i++)
+		add64(&sum->buckets[i], part->buckets[i]);
+	add64(&sum->count, part->count);
+	add64(&sum->sum_us, part->sum_us);
+	raise64(&sum->max_us, part->max_us);
+}
+
+static void
+sum_hists(struct data *sum, const struct data *part)
+{
+	uint32_t index;
+	size_t i, k;
+
+	for (i = 0; i < part->nupstreams; i++) {
+		index = part->upstreams[i].index;
+		for (k = 0; k < INFO_HIST_COUNT; k++)
+			sum_hist(&sum->hists[index][k], &part->hists[index][k]);
+	}
 }
 
 /* The place of an upstream in the sum; a new one if it is not there yet. */
@@ -215,6 +245,7 @@ sum_part(struct data *sum, const struct data *part)
 		sum->have_process[i] = true;
 		sum->processes[i] = part->processes[i];
 	}
+	sum_hists(sum, part);
 	sum_result(sum, part);
 	return sum_conns(sum, part) == -1 ? -1 : sum_text(sum, part);
 }

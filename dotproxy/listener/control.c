@@ -60,6 +60,7 @@ static const struct {
 	[SHOW_POOL] = { false, true, MSG_NONE },
 	[SHOW_STATS] = { true, true, MSG_NONE },
 	[SHOW_PROCESSES] = { false, false, MSG_LP_PROCESSES },
+	[SHOW_LATENCY] = { false, true, MSG_NONE },
 	[SHOW_CONFIG] = { false, false, MSG_LP_CONFIG },
 };
 

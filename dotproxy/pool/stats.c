@@ -65,6 +65,25 @@ send_upstreams(struct pool *pool, uint64_t handle, bool with_conns)
 	return true;
 }
 
+static bool
+send_hists(struct pool *pool, uint64_t handle)
+{
+	const struct upstream *up;
+	uint32_t i;
+
+	for (i = 0; i < pool->nupstreams; i++) {
+		up = pool->upstreams[i];
+		if (!msg_send_info_hist(&pool->link, handle, i,
+			INFO_HIST_LATENCY, &up->latency) ||
+		    !msg_send_info_hist(&pool->link, handle, i,
+			INFO_HIST_CONNECT, &up->connect) ||
+		    !msg_send_info_hist(&pool->link, handle, i,
+			INFO_HIST_HANDSHAKE, &up->handshake))
+			return false;
+	}
+	return true;
+}
+
 int
 stats_on_show(void *arg, struct imsg *m)
 {
@@ -83,6 +102,12 @@ stats_on_show(void *arg, struct imsg *m)
 		ok = fits && send_counters(pool, m->id) &&
 		     send_pool(pool, m->id) &&
 		     send_upstreams(pool, m->id, false);
+		break;
+	case SHOW_LATENCY:
+		ok = fits && send_counters(pool, m->id) &&
+		     send_pool(pool, m->id) &&
+		     send_upstreams(pool, m->id, false) &&
+		     send_hists(pool, m->id);
 		break;
 	case SHOW_POOL:
 		ok = fits && send_pool(pool, m->id) &&

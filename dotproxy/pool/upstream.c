@@ -460,6 +460,11 @@ upstream_fill_info(const struct upstream *up, struct info_upstream *info)
 	info->idle_limit_ms = warm_limit(&up->warm);
 	info->warm_left_ms = (uint32_t)standby_left(up);
 	info->retries = up->n.retries;
+	info->hedges = up->n.hedges;
+	info->hedges_won = up->n.hedges_won;
+	info->hedges_lost = up->n.hedges_lost;
+	info->hedges_denied = up->n.hedges_denied;
+	info->rescues = up->n.rescues;
 	memcpy(info->failures, up->n.failures, sizeof(info->failures));
 	info->latency_mean_us = hist_mean_us(&up->latency);
 	info->latency_p50_us = hist_quantile_us(&up->latency, 500);

@@ -11,7 +11,7 @@ import pytest
 from dnsclient import is_right, make_query, udp
 from programs import CTL, run
 
-VIEWS = ["summary", "pool", "stats", "processes", "config"]
+VIEWS = ["summary", "pool", "latency", "stats", "processes", "config"]
 
 
 def serves(proxy):
@@ -64,6 +64,23 @@ def test_stats_count_queries(proxy):
         assert serves(proxy)
     after = numbers(proxy.ctl_json("show", "stats"))
     assert any(b - a == 17 for a, b in zip(before, after))
+
+
+def test_latency_has_histograms(make_proxy, make_upstream):
+    proxy = make_proxy(make_upstream("delay=20").block("slow"))
+    for _ in range(10):
+        assert serves(proxy)
+    text = proxy.ctl("show", "latency").stdout
+    assert "slow" in text and "HANDSHAKE" in text and "#" in text
+    assert max(map(len, text.splitlines())) <= 80
+    upstream, = proxy.ctl_json("show", "latency")["upstreams"]
+    for name, least in ("latency", 10), ("connect", 0), ("handshake", 1):
+        hist = upstream["histograms"][name]
+        assert hist["count"] >= least
+        assert hist["count"] == sum(b["count"] for b in hist["buckets"])
+        assert hist["p50_us"] <= hist["p90_us"] <= hist["p99_us"]
+    assert upstream["histograms"]["latency"]["p50_us"] >= 18000
+    assert upstream["hedges"] >= 0
 
 
 def test_config_shows_the_upstream(make_proxy, upstream):

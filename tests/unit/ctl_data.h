@@ -39,6 +39,20 @@ set_address(struct sockaddr_storage *ss, const char *text, uint16_t port)
 }
 
 static inline void
+ordinary_hists(struct hist *h)
+{
+	int i;
+
+	hist_add(&h[INFO_HIST_LATENCY], 50);
+	for (i = 0; i < 99; i++)
+		hist_add(&h[INFO_HIST_LATENCY], 12000);
+	for (i = 0; i < 10; i++)
+		hist_add(&h[INFO_HIST_LATENCY], 31744 + 256 * (i == 9));
+	for (i = 0; i < 3; i++)
+		hist_add(&h[INFO_HIST_CONNECT], 11000);
+}
+
+static inline void
 ordinary_upstreams(struct data *d)
 {
 	struct info_upstream *u = &d->upstreams[0];
@@ -58,6 +72,12 @@ ordinary_upstreams(struct data *d)
 	u->opened = 45;
 	u->resumed = 40;
 	u->closed_by_peer = 41;
+	u->hedges = 12;
+	u->hedges_won = 8;
+	u->hedges_lost = 6;
+	u->hedges_denied = 1;
+	u->rescues = 2;
+	ordinary_hists(d->hists[0]);
 	u->warm_dials = 7;
 	u->idle_limit_ms = 10000;
 	u->warm_left_ms = 299000;

@@ -105,6 +105,8 @@ struct rig {
 	struct info_pool info_pool;
 	struct info_upstream info_ups[CONF_UPSTREAMS_MAX];
 	struct info_conn info_conns[RIG_PEERS_MAX];
+	struct info_hist info_hists[INFO_HIST_COUNT]; /* the last */
+	size_t ninfo_hists;
 	size_t ninfo_ups;
 	size_t ninfo_conns;
 	size_t nends;
@@ -455,6 +457,9 @@ rig_on_info(void *arg, struct imsg *m)
 	case MSG_INFO_UPSTREAM:
 		return msg_read_info_upstream(
 		    m, &rig.info_ups[rig.ninfo_ups++ % CONF_UPSTREAMS_MAX]);
+	case MSG_INFO_HIST:
+		return msg_read_info_hist(
+		    m, &rig.info_hists[rig.ninfo_hists++ % INFO_HIST_COUNT]);
 	case MSG_INFO_CONN:
 		return msg_read_info_conn(
 		    m, &rig.info_conns[rig.ninfo_conns++ % RIG_PEERS_MAX]);
@@ -480,6 +485,9 @@ static const struct imsg_rule rig_link_rules[IMSG_TYPES_MAX] = {
 	    .max = MSG_INFO_MAX,
 	    .phases = 1 },
 	[MSG_INFO_UPSTREAM] = { .handler = rig_on_info,
+	    .max = MSG_INFO_MAX,
+	    .phases = 1 },
+	[MSG_INFO_HIST] = { .handler = rig_on_info,
 	    .max = MSG_INFO_MAX,
 	    .phases = 1 },
 	[MSG_INFO_CONN] = { .handler = rig_on_info,
@@ -618,7 +626,7 @@ rig_show(enum msg_show what)
 {
 	size_t before = rig.nends;
 
-	rig.ninfo_ups = rig.ninfo_conns = 0;
+	rig.ninfo_ups = rig.ninfo_conns = rig.ninfo_hists = 0;
 	assert_true(msg_send_u8(&rig.link, MSG_LT_SHOW, 99, (uint8_t)what));
 	RIG_UNTIL(rig.nends > before);
 }

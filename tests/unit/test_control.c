@@ -65,6 +65,7 @@ on_end(void *arg, struct imsg *m)
 static const struct imsg_rule rules[IMSG_TYPES_MAX] = {
 	[MSG_INFO_COUNTERS] = INFO_RULE,
 	[MSG_INFO_POOL] = INFO_RULE,
+	[MSG_INFO_HIST] = INFO_RULE,
 	[MSG_INFO_UPSTREAM] = INFO_RULE,
 	[MSG_INFO_CONN] = INFO_RULE,
 	[MSG_INFO_PROCESS] = INFO_RULE,
@@ -220,6 +221,7 @@ test_who_is_asked_what(void **state)
 		[SHOW_POOL] = { false, true, 0 },
 		[SHOW_STATS] = { true, true, 0 },
 		[SHOW_PROCESSES] = { false, false, MSG_LP_PROCESSES },
+		[SHOW_LATENCY] = { false, true, 0 },
 		[SHOW_CONFIG] = { false, false, MSG_LP_CONFIG },
 	};
 	uint8_t what;

@@ -3,6 +3,7 @@
  * dotproxyctl against daemons good and bad, on a real socket: another process
  * plays one of the scripts below.
  */
+/* LINK: common/msg_hist.c */
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
 /* LINK: dotproxyctl/client.c dotproxyctl/data.c dotproxyctl/format.c */
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */

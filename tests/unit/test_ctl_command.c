@@ -63,6 +63,8 @@ all_commands(void **state)
 	accepts("show", MSG_CL_SHOW, SHOW_SUMMARY);
 	accepts("show summary", MSG_CL_SHOW, SHOW_SUMMARY);
 	accepts("show pool", MSG_CL_SHOW, SHOW_POOL);
+	accepts("show latency", MSG_CL_SHOW, SHOW_LATENCY);
+	accepts("s l", MSG_CL_SHOW, SHOW_LATENCY);
 	accepts("show stats", MSG_CL_SHOW, SHOW_STATS);
 	accepts("show processes", MSG_CL_SHOW, SHOW_PROCESSES);
 	accepts("show config", MSG_CL_SHOW, SHOW_CONFIG);
@@ -98,12 +100,12 @@ mistakes(void **state)
 	    "unknown argument \"shaw\"; possible: show, check, reload, log");
 	refuses("shows",
 	    "unknown argument \"shows\"; possible: show, check, reload, log");
-	refuses("show p",
-	    "ambiguous argument \"p\"; possible: summary, pool, stats, "
-	    "processes, config");
-	refuses("show s",
-	    "ambiguous argument \"s\"; possible: summary, pool, stats, "
-	    "processes, config");
+	refuses("show p", "ambiguous argument \"p\"; possible: summary, pool, "
+			  "stats, latency, "
+			  "processes, config");
+	refuses("show s", "ambiguous argument \"s\"; possible: summary, pool, "
+			  "stats, latency, "
+			  "processes, config");
 	refuses("check", "missing argument; possible: security");
 	refuses("log", "missing argument; possible: level");
 	refuses("log level",

@@ -3,6 +3,7 @@
  * What dotproxyctl takes over from the daemon and what it refuses, and its
  * verdict on it.
  */
+/* LINK: common/msg_hist.c */
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
 /* LINK: dotproxyctl/data.c dotproxyctl/format.c common/imsg.c common/log.c */
 /* LINK: common/msg.c common/msg_info.c */

@@ -3,6 +3,8 @@
  * The JSON emitter, and every document dotproxyctl makes with it: read back
  * by a strict little checker, and compared where the bytes matter.
  */
+/* LINK: dotproxyctl/text_latency.c dotproxyctl/output_latency.c */
+/* LINK: common/msg_hist.c */
 /* LINK: dotproxyctl/json.c dotproxyctl/output.c dotproxyctl/data.c */
 /* LINK: dotproxyctl/format.c dotproxyctl/text_pool.c */
 /* LINK: dotproxyctl/text_stats.c dotproxyctl/text_summary.c */
@@ -467,6 +469,24 @@ document_processes(void **state)
 }
 
 static void
+document_latency(void **state)
+{
+	struct data *d = ordinary_data();
+
+	(void)state;
+	document_has(SHOW_LATENCY, d,
+	    "\"histograms\":{\"latency\":{\"count\":110,\"mean_us\":13688,"
+	    "\"p50_us\":11776,\"p90_us\":11776,\"p99_us\":31744,"
+	    "\"max_us\":32000,\"buckets\":[{\"from_us\":50,\"count\":1},"
+	    "{\"from_us\":11776,\"count\":99},"
+	    "{\"from_us\":31744,\"count\":10}]},\"connect\":{\"count\":3,");
+	document_has(SHOW_LATENCY, d,
+	    "\"handshake\":{\"count\":0,\"mean_us\":0,\"p50_us\":0,");
+	document_has(SHOW_LATENCY, d, "\"pool\":{\"uptime_ms\":");
+	data_free(d);
+}
+
+static void
 document_pool(void **state)
 {
 	struct data *d = ordinary_data();
@@ -482,6 +502,8 @@ document_pool(void **state)
 	    "\"answers\":1234550,\"retries\":5,\"opened\":45,\"resumed\":40,"
 	    "\"closed_by_peer\":41,\"warm_dials\":7,"
 	    "\"idle_limit_ms\":10000,\"warm_left_ms\":299000,"
+	    "\"hedges\":12,\"hedges_won\":8,\"hedges_lost\":6,"
+	    "\"hedges_denied\":1,\"rescues\":2,"
 	    "\"failures\":{\"connect\":1,"
 	    "\"handshake\":0,\"verify\":0,\"write\":0,\"read\":0,"
 	    "\"timeout\":2,\"protocol\":0},\"latency_mean_us\":12149,"
@@ -569,6 +591,7 @@ main(void)
 		cmocka_unit_test(document_summary),
 		cmocka_unit_test(document_processes),
 		cmocka_unit_test(document_pool),
+		cmocka_unit_test(document_latency),
 		cmocka_unit_test(document_stats_and_config),
 		cmocka_unit_test(document_of_a_failure),
 	};

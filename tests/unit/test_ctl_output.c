@@ -4,7 +4,9 @@
  * for the worst answer there can be: never wider than 80 columns, never a
  * byte that a terminal would act upon.
  */
+/* LINK: common/msg_hist.c */
 /* LINK: dotproxyctl/data.c dotproxyctl/format.c dotproxyctl/text_pool.c */
+/* LINK: dotproxyctl/text_latency.c */
 /* LINK: dotproxyctl/text_stats.c dotproxyctl/text_summary.c */
 /* LINK: dotproxyctl/text_process.c dotproxyctl/security.c */
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
@@ -369,10 +371,31 @@ assert_fits(const char *page)
 }
 
 static void
+latency_page(void **state)
+{
+	struct data *d = ordinary_data();
+
+	(void)state;
+	page_has(text_latency, d,
+	    "  hedges       12 sent, 2 rescues, 8 won, 6 lost, 1 denied by the "
+	    "budget\n"
+	    "  handshakes   5 full, 40 resumed, 7 dialled ahead\n");
+	page_has(text_latency, d,
+	    "              COUNT     P50     P90     P99     MAX\n"
+	    "  latency       110  11.7ms  11.7ms  31.7ms  32.0ms\n"
+	    "  connect         3  10.7ms  10.7ms  10.7ms  11.0ms\n"
+	    "  handshake       0       -       -       -       -\n");
+	page_has(text_latency, d, "\n  16.3ms    90.0% #############");
+	page_has(text_latency, d, "    100% ##############\n");
+	page_has(text_latency, d, "\n  32.7ms     9.0% #");
+	data_free(d);
+}
+
+static void
 worst_fits_80_columns(void **state)
 {
 	void (*const pages[])(FILE *, const struct data *) = { text_summary,
-		text_pool, text_stats, text_process_details };
+		text_pool, text_stats, text_process_details, text_latency };
 	struct data *d = worst_data();
 	char *page;
 	size_t i;
@@ -417,6 +440,7 @@ main(void)
 		cmocka_unit_test(processes),
 		cmocka_unit_test(processes_unseen),
 		cmocka_unit_test(config),
+		cmocka_unit_test(latency_page),
 		cmocka_unit_test(worst_fits_80_columns),
 		cmocka_unit_test(real_values_stand_uncut),
 	};

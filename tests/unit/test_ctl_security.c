@@ -3,6 +3,7 @@
  * The expectations of dotproxyctl: a daemon as it should be gives no finding,
  * and each single weakness gives its own, and no other.
  */
+/* LINK: common/msg_hist.c */
 /* LINK: dotproxyctl/security.c dotproxyctl/data.c dotproxyctl/proc.c */
 /* LINK: dotproxyctl/proc_text.c dotproxyctl/format.c common/imsg.c */
 /* LINK: dotproxyctl/text_process.c dotproxyctl/output_process.c */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* LINK: common/msg_hist.c */
 /* LINK: dotproxyctl/sum.c dotproxyctl/data.c dotproxyctl/format.c */
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c common/imsg.c */
 /* LINK: common/log.c common/msg.c common/msg_info.c common/util.c */
@@ -84,6 +85,35 @@ upstreams_are_added_by_index(void **state)
 	assert_int_equal(d->upstreams[0].queries, a[0].queries + b[0].queries);
 	assert_int_equal(d->upstreams[1].queries, a[1].queries);
 	assert_int_equal(d->nconns, 2 * nconns);
+	data_free(d);
+}
+
+static void
+histograms_are_added(void **state)
+{
+	struct data *d = workers(2);
+	struct hist *a = &d->parts[0]->hists[1][INFO_HIST_LATENCY];
+	struct hist *b = &d->parts[1]->hists[1][INFO_HIST_LATENCY];
+	const struct hist *sum = &d->hists[1][INFO_HIST_LATENCY];
+
+	(void)state;
+	hist_add(a, 10);
+	hist_add(a, 5000);
+	hist_add(b, 10);
+	hist_add(b, 70000);
+	b->buckets[20] = UINT64_MAX;
+	a->buckets[20] = 1;
+	d->parts[0]->upstreams[1].rescues = 3;
+	d->parts[1]->upstreams[1].rescues = 4;
+	assert_int_equal(sum_parts(d), 0);
+	assert_int_equal(sum->count, 4);
+	assert_int_equal(sum->buckets[10], 2);
+	assert_true(sum->buckets[20] == UINT64_MAX);
+	assert_int_equal(sum->max_us, 70000);
+	assert_int_equal(sum->sum_us, 75020);
+	assert_int_equal(d->hists[1][INFO_HIST_CONNECT].count, 0);
+	assert_int_equal(d->hists[0][INFO_HIST_LATENCY].count, 220);
+	assert_int_equal(d->upstreams[1].rescues, 7);
 	data_free(d);
 }
 
@@ -238,6 +268,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counters_are_added),
 		cmocka_unit_test(upstreams_are_added_by_index),
+		cmocka_unit_test(histograms_are_added),
 		cmocka_unit_test(upstream_state_is_the_worst_that_matters),
 		cmocka_unit_test(one_that_is_not_well_is_named),
 		cmocka_unit_test(refusals_name_the_worker),

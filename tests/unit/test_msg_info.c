@@ -3,6 +3,7 @@
  * The answers to control requests: every INFO message has its codec in the
  * table below and goes through codec_test().  A type without a test fails.
  */
+/* LINK: common/msg_hist.c */
 /* LINK: common/msg.c common/msg_info.c common/imsg.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
@@ -120,6 +121,11 @@ upstream_fill(void *x, enum variant v)
 	NUMBER(u->idle_limit_ms, 0, UINT32_MAX);
 	NUMBER(u->warm_left_ms, 0, UINT32_MAX);
 	NUMBER(u->retries, 0, UINT64_MAX - 1);
+	NUMBER(u->hedges, 0, UINT64_MAX - 1);
+	NUMBER(u->hedges_won, 0, UINT64_MAX - 1);
+	NUMBER(u->hedges_lost, 0, UINT64_MAX - 1);
+	NUMBER(u->hedges_denied, 0, UINT64_MAX - 1);
+	NUMBER(u->rescues, 0, UINT64_MAX - 1);
 	for (i = 0; i < PHASE_COUNT; i++)
 		NUMBER(u->failures[i], 0, UINT64_MAX - 1);
 	NUMBER(u->latency_mean_us, 0, UINT64_MAX - 1);
@@ -205,6 +211,57 @@ conn_spoil(void *x, int n)
 	else
 		c->state = CONN_STATE_COUNT;
 	return n < 2;
+}
+
+/* --- INFO_HIST --- */
+
+static void
+hist_fill(void *x, enum variant v)
+{
+	struct info_hist *h = x;
+	uint64_t next = 7;
+	uint32_t i;
+
+	memset(x, 0, sizeof(*h));
+	NUMBER(h->upstream, 0, CONF_UPSTREAMS_MAX - 1);
+	NUMBER(h->which, 0, INFO_HIST_COUNT - 1);
+	NUMBER(h->hist.sum_us, 0, UINT64_MAX - 1);
+	NUMBER(h->hist.max_us, 0, UINT64_MAX - 1);
+	for (i = 0; i < HIST_BUCKETS; i++) {
+		if (v != LARGE && i % 97 != 5)
+			continue;
+		NUMBER(h->hist.buckets[i], 0, UINT64_MAX / HIST_BUCKETS);
+		h->hist.count += h->hist.buckets[i];
+	}
+}
+
+static bool
+hist_send(struct imsg_chan *ch, const void *x)
+{
+	const struct info_hist *h = x;
+
+	return msg_send_info_hist(
+	    ch, ID, h->upstream, (enum info_hist_kind)h->which, &h->hist);
+}
+
+static int
+hist_read(const struct imsg *m, void *x)
+{
+	return msg_read_info_hist(m, x);
+}
+
+static bool
+hist_spoil(void *x, int n)
+{
+	struct info_hist *h = x;
+
+	if (n == 0)
+		h->upstream = CONF_UPSTREAMS_MAX;
+	else if (n == 1)
+		h->which = INFO_HIST_COUNT;
+	else /* more than can be counted */
+		h->hist.buckets[1] = h->hist.buckets[2] = UINT64_MAX;
+	return n < 3;
 }
 
 /* --- INFO_PROCESS --- */
@@ -301,6 +358,7 @@ static const struct codec infos[MSG_TYPE_COUNT - MSG_INFO_COUNTERS] = {
 	RECORD_OF(
 	    MSG_INFO_UPSTREAM, upstream, struct info_upstream, upstream_spoil),
 	RECORD_OF(MSG_INFO_CONN, conn, struct info_conn, conn_spoil),
+	RECORD_OF(MSG_INFO_HIST, hist, struct info_hist, hist_spoil),
 	RECORD_OF(
 	    MSG_INFO_PROCESS, process, struct info_process, process_spoil),
 	{ .type = MSG_INFO_TEXT }, /* has a test of its own */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+/* LINK: common/msg_hist.c */
 /* LINK: common/store.c */
 /* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
 /* LINK: common/msg_info.c common/util.c dotproxy/pool/config.c */
@@ -93,6 +94,43 @@ test_pool_and_its_connections(void **state)
 }
 
 static void
+test_latency_and_its_histograms(void **state)
+{
+	const struct info_hist *h = rig.info_hists;
+	uint32_t i;
+
+	(void)state;
+	rig_ask(1);
+	RIG_UNTIL(rig_peer(1, 0)->ngot == 1);
+	peer_answer(rig_peer(1, 0), 0);
+	RIG_UNTIL(rig_answered(1));
+	rig_up(0)->n.hedges = 7;
+	rig_up(0)->n.hedges_won = 6;
+	rig_up(0)->n.hedges_lost = 5;
+	rig_up(0)->n.hedges_denied = 4;
+	rig_up(0)->n.rescues = 3;
+	rig_show(SHOW_LATENCY);
+	assert_true(rig.end_ok);
+	assert_int_equal(rig.counters.n, TSTAT_COUNT);
+	assert_int_equal(rig.ninfo_ups, 1);
+	assert_int_equal(rig.info_ups[0].hedges, 7);
+	assert_int_equal(rig.info_ups[0].hedges_won, 6);
+	assert_int_equal(rig.info_ups[0].hedges_lost, 5);
+	assert_int_equal(rig.info_ups[0].hedges_denied, 4);
+	assert_int_equal(rig.info_ups[0].rescues, 3);
+	assert_int_equal(rig.ninfo_hists, INFO_HIST_COUNT);
+	for (i = 0; i < INFO_HIST_COUNT; i++)
+		assert_int_equal(h[i].which, i);
+	assert_int_equal(h[INFO_HIST_LATENCY].hist.count, 1);
+	assert_memory_equal(&h[INFO_HIST_LATENCY].hist, &rig_up(0)->latency,
+	    sizeof(struct hist));
+	assert_memory_equal(&h[INFO_HIST_CONNECT].hist, &rig_up(0)->connect,
+	    sizeof(struct hist));
+	assert_memory_equal(&h[INFO_HIST_HANDSHAKE].hist, &rig_up(0)->handshake,
+	    sizeof(struct hist));
+}
+
+static void
 test_states(void **state)
 {
 	(void)state;
@@ -142,6 +180,7 @@ main(void)
 		RIG_TEST_ONE(test_counters),
 		RIG_TEST_ONE(test_summary_is_like_stats),
 		RIG_TEST_ONE(test_pool_and_its_connections),
+		RIG_TEST_ONE(test_latency_and_its_histograms),
 		RIG_TEST(test_states),
 		RIG_TEST_ONE(test_listener_that_does_not_read),
 	};
