@@ -107,11 +107,28 @@ find_socket(const struct parent_sockets *set,
 	return NULL;
 }
 
-/* True if a daemon answers on a control socket's name. */
-static bool
-control_in_use(int fd, const struct sockaddr_un *sun)
+/*
+ * Takes away a control socket whose daemon is gone.  Returns 0, or -1 with
+ * errno if the name is a living daemon's (EADDRINUSE; one that is too busy to
+ * accept lives, too) or is not a socket's at all (EEXIST).
+ */
+static int
+control_remove_stale(int fd, const struct sockaddr_un *sun)
 {
-	return connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0;
+	struct stat st;
+
+	if (connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 ||
+	    errno == EAGAIN) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	if (lstat(sun->sun_path, &st) == -1)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISSOCK(st.st_mode)) {
+		errno = EEXIST;
+		return -1;
+	}
+	return unlink(sun->sun_path);
 }
 
 /*
@@ -131,12 +148,7 @@ open_control(const char *path)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return -1;
-	if (control_in_use(fd, &sun)) {
-		close(fd);
-		errno = EADDRINUSE;
-		return -1;
-	}
-	if (unlink(path) == -1 && errno != ENOENT)
+	if (control_remove_stale(fd, &sun) == -1)
 		goto fail;
 	old_umask = umask(0177);
 	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1) {

@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -87,6 +88,40 @@ def test_port_that_is_taken_stops_the_start(make_proxy, upstream, tmp_path):
     assert done.returncode == 1
     assert str(proxy.port) in done.stderr
     assert proxy.ctl("show", "summary").returncode == 0
+
+
+def refused_start(folder, upstream):
+    """What a start says that must not succeed."""
+    daemon = Daemon(folder)
+    daemon.configure(upstream)
+    done = run(DOTPROXY, "-d", "-f", str(daemon.file), timeout=10)
+    assert done.returncode == 1
+    return done.stderr
+
+
+def test_control_socket_left_behind_is_replaced(tmp_path, upstream):
+    daemon = Daemon(tmp_path)
+    daemon.configure(upstream)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(daemon.socket))
+    daemon.start()
+    daemon.stop()
+
+
+def test_control_socket_of_a_busy_daemon_is_left_alone(tmp_path, upstream):
+    with socket.socket(socket.AF_UNIX) as living:
+        living.bind(str(tmp_path / "ctl"))
+        living.listen(0)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "ctl"))    # its backlog is full
+            assert "in use" in refused_start(tmp_path, upstream)
+    assert (tmp_path / "ctl").is_socket()
+
+
+def test_file_in_place_of_the_control_socket_is_left_alone(tmp_path, upstream):
+    (tmp_path / "ctl").write_text("precious")
+    assert "exists" in refused_start(tmp_path, upstream)
+    assert (tmp_path / "ctl").read_text() == "precious"
 
 
 def test_background_start_ends_when_it_serves(tmp_path, upstream):
