@@ -65,6 +65,16 @@ hedge_latency_add(struct hedge_latency *l, uint64_t us, bool stalled)
 }
 
 void
+hedge_latency_guess(struct hedge_latency *l, uint64_t us)
+{
+	if (l->n > 0)
+		return;
+	if (us < HEDGE_START_US)
+		us = HEDGE_START_US;
+	l->late_us = us < HEDGE_CEILING_US ? (uint32_t)us : HEDGE_CEILING_US;
+}
+
+void
 hedge_budget_init(
     struct hedge_budget *b, uint32_t percent, uint32_t burst, uint32_t start)
 {

@@ -43,6 +43,12 @@ struct hedge_latency {
  */
 void hedge_latency_add(struct hedge_latency *, uint64_t us, bool stalled);
 
+/*
+ * A connection took so long to be ready, which is two round trips at least: so
+ * long, or HEDGE_START_US, an answer may take while none has come.
+ */
+void hedge_latency_guess(struct hedge_latency *, uint64_t us);
+
 /* An answer that takes longer than this is late. */
 static inline uint64_t
 hedge_late_us(const struct hedge_latency *l)

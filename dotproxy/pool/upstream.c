@@ -273,6 +273,7 @@ upstream_conn_ready(struct conn *c)
 	    SSL_get_version(c->session.ssl),
 	    SSL_get_cipher_name(c->session.ssl),
 	    session_resumed(&c->session) ? ", resumed" : "");
+	hedge_latency_guess(&up->late, (pool->now_ms - c->asked_ms) * 1000);
 	up->failed = false;
 	overdue_ready(up);
 	if (up->suspect && !up->need_answer)

@@ -5,13 +5,16 @@ restarts them.  Answers come again soon after the path is back, without any
 help; and while it is not, no client waits beyond the query timeout.
 """
 
+import contextlib
 import os
 import signal
 import time
 
 import pytest
 
+import far
 from dnsclient import eventually, is_right, make_query, udp
+from programs import Daemon
 
 RATE = 20           # queries a second
 QUERY_TIMEOUT = 3   # seconds
@@ -225,6 +228,32 @@ def test_all_processes_slept(proxy, far_link, upstream):
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
     assert answers(far_link, proxy)
+
+
+def test_the_first_query_after_a_sleep(pki, tmp_path):
+    """
+    A lone one, with a Fast Open cookie and a ticket at hand: two round trips,
+    not three, and nothing else is dialled for it.
+    """
+    if far.why_not():
+        pytest.skip(far.why_not())
+    rtt = 0.4
+    with contextlib.ExitStack() as stack:
+        link = far.FarLink(pki, rtt / 2 * 1000)
+        stack.callback(link.close)
+        upstream = link.upstream("fast-open=16")
+        proxy = Daemon(tmp_path, link.near.inside)
+        proxy.configure(upstream, settings="keep warm 1s")
+        stack.callback(proxy.stop)
+        proxy.start()
+        for queries in 1, 2:
+            start = time.monotonic()
+            assert answers(link, proxy)
+            took = time.monotonic() - start
+            eventually(lambda: upstream.stats()["open"] == 0, 30)
+            assert upstream.stats()["connections"] == queries
+        print("took %.1f ms" % (took * 1000))
+        assert took < 2.7 * rtt
 
 
 def test_nothing_is_sent_while_nobody_asks(far_link, far_proxy, upstream):

@@ -38,6 +38,22 @@ test_nothing_known(void **state)
 	assert_int_equal(hedge_silent_us(&l), 2 * HEDGE_START_US);
 }
 
+/* A far upstream's first answer is not late for the distance alone. */
+static void
+test_guess(void **state)
+{
+	(void)state;
+	hedge_latency_guess(&l, 34000);
+	assert_int_equal(hedge_late_us(&l), HEDGE_START_US);
+	hedge_latency_guess(&l, 400000);
+	assert_int_equal(hedge_late_us(&l), 400000);
+	hedge_latency_guess(&l, UINT64_MAX);
+	assert_int_equal(hedge_late_us(&l), HEDGE_CEILING_US);
+	add(1, 11000);
+	hedge_latency_guess(&l, 400000);
+	assert_in_range(hedge_late_us(&l), 28000, 31000);
+}
+
 /* One sample says little: it is taken twice. */
 static void
 test_few_samples(void **state)
@@ -170,6 +186,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_nothing_known, setup),
+		cmocka_unit_test_setup(test_guess, setup),
 		cmocka_unit_test_setup(test_few_samples, setup),
 		cmocka_unit_test_setup(test_floor_and_ceiling, setup),
 		cmocka_unit_test_setup(test_rare_delays_are_late, setup),
