@@ -96,6 +96,35 @@ def test_idle_tls_connections(make_proxy, make_upstream, tmp_path):
     assert used <= 100 * KIB, used
 
 
+def test_dials_cost_the_same_with_many_certificates(
+        make_proxy, make_upstream, tmp_path):
+    """The CA file is read once, not for each connection."""
+    bundle = tmp_path / "cas.pem"
+    dials = 200
+
+    def cost(upstream, block):
+        """CPU time of a dial in the pool, with one query, in ns."""
+        proxy = make_proxy(block)
+        pool = pathlib.Path("/proc/%d/schedstat" % proxy.child("pool"))
+        assert udp(proxy.address, make_query("first.test")).answer
+        was, before = pool.read_text(), upstream.stats()["connections"]
+        for i in range(dials):
+            assert upstream.command("close") == "ok"
+            assert udp(proxy.address, make_query("n%d.test" % i)).answer
+        spent = int(pool.read_text().split()[0]) - int(was.split()[0])
+        return spent / (upstream.stats()["connections"] - before)
+
+    first, second = make_upstream(), make_upstream()
+    bundle.write_text(DEBIAN_CAS.read_text()
+                      + pathlib.Path(second.pki.ca).read_text())
+    one = cost(first, first.block("one"))
+    many = cost(second, second.block("many").replace(
+        second.pki.ca, str(bundle)))
+    print("us a dial: %.0f, %.0f with many" % (one / 1000, many / 1000))
+    # To read the bundle takes some 20 ms.
+    assert many < 4 * one
+
+
 def test_still_answers(make_proxy, upstream):
     """A daemon that has had 10,000 queries in flight is as it was."""
     proxy = make_proxy(upstream, timeout="20s",
