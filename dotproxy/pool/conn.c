@@ -425,6 +425,8 @@ conn_on_eof(struct conn *c, const char *text, bool clean)
 	} else {
 		end.counts = true;
 		end.blame = !c->lone && (c->served == 0 || !clean);
+		if (clean)
+			standby_overtaken(c);
 	}
 	conn_end(c, &end);
 }

@@ -168,6 +168,13 @@ learn(struct upstream *up, uint64_t idle_ms)
 }
 
 void
+standby_overtaken(const struct conn *c)
+{
+	if (!c->lone && c->waiting_since > c->heard_ms)
+		learn(c->up, c->waiting_since - c->heard_ms);
+}
+
+void
 standby_closed(struct upstream *up, const struct conn *c)
 {
 	uint64_t now_ms = up->pool->now_ms;

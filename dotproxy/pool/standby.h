@@ -26,6 +26,12 @@ uint64_t standby_left(const struct upstream *);
 /* Dials, if there should be a connection for the next query and is none. */
 void standby_keep(struct upstream *);
 
+/*
+ * A connection was closed by the upstream while queries were under way on it:
+ * if they were the first after a pause, it was idle to the upstream.
+ */
+void standby_overtaken(const struct conn *);
+
 /* An idle connection was closed by the upstream. */
 void standby_closed(struct upstream *, const struct conn *);
 

@@ -197,6 +197,40 @@ test_idle_limit_is_learnt(void **state)
 	assert_int_equal(u->warm_dials, 1);
 }
 
+/* Or it would not be, for clients that ask in time with the upstream. */
+static void
+test_idle_limit_is_learnt_when_a_query_came_too_late(void **state)
+{
+	struct peer *p = rig_peer(1, 0);
+
+	(void)state;
+	ask_and_answer(1);
+	rig_pass(WARM_LIMIT_MIN_MS + 50);
+	rig_ask(2);
+	RIG_UNTIL(p->ngot == 2);
+	peer_close(p, true);
+	RIG_UNTIL(rig_up(0)->warm.learnt_ms >= WARM_LIMIT_MIN_MS + 50);
+}
+
+/* It was not idle: another query had been answered since. */
+static void
+test_close_after_an_answer_is_no_idle_limit(void **state)
+{
+	struct peer *p = rig_peer(1, 0);
+
+	(void)state;
+	ask_and_answer(1);
+	rig_pass(WARM_LIMIT_MIN_MS + 50);
+	rig_ask(2);
+	rig_ask(3);
+	RIG_UNTIL(p->ngot == 3);
+	peer_answer(p, 1);
+	RIG_UNTIL(rig_answered(2));
+	peer_close(p, true);
+	RIG_UNTIL(TAILQ_FIRST(&rig_up(0)->avail) == NULL || rig.npeers == 2);
+	assert_int_equal(rig_up(0)->warm.learnt_ms, 0);
+}
+
 /* Answers with an edns-tcp-keepalive option. */
 static void
 answer_keepalive(struct peer *p, uint16_t units)
@@ -325,6 +359,9 @@ main(void)
 		RIG_TEST_ONE(test_successor_stands_before_the_limit),
 		RIG_TEST_ONE(test_one_about_to_be_closed_is_better_than_none),
 		RIG_TEST_ONE(test_idle_limit_is_learnt),
+		RIG_TEST_ONE(
+		    test_idle_limit_is_learnt_when_a_query_came_too_late),
+		RIG_TEST_ONE(test_close_after_an_answer_is_no_idle_limit),
 		RIG_TEST_ONE(test_spoken_limit_is_believed),
 		RIG_TEST_ONE(test_spoken_0_ends_the_connection),
 		RIG_TEST(test_next_choice_is_kept_warm),
