@@ -25,12 +25,12 @@ BUILD = pathlib.Path(os.environ.get("DOTPROXY_BUILD",
 
 # name: program, arguments before the number of queries, that number
 RUNS = {
-    "udp-32": ("count_listener", ["udp", "32"], 3200),
-    "udp-1": ("count_listener", ["udp", "1"], 500),
-    "tcp-32": ("count_listener", ["tcp", "32"], 3200),
-    "tcp-1": ("count_listener", ["tcp", "1"], 500),
-    "pool-32": ("count_pool", ["32"], 3200),
-    "pool-1": ("count_pool", ["1"], 500),
+    "udp-32": ("count_listener", ["udp", "32", "0", "1"], 3200),
+    "udp-1": ("count_listener", ["udp", "1", "0", "1"], 500),
+    "tcp-32": ("count_listener", ["tcp", "32", "0", "1"], 3200),
+    "tcp-1": ("count_listener", ["tcp", "1", "0", "1"], 500),
+    "pool-32": ("count_pool", ["failover", "32", "0", "1"], 3200),
+    "pool-1": ("count_pool", ["failover", "1", "0", "1"], 500),
 }
 GROUPS = {"libevent": "own", "libc.": "libc", "libtls": "tls",
           "libssl": "tls", "libcrypto": "tls", "ld-linux": "libc"}
@@ -65,19 +65,32 @@ def read_costs(text):
     return costs
 
 
-def count(name):
-    """{group: instructions a query} of a run."""
-    program, args, queries = RUNS[name]
+def run(program, args, queries):
+    """{group: instructions} of so many queries."""
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "out"
         subprocess.run(
             ["valgrind", "-q", "--tool=callgrind", "--compress-strings=yes",
-             "--collect-atstart=no", "--toggle-collect=count_turn",
+             "--instr-atstart=no", "--collect-atstart=no",
+             "--toggle-collect=count_turn",
              "--callgrind-out-file=%s" % out,
              str(BUILD / "tests" / program), *args, str(queries)],
             check=True, stdout=subprocess.DEVNULL, timeout=200)
-        costs = read_costs(out.read_text())
-    return {group: round(n / queries) for group, n in costs.items()}
+        return read_costs(out.read_text())
+
+
+def count(name):
+    """{group: instructions a query} of a run."""
+    program, args, queries = RUNS[name]
+    return {group: round(n / queries)
+            for group, n in run(program, args, queries).items()}
+
+
+def count_more(program, args, queries):
+    """{group: instructions a query}, of as many again: what comes once is
+    in both counts."""
+    once, twice = (run(program, args, n) for n in (queries, 2 * queries))
+    return {group: (twice[group] - once[group]) / queries for group in once}
 
 
 def toolchain():
