@@ -179,13 +179,13 @@ conn_frame_query(struct conn *c, struct query *q, uint8_t *out)
 	c->nqueued--;
 	c->nsent++;
 	c->given++;
-	if (c->waiting_since == 0)
-		conn_on_waiting(c);
 	if (c->watch == NULL)
 		c->watch = q;
 	q->state = QUERY_SENT;
 	q->written = true;
 	q->sent_us = pool->now_us;
+	if (c->waiting_since == 0)
+		conn_on_waiting(c); /* looks at sent_us */
 	pool->counters[TSTAT_bytes_sent] += q->len;
 	c->up->n.queries++;
 	return true;

@@ -476,6 +476,18 @@ test_timers_do_not_spin(void **state)
 	assert_true(turns < 10);
 }
 
+/* It fired at once, for nothing, if nothing was in flight before. */
+static void
+test_query_does_not_arm_the_timer_for_now(void **state)
+{
+	struct conn *c = TAILQ_FIRST(&rig_up(0)->conns);
+
+	(void)state;
+	rig_ask(1);
+	RIG_UNTIL(c->waiting_since != 0);
+	assert_int_equal(c->armed_ms, c->waiting_since + CONN_QUIET_MS);
+}
+
 int
 main(void)
 {
@@ -500,6 +512,7 @@ main(void)
 		RIG_TEST_ONE(test_one_with_too_many_unanswered_is_replaced),
 		RIG_TEST_ONE(test_draining_ends_after_the_read_timeout),
 		RIG_TEST_ONE(test_timers_do_not_spin),
+		RIG_TEST_ONE(test_query_does_not_arm_the_timer_for_now),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
