@@ -41,7 +41,6 @@ estimate(struct hedge_latency *l)
 	if (late > HEDGE_CEILING_US)
 		late = HEDGE_CEILING_US;
 	l->late_us = late;
-	l->median_us = quantile(l, 50);
 	l->fresh = 0;
 }
 
@@ -86,7 +85,7 @@ hedge_budget_init(
 bool
 hedge_budget_take(struct hedge_budget *b)
 {
-	if (b->percent == 0 || b->tokens < 100)
+	if (!hedge_budget_has(b))
 		return false;
 	b->tokens -= 100;
 	return true;

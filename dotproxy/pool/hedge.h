@@ -2,6 +2,10 @@
 /*
  * When an answer is late, and how many queries may be sent once more for it.
  * Pure: latencies and events are arguments, there is no clock.
+ *
+ * A line in front of an upstream makes its answers late as a lost packet does,
+ * and from here the two look the same.  It is the budget that keeps copies from
+ * making an overload worse: by no more than its percentage.
  */
 #ifndef POOL_HEDGE_H
 #define POOL_HEDGE_H
@@ -27,8 +31,7 @@
 
 /* Running estimate of how long one upstream takes.  Zero-initialise it. */
 struct hedge_latency {
-	uint32_t late_us;   /* 0: nothing known */
-	uint32_t median_us; /* 0: nothing known */
+	uint32_t late_us; /* 0: nothing known */
 	uint16_t n;
 	uint16_t fresh;   /* samples since the last estimate */
 	uint16_t stalled; /* such samples, of which few are taken */
@@ -86,6 +89,13 @@ hedge_budget_earn(struct hedge_budget *b)
 	b->tokens += b->percent;
 	if (b->tokens > b->burst)
 		b->tokens = b->burst;
+}
+
+/* True if there is an extra query to take out. */
+static inline bool
+hedge_budget_has(const struct hedge_budget *b)
+{
+	return b->percent != 0 && b->tokens >= 100;
 }
 
 /* Takes one extra query out; false if there is none. */

@@ -161,12 +161,12 @@ sibling(const struct conn *c)
 	return o == c ? TAILQ_NEXT(o, place) : o;
 }
 
-/* A connection that is not suspect of another upstream, by policy. */
-static struct conn *
-elsewhere(struct upstream *up)
+/* The other upstreams that have a connection which is not suspect. */
+static uint64_t
+others(const struct upstream *up)
 {
-	struct pool *pool = up->pool;
-	struct upstream *o;
+	const struct pool *pool = up->pool;
+	const struct upstream *o;
 	uint64_t set = 0;
 	uint32_t i;
 
@@ -175,55 +175,113 @@ elsewhere(struct upstream *up)
 		if (o != up && !o->doubt && !TAILQ_EMPTY(&o->avail))
 			set |= (uint64_t)1 << i;
 	}
-	i = policy_choose_among(&pool->policy, set, rng_u32(&pool->rng));
+	return set & pool->policy.up;
+}
+
+/* A connection of one of a set of these, by policy, which counts it. */
+static struct conn *
+elsewhere(struct pool *pool, uint64_t set)
+{
+	uint32_t i =
+	    policy_choose_among(&pool->policy, set, rng_u32(&pool->rng));
+
 	return i == POLICY_NONE ? NULL
 				: TAILQ_FIRST(&pool->upstreams[i]->avail);
 }
 
+/* Where a late query goes once more. */
+struct target {
+	struct conn *conn; /* or NULL: */
+	uint64_t set;      /* any of these upstreams */
+	bool rescue;
+};
+
 /*
- * Where a late query goes once more, and whether as a rescue: from a silent
- * connection to one that has answered since, or from a silent upstream.
+ * It is a rescue from a silent connection to one that has answered since, or
+ * from a silent upstream.  False if there is nothing now.
  */
-static struct conn *
-find_target(struct conn *c, const struct query *q, bool *rescue)
+static bool
+find_target(struct conn *c, const struct query *q, struct target *t)
 {
 	struct upstream *up = c->up;
-	struct conn *to = up->doubt ? elsewhere(up) : NULL;
 
-	*rescue = to != NULL;
-	if (to != NULL)
-		return to;
-	to = sibling(c);
-	if (to != NULL) {
-		*rescue = c->silent && to->served > 0 &&
-			  to->heard_ms > q->sent_us / 1000;
-		return to;
+	t->conn = NULL;
+	t->set = others(up);
+	t->rescue = up->doubt && t->set != 0;
+	if (t->rescue)
+		return true;
+	t->conn = sibling(c);
+	if (t->conn != NULL) {
+		t->rescue = c->silent && t->conn->served > 0 &&
+			    t->conn->heard_ms > q->sent_us / 1000;
+		return true;
 	}
-	if (up->doubt || up->pool->policy.kind == POLICY_FAILOVER)
-		return NULL;
-	return elsewhere(up);
+	return t->set != 0 && !up->doubt &&
+	       up->pool->policy.kind != POLICY_FAILOVER;
+}
+
+/*
+ * True if the last copy of a query has a better use than this: to get away
+ * from an upstream that is about to turn out silent.  All its connections may
+ * be, and the copies must not be gone before that is known.  Others that can
+ * be used and have no connection are dialled.
+ */
+static bool
+is_spared(struct conn *c, const struct query *q, const struct target *t)
+{
+	struct upstream *up = c->up;
+	const struct policy *p = &up->pool->policy;
+	uint64_t set = p->up & ~p->doubt;
+
+	if (up->index != UPSTREAM_NO_INDEX)
+		set &= ~((uint64_t)1 << up->index);
+	if (q->copies < COPIES_MAX - 1 || t->rescue || !c->suspect || set == 0)
+		return false;
+	for (; up->doubt && set != 0; set &= set - 1)
+		upstream_relieve(up->pool->upstreams[__builtin_ctzll(set)]);
+	return true;
 }
 
 static bool
-pay(struct conn *c, bool rescue)
+can_pay(struct conn *c, bool rescue)
 {
 	struct pool *pool = c->up->pool;
 
-	if (rescue && hedge_budget_take(&pool->rescue)) {
-		pool_count(pool, TSTAT_rescues);
-		c->up->n.rescues++;
+	if (hedge_budget_has(rescue ? &pool->rescue : &pool->hedge))
 		return true;
-	}
-	if (!rescue && hedge_budget_take(&pool->hedge)) {
-		pool_count(pool, TSTAT_hedges);
-		c->up->n.hedges++;
-		return true;
-	}
 	if (!c->silent) {
 		pool_count(pool, TSTAT_hedges_denied);
 		c->up->n.hedges_denied++;
 	}
 	return false;
+}
+
+static void
+pay(struct conn *c, bool rescue)
+{
+	struct pool *pool = c->up->pool;
+
+	hedge_budget_take(rescue ? &pool->rescue : &pool->hedge);
+	pool_count(pool, rescue ? TSTAT_rescues : TSTAT_hedges);
+	if (rescue)
+		c->up->n.rescues++;
+	else
+		c->up->n.hedges++;
+}
+
+/* What to send once more; of a pair it is the one here.  NULL: no room. */
+static struct query *
+take_copy(struct conn *c, struct query *q)
+{
+	struct query *twin = q->twin;
+
+	if (twin == NULL)
+		return query_twin(&c->up->pool->queries, q);
+	conn_forget(c, q);
+	twin->copies = ++q->copies;
+	twin->copy = false;
+	q->copy = true;
+	return q;
 }
 
 /*
@@ -234,9 +292,9 @@ static bool
 hedge(struct conn *c, struct query *q)
 {
 	struct pool *pool = c->up->pool;
-	struct query *copy, *twin = q->twin;
-	struct conn *to;
-	bool rescue;
+	const struct query *twin = q->twin;
+	struct query *copy;
+	struct target t;
 
 	if (!q->may_repeat || q->copies >= COPIES_MAX)
 		return true;
@@ -245,19 +303,15 @@ hedge(struct conn *c, struct query *q)
 	if (twin != NULL &&
 	    !(c->suspect && twin->conn != NULL && twin->conn->suspect))
 		return true;
-	to = find_target(c, q, &rescue);
-	if (to == NULL)
+	if (!find_target(c, q, &t))
 		return false;
-	if (!pay(c, rescue))
+	if (is_spared(c, q, &t) || !can_pay(c, t.rescue))
 		return !c->silent;
-	if (twin != NULL) {
-		conn_forget(c, q);
-		query_remove(&pool->queries, q);
-		q = twin;
-	}
-	copy = query_twin(&pool->queries, q);
-	if (copy != NULL)
-		conn_submit(to, copy);
+	copy = take_copy(c, q);
+	if (copy == NULL)
+		return true;
+	pay(c, t.rescue);
+	conn_submit(t.conn != NULL ? t.conn : elsewhere(pool, t.set), copy);
 	return true;
 }
 
@@ -323,7 +377,7 @@ move_waiting(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	pool_turn_begin(up->pool);
 	while ((q = TAILQ_FIRST(&up->waiting)) != NULL &&
-	       (to = elsewhere(up)) != NULL) {
+	       (to = elsewhere(up->pool, others(up))) != NULL) {
 		set_doubt(up, true);
 		upstream_forget(up, q);
 		conn_submit(to, q);

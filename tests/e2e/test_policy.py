@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: ISC
 """The six ways to choose an upstream, observed at the upstreams."""
 
+import dns.message
 import pytest
 
-from dnsclient import eventually, is_right, is_servfail, make_query, udp
+from dnsclient import (
+    eventually, is_right, is_servfail, make_query, udp, udp_socket)
 
 POLICIES = [
     "round-robin", "random", "historical-connections", "availability",
@@ -14,6 +16,18 @@ def ask(proxy, count):
     for i in range(count):
         query = make_query("n%d.test" % i)
         assert is_right(query, udp(proxy.address, query))
+
+
+def ask_at_once(proxy, count):
+    asked = [make_query("at-once%d.test" % i) for i in range(count)]
+    asked = {query.question[0].name: query for query in asked}
+    with udp_socket(proxy.address) as sock:
+        for query in asked.values():
+            sock.send(query.to_wire())
+        while asked:
+            answer = dns.message.from_wire(sock.recv(65535))
+            query = asked.pop(answer.question[0].name)
+            assert is_right(query, answer)
 
 
 def queries(upstreams):
@@ -127,13 +141,9 @@ def test_latency_leaves_who_is_silent(make_proxy, make_upstream):
     proxy = with_policy(make_proxy, pair, "latency")
     settles(proxy, pair, 0)
     pair[0].set("drop=1")
-    # What was sent to it may be lost.
-    for i in range(3):
-        udp(proxy.address, make_query("x%d.test" % i))
     before = queries(pair)
-    for i in range(30):
-        udp(proxy.address, make_query("y%d.test" % i))
-    assert queries(pair)[1] - before[1] >= 25
+    ask(proxy, 33)
+    assert queries(pair)[1] - before[1] >= 33
 
 
 def test_latency_keeps_all_warm(make_proxy, trio):
@@ -164,6 +174,31 @@ def test_every_policy_answers_while_one_upstream_is_left(
     trio[1].go_down()
     ask(proxy, 10)
     assert trio[2].stats()["queries"] >= 10
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("which", [0, 1])
+def test_no_policy_loses_a_query_to_who_is_silent(
+        make_proxy, make_upstream, policy, which):
+    pair = [make_upstream("delay=5") for _ in range(2)]
+    proxy = with_policy(make_proxy, pair, policy, timeout="3s")
+    ask(proxy, 60)      # late is soon, and before silence is certain
+    pair[which].set("drop=1")
+    # One at a time: nothing else tells of the silence, nor pays for it.
+    ask(proxy, 20)
+    ask_at_once(proxy, 100)
+    assert proxy.ctl_json("show", "stats")["pool"]["answered"] == 180
+
+
+@pytest.mark.parametrize("policy", ["failover", "latency"])
+def test_silent_is_left_for_who_has_no_connection(
+        make_proxy, make_upstream, policy):
+    pair = [make_upstream("delay=5") for _ in range(2)]
+    proxy = make_proxy(*pair, settings="keep warm 0\npolicy " + policy)
+    ask(proxy, 60)
+    assert pair[1].command("close") == "ok"
+    pair[0].set("drop=1")
+    ask(proxy, 20)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

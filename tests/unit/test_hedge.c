@@ -63,7 +63,6 @@ test_few_samples(void **state)
 	assert_in_range(hedge_late_us(&l), 28000, 31000);
 	add(HEDGE_SAMPLES_FEW, 11000);
 	assert_in_range(hedge_late_us(&l), 14000, 15500);
-	assert_in_range(l.median_us, 11000, 12300);
 	assert_int_equal(hedge_silent_us(&l), HEDGE_SILENT_MIN_US);
 }
 
@@ -144,6 +143,7 @@ test_burst_after_silence(void **state)
 
 	(void)state;
 	hedge_budget_init(&b, 5, 10, 0);
+	assert_false(hedge_budget_has(&b));
 	assert_false(hedge_budget_take(&b));
 	for (i = 0; i < 100000; i++)
 		hedge_budget_earn(&b);

@@ -382,6 +382,92 @@ test_rescue_from_upstream(void **state)
 	assert_int_equal(rig_up(0)->failed, false);
 }
 
+/*
+ * A lone query finds all connections of its upstream mute, one after the other:
+ * it has a copy left when it is clear that the upstream is silent.
+ */
+static void
+test_last_copy_leaves_upstream(void **state)
+{
+	(void)state;
+	RIG_UNTIL(rig_up(1)->nready == 1);
+	rig_ask(1);
+	RIG_UNTIL((answer_all(2), rig_answered(1)));
+	assert_int_equal(count(TSTAT_rescues), 1);
+	assert_in_range(count(TSTAT_hedges), 1, 2);
+	assert_int_equal(rig.pool->queries.used, 0);
+	answer_all(1);
+	RIG_UNTIL(count(TSTAT_late_answers) == 1 + count(TSTAT_hedges));
+	assert_int_equal(rig_nreplies(1), 1);
+}
+
+/* If the other one has no connection it is dialled. */
+static void
+test_last_copy_waits_for_a_dial(void **state)
+{
+	struct conn *c;
+
+	(void)state;
+	RIG_UNTIL(rig_up(1)->nready == 1);
+	c = TAILQ_FIRST(&rig_up(1)->conns);
+	conn_close(c);
+	rig_up(1)->conf.keep_warm_ms = 0;
+	RIG_UNTIL(rig_up(1)->nready == 0);
+	rig_ask(1);
+	RIG_UNTIL((answer_all(2), rig_answered(1)));
+	assert_int_equal(rig_up(1)->nready, 1);
+	assert_int_equal(rig_nreplies(1), 1);
+}
+
+/* What cannot be paid for is no upstream's turn. */
+static void
+test_denied_moves_no_counter(void **state)
+{
+	struct policy *p;
+	uint64_t given;
+	uint32_t next;
+
+	(void)rig_setup(state);
+	rig.conf.forward.hedge_percent = 5;
+	(void)rig_add(2);
+	rig_configure();
+	RIG_UNTIL(rig_up(0)->nready == 1 && rig_up(1)->nready == 1);
+	rig_up(0)->conf.pool_size = rig_up(1)->conf.pool_size = 1;
+	p = &rig.pool->policy;
+	p->kind = POLICY_ROUND_ROBIN;
+	rig.pool->hedge.tokens = 0;
+	rig_ask(1);
+	RIG_UNTIL(rig_peer_with_query() != NULL);
+	next = p->next;
+	given = p->given[0] + p->given[1];
+	RIG_UNTIL(count(TSTAT_hedges_denied) == 1);
+	assert_int_equal(p->next, next);
+	assert_int_equal(p->given[0] + p->given[1], given);
+}
+
+/* No room for copies: none is paid for, nor counted. */
+static void
+test_full_table_counts_no_copy(void **state)
+{
+	uint32_t tokens;
+	uint64_t i;
+
+	(void)state;
+	rig.conf.max_inflight = 4;
+	rig_configure();
+	for (i = 1; i <= 3; i++)
+		rig_ask(i);
+	RIG_UNTIL(count(TSTAT_queries) >= 3 && rig_up(0)->nsuspect > 0);
+	tokens = rig.pool->hedge.tokens;
+	rig_pass(150);
+	assert_int_equal(rig.pool->queries.used, 3);
+	assert_int_equal(count(TSTAT_hedges) + count(TSTAT_rescues), 0);
+	assert_int_equal(rig.pool->hedge.tokens, tokens);
+	answer_all(1);
+	for (i = 1; i <= 3; i++)
+		RIG_UNTIL(rig_answered(i));
+}
+
 /* A handshake that does not end: who waits for it goes where there is one. */
 static void
 test_waiting_moves(void **state)
@@ -506,6 +592,13 @@ main(void)
 		ON(test_rescue_from_connection),
 		cmocka_unit_test_setup_teardown(
 		    test_rescue_from_upstream, setup_two, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_last_copy_leaves_upstream, setup_two, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_last_copy_waits_for_a_dial, setup_two, rig_teardown),
+		cmocka_unit_test_teardown(
+		    test_denied_moves_no_counter, rig_teardown),
+		ON(test_full_table_counts_no_copy),
 		cmocka_unit_test_teardown(test_waiting_moves, rig_teardown),
 		cmocka_unit_test_teardown(test_seldom_asked, rig_teardown),
 	};
