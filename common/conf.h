@@ -43,6 +43,7 @@
 #define CONF_INFLIGHT_MAX 65536u
 #define CONF_TCP_MAX 65536u
 #define CONF_WORKERS_MAX 64u
+#define CONF_TRANSFERS_MAX 256u
 
 enum conf_policy {
 	POLICY_ROUND_ROBIN,
@@ -74,12 +75,13 @@ struct conf_client {
 	uint32_t tcp_write_timeout_ms;
 	uint32_t max_inflight;
 	uint32_t max_tcp;
+	uint32_t max_transfers; /* of zones, at a time; 0: none */
 };
 
 #define CONF_CLIENT_DEFAULT                                                \
 	{                                                                  \
 		.tcp_read_timeout_ms = 5000, .tcp_write_timeout_ms = 5000, \
-		.max_inflight = 8192, .max_tcp = 1024                      \
+		.max_inflight = 8192, .max_tcp = 1024, .max_transfers = 8  \
 	}
 
 /* One upstream { } block. */

@@ -19,6 +19,9 @@
  * question of six bytes can lead over thousands of pointers.
  */
 #define NAMES_COST_MAX 4
+/* Serial, refresh, retry, expire, minimum; and two names before them. */
+#define SOA_TAIL_LEN 20
+#define SOA_MIN_LEN (SOA_TAIL_LEN + 2)
 
 #define FLAG_QR 0x80 /* of byte 2 */
 #define FLAG_OPCODE 0x78
@@ -50,6 +53,7 @@ struct rr {
 	bool at_root; /* the owner is the root */
 	uint16_t type;
 	uint16_t class;
+	uint16_t data_len;
 	uint32_t ttl;
 };
 
@@ -224,7 +228,8 @@ rr_next(struct wire_reader *r, struct rr *rr)
 	rr->type = wire_get_u16(r);
 	rr->class = wire_get_u16(r);
 	rr->ttl = wire_get_u32(r);
-	(void)wire_get_bytes(r, wire_get_u16(r));
+	rr->data_len = wire_get_u16(r);
+	(void)wire_get_bytes(r, rr->data_len);
 	rr->end = r->pos;
 	return !r->error;
 }
@@ -250,6 +255,52 @@ opt_find(struct wire_reader *r, struct rr *opt)
 		if (opt->type == DNS_TYPE_OPT && opt->at_root)
 			return true;
 	}
+	return false;
+}
+
+bool
+dns_walk_answers(struct dns_walk *w, const uint8_t *msg, size_t len)
+{
+	w->left = 0;
+	wire_reader_init(&w->r, msg, len);
+	if (wire_get_bytes(&w->r, DNS_HDR_LEN) == NULL ||
+	    !questions_skip(&w->r, wire_load_u16(msg + 4)))
+		return false;
+	w->left = wire_load_u16(msg + 6);
+	return true;
+}
+
+int
+dns_walk_next(struct dns_walk *w, uint16_t *type, uint32_t *serial)
+{
+	struct rr rr;
+
+	if (w->left == 0)
+		return 0;
+	w->left--;
+	if (!rr_next(&w->r, &rr))
+		return -1;
+	*type = rr.type;
+	if (rr.type != DNS_TYPE_SOA)
+		return 1;
+	if (rr.data_len < SOA_MIN_LEN)
+		return -1;
+	*serial = wire_load_u32(w->r.data + rr.end - SOA_TAIL_LEN);
+	return 1;
+}
+
+bool
+dns_ixfr_serial(const uint8_t *query, size_t len, uint32_t *serial)
+{
+	struct dns_walk w;
+	uint16_t type;
+
+	if (!dns_walk_answers(&w, query, len))
+		return false;
+	w.left += wire_load_u16(query + 8);
+	while (dns_walk_next(&w, &type, serial) == 1)
+		if (type == DNS_TYPE_SOA)
+			return true;
 	return false;
 }
 

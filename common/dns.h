@@ -37,7 +37,12 @@ enum dns_rcode {
 	DNS_RCODE_REFUSED = 5
 };
 
-enum dns_type { DNS_TYPE_OPT = 41, DNS_TYPE_IXFR = 251, DNS_TYPE_AXFR = 252 };
+enum dns_type {
+	DNS_TYPE_SOA = 6,
+	DNS_TYPE_OPT = 41,
+	DNS_TYPE_IXFR = 251,
+	DNS_TYPE_AXFR = 252
+};
 
 /* Extended DNS Errors, RFC 8914 4; DNS_EDE_NONE adds no option. */
 enum dns_ede {
@@ -140,6 +145,24 @@ dns_may_repeat(const struct dns_query *q)
  */
 bool dns_answer_matches(const uint8_t *query, size_t query_len,
     const uint8_t *answer, size_t answer_len);
+
+/* The records of a section, one after another. */
+struct dns_walk {
+	struct wire_reader r;
+	uint32_t left;
+};
+
+/* Begins before the answer section; false if the questions are garbage. */
+bool dns_walk_answers(struct dns_walk *, const uint8_t *msg, size_t len);
+
+/*
+ * Goes on to the next record; *serial is set if it is a SOA.  Returns 1, 0 at
+ * the end of the section, or -1 if it is no record.
+ */
+int dns_walk_next(struct dns_walk *, uint16_t *type, uint32_t *serial);
+
+/* The serial in the authority section of an IXFR query (RFC 1995 3). */
+bool dns_ixfr_serial(const uint8_t *query, size_t len, uint32_t *serial);
 
 /*
  * Finds what the answer says of how long the connection may be idle

@@ -41,9 +41,12 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
 	[MSG_TP_CONNECT] = "TP_CONNECT",
 	[MSG_TP_CONNECT_PLAIN] = "TP_CONNECT_PLAIN",
 	[MSG_LT_QUERY] = "LT_QUERY",
+	[MSG_LT_TRANSFER] = "LT_TRANSFER",
+	[MSG_LT_CREDIT] = "LT_CREDIT",
 	[MSG_LT_CANCEL] = "LT_CANCEL",
 	[MSG_LT_SHOW] = "LT_SHOW",
 	[MSG_TL_ANSWER] = "TL_ANSWER",
+	[MSG_TL_PART] = "TL_PART",
 	[MSG_TL_FAILED] = "TL_FAILED",
 	[MSG_CL_SHOW] = "CL_SHOW",
 	[MSG_CL_RELOAD] = "CL_RELOAD",
@@ -220,9 +223,9 @@ msg_get_bool(struct wire_reader *r)
 	return v == 1;
 }
 
-bool
-msg_send_query(struct imsg_chan *ch, uint64_t handle, uint32_t left_ms,
-    const uint8_t *wire, size_t len)
+static inline bool
+send_query(struct imsg_chan *ch, uint16_t type, uint64_t handle,
+    uint32_t left_ms, const uint8_t *wire, size_t len)
 {
 	struct wire_writer w;
 
@@ -231,7 +234,21 @@ msg_send_query(struct imsg_chan *ch, uint64_t handle, uint32_t left_ms,
 		return false;
 	wire_put_u32(&w, left_ms);
 	wire_put_bytes(&w, wire, len);
-	return imsg_commit(ch, &w, MSG_LT_QUERY, handle, -1);
+	return imsg_commit(ch, &w, type, handle, -1);
+}
+
+bool
+msg_send_query(struct imsg_chan *ch, uint64_t handle, uint32_t left_ms,
+    const uint8_t *wire, size_t len)
+{
+	return send_query(ch, MSG_LT_QUERY, handle, left_ms, wire, len);
+}
+
+bool
+msg_send_transfer(struct imsg_chan *ch, uint64_t handle, uint32_t left_ms,
+    const uint8_t *wire, size_t len)
+{
+	return send_query(ch, MSG_LT_TRANSFER, handle, left_ms, wire, len);
 }
 
 void
@@ -243,16 +260,30 @@ msg_read_query(
 	*len = m->len - 4;
 }
 
-bool
-msg_send_answer(
-    struct imsg_chan *ch, uint64_t handle, const uint8_t *wire, size_t len)
+static inline bool
+send_message(struct imsg_chan *ch, uint16_t type, uint64_t handle,
+    const uint8_t *wire, size_t len)
 {
 	struct wire_writer w;
 
 	if (len < DNS_HDR_LEN || len > DNS_MSG_MAX || !imsg_begin(ch, &w, len))
 		return false;
 	wire_put_bytes(&w, wire, len);
-	return imsg_commit(ch, &w, MSG_TL_ANSWER, handle, -1);
+	return imsg_commit(ch, &w, type, handle, -1);
+}
+
+bool
+msg_send_answer(
+    struct imsg_chan *ch, uint64_t handle, const uint8_t *wire, size_t len)
+{
+	return send_message(ch, MSG_TL_ANSWER, handle, wire, len);
+}
+
+bool
+msg_send_part(
+    struct imsg_chan *ch, uint64_t handle, const uint8_t *wire, size_t len)
+{
+	return send_message(ch, MSG_TL_PART, handle, wire, len);
 }
 
 bool
@@ -396,13 +427,15 @@ msg_send_client(struct imsg_chan *ch, const struct msg_client *c)
 {
 	struct wire_writer w;
 
-	if (!imsg_begin(ch, &w, 20))
+	if (!imsg_begin(ch, &w, 28))
 		return false;
 	wire_put_u32(&w, c->client.tcp_read_timeout_ms);
 	wire_put_u32(&w, c->client.tcp_write_timeout_ms);
 	wire_put_u32(&w, c->client.max_inflight);
 	wire_put_u32(&w, c->client.max_tcp);
+	wire_put_u32(&w, c->client.max_transfers);
 	wire_put_u32(&w, c->query_timeout_ms);
+	wire_put_u32(&w, c->transfer_idle_ms);
 	return imsg_commit(ch, &w, MSG_PL_CLIENT, 0, -1);
 }
 
@@ -416,11 +449,16 @@ msg_read_client(const struct imsg *m, struct msg_client *c)
 	c->client.tcp_write_timeout_ms = wire_get_u32(&r);
 	c->client.max_inflight = wire_get_u32(&r);
 	c->client.max_tcp = wire_get_u32(&r);
+	c->client.max_transfers = wire_get_u32(&r);
 	c->query_timeout_ms = wire_get_u32(&r);
+	c->transfer_idle_ms = wire_get_u32(&r);
 	if (!wire_done(&r) || c->client.max_inflight == 0 ||
 	    c->client.max_inflight > CONF_INFLIGHT_MAX ||
-	    c->client.max_tcp > CONF_TCP_MAX || c->query_timeout_ms == 0 ||
-	    c->query_timeout_ms > CONF_QUERY_TIMEOUT_MAX_MS)
+	    c->client.max_tcp > CONF_TCP_MAX ||
+	    c->client.max_transfers > CONF_TRANSFERS_MAX ||
+	    c->query_timeout_ms == 0 ||
+	    c->query_timeout_ms > CONF_QUERY_TIMEOUT_MAX_MS ||
+	    c->transfer_idle_ms > CONF_TIMEOUT_MAX_MS)
 		return -1;
 	return 0;
 }
@@ -520,13 +558,14 @@ msg_send_pool(struct imsg_chan *ch, const struct msg_pool *p)
 {
 	struct wire_writer w;
 
-	if (!imsg_begin(ch, &w, 17))
+	if (!imsg_begin(ch, &w, 21))
 		return false;
 	wire_put_u8(&w, (uint8_t)p->forward.policy);
 	wire_put_u32(&w, p->forward.retries);
 	wire_put_u32(&w, p->forward.query_timeout_ms);
 	wire_put_u32(&w, p->forward.hedge_percent);
 	wire_put_u32(&w, p->max_inflight);
+	wire_put_u32(&w, p->max_transfers);
 	return imsg_commit(ch, &w, MSG_PT_POOL, 0, -1);
 }
 
@@ -542,12 +581,14 @@ msg_read_pool(const struct imsg *m, struct msg_pool *p)
 	p->forward.query_timeout_ms = wire_get_u32(&r);
 	p->forward.hedge_percent = wire_get_u32(&r);
 	p->max_inflight = wire_get_u32(&r);
+	p->max_transfers = wire_get_u32(&r);
 	if (!wire_done(&r) || policy >= POLICY_COUNT ||
 	    p->forward.retries > CONF_RETRIES_MAX ||
 	    p->forward.query_timeout_ms == 0 ||
 	    p->forward.query_timeout_ms > CONF_QUERY_TIMEOUT_MAX_MS ||
 	    p->forward.hedge_percent > CONF_HEDGE_MAX || p->max_inflight == 0 ||
-	    p->max_inflight > CONF_INFLIGHT_MAX)
+	    p->max_inflight > CONF_INFLIGHT_MAX ||
+	    p->max_transfers > CONF_TRANSFERS_MAX)
 		return -1;
 	p->forward.policy = (enum conf_policy)policy;
 	return 0;

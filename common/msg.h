@@ -64,11 +64,14 @@ enum msg_type {
 	MSG_TP_CONNECT,       /* id = request; u32 upstream id */
 	MSG_TP_CONNECT_PLAIN, /* the same, without TCP Fast Open */
 	/* Listener to pool. */
-	MSG_LT_QUERY,  /* id = handle; u32 ms left, DNS message */
-	MSG_LT_CANCEL, /* id = handle: nobody wants its answer any more */
-	MSG_LT_SHOW,   /* id = control handle; u8 enum msg_show */
+	MSG_LT_QUERY,    /* id = handle; u32 ms left, DNS message */
+	MSG_LT_TRANSFER, /* the same; all messages of the answer are wanted */
+	MSG_LT_CREDIT,   /* id = handle; u32 bytes the client has taken */
+	MSG_LT_CANCEL,   /* id = handle: nobody wants the rest */
+	MSG_LT_SHOW,     /* id = control handle; u8 enum msg_show */
 	/* Pool to listener. */
-	MSG_TL_ANSWER, /* id = handle; DNS message */
+	MSG_TL_ANSWER, /* id = handle; DNS message, the last one */
+	MSG_TL_PART,   /* id = handle; DNS message, and more belong to it */
 	MSG_TL_FAILED, /* id = handle; struct msg_failed */
 	/* Control client to listener; id is echoed in all replies. */
 	MSG_CL_SHOW, /* u8 enum msg_show */
@@ -105,6 +108,12 @@ enum msg_show {
 #define MSG_ALLOW_MAX 64  /* prefixes of one PL_ALLOW */
 #define MSG_QUERY_MIN (4 + DNS_HDR_LEN)
 #define MSG_QUERY_MAX (4 + DNS_MSG_MAX)
+/*
+ * Bytes of a transfer's messages that the pool may send before it is given
+ * credit for them; it stops reading the upstream then.  What it had read at
+ * that time, and one more message, may come on top.
+ */
+#define MSG_TRANSFER_WINDOW (128 * 1024)
 #define MSG_INFO_MAX 8192            /* no INFO payload is longer */
 #define MSG_LINK_BUF (1024 * 1024)   /* listener <-> pool, each way */
 #define MSG_PARENT_BUF (256 * 1024)  /* parent <-> child, each way */
@@ -137,6 +146,7 @@ struct msg_result {
 struct msg_client {
 	struct conf_client client;
 	uint32_t query_timeout_ms;
+	uint32_t transfer_idle_ms; /* longest read timeout of any upstream */
 };
 
 /*
@@ -157,6 +167,7 @@ struct msg_allow {
 struct msg_pool {
 	struct conf_forward forward;
 	uint32_t max_inflight;
+	uint32_t max_transfers;
 };
 
 /*
@@ -346,7 +357,11 @@ const char *msg_layer_name(unsigned int layer); /* "root directory" */
 bool msg_send_query(struct imsg_chan *, uint64_t handle, uint32_t left_ms,
     const uint8_t *wire, size_t len);
 
-/* Splits a LT_QUERY whose size the rule has checked. */
+/* The same for one whose answer may be many messages. */
+bool msg_send_transfer(struct imsg_chan *, uint64_t handle, uint32_t left_ms,
+    const uint8_t *wire, size_t len);
+
+/* Splits a LT_QUERY or LT_TRANSFER whose size the rule has checked. */
 void msg_read_query(
     const struct imsg *, uint32_t *left_ms, const uint8_t **wire, size_t *len);
 
@@ -354,7 +369,11 @@ void msg_read_query(
 bool msg_send_answer(
     struct imsg_chan *, uint64_t handle, const uint8_t *wire, size_t len);
 
-/* A TL_ANSWER is m->data, m->len itself. */
+/* The same for a message that is not the last one of its answer. */
+bool msg_send_part(
+    struct imsg_chan *, uint64_t handle, const uint8_t *wire, size_t len);
+
+/* A TL_ANSWER or TL_PART is m->data, m->len itself. */
 
 /* --- single numbers --- */
 

@@ -40,7 +40,9 @@
 	X(tcp_open, "TCP connections open (gauge)")                     \
 	X(tcp_refused, "TCP connections closed at once: limit reached") \
 	X(tcp_timeout, "TCP connections closed: idle or too slow")      \
-	X(tcp_error, "TCP connections closed: error or bad framing")
+	X(tcp_error, "TCP connections closed: error or bad framing")    \
+	X(transfers, "zone transfers asked for")                        \
+	X(transfers_open, "zone transfers under way (gauge)")
 
 #define POOL_COUNTERS(X)                                                    \
 	X(queries, "queries received from the listener")                    \

@@ -109,6 +109,8 @@ inflight_add(struct inflight *t, const struct client *client,
 	s->used = true;
 	s->waiting = false;
 	s->sent = false;
+	s->transfer = s->begun = false;
+	s->unpaid = 0;
 	s->query = *query;
 	s->client = *client;
 	s->deadline_ms = deadline_ms;
@@ -124,13 +126,34 @@ inflight_add(struct inflight *t, const struct client *client,
 	return s;
 }
 
+static void
+order_leave(struct inflight *t, struct inflight_slot *s)
+{
+	if (t->last == s)
+		t->last = TAILQ_PREV(s, inflight_queue, order);
+	TAILQ_REMOVE(&t->order, s, order);
+}
+
+void
+inflight_postpone(
+    struct inflight *t, struct inflight_slot *s, uint64_t deadline_ms)
+{
+	const struct inflight_slot *tail;
+
+	order_leave(t, s);
+	/* After a reload the tail may be later: a little more time is given. */
+	tail = TAILQ_LAST(&t->order, inflight_queue);
+	s->deadline_ms = tail != NULL && tail->deadline_ms > deadline_ms
+			     ? tail->deadline_ms
+			     : deadline_ms;
+	TAILQ_INSERT_TAIL(&t->order, s, order);
+}
+
 void
 inflight_remove(struct inflight *t, struct inflight_slot *s)
 {
 	inflight_unwait(t, s);
-	if (t->last == s)
-		t->last = TAILQ_PREV(s, inflight_queue, order);
-	TAILQ_REMOVE(&t->order, s, order);
+	order_leave(t, s);
 	if (s->client.conn != NULL) {
 		LIST_REMOVE(s, conn);
 		t->count_tcp--;

@@ -54,7 +54,7 @@ struct client {
 
 /*
  * A query in the table.  Its members are read by anybody and written only
- * here, but for sent.
+ * here, but for sent and what is about a transfer.
  */
 struct inflight_slot {
 	TAILQ_ENTRY(inflight_slot) order; /* by deadline; or the free list */
@@ -65,8 +65,12 @@ struct inflight_slot {
 	uint32_t ahead;      /* how many there were when it came */
 	uint16_t wire_len;
 	bool used;
-	bool waiting; /* in the list of those to be sent to the pool */
-	bool sent;    /* has been, at least once */
+	bool waiting;    /* in the list of those to be sent to the pool */
+	bool sent;       /* has been, at least once */
+	bool transfer;   /* all messages of the answer are wanted */
+	bool begun;      /* of these, one has come; then waiting means that the
+			  * pool is to be told what the client has taken */
+	uint32_t unpaid; /* bytes that came and the pool has no credit for */
 	struct dns_query query;
 	struct client client;
 	uint8_t *wire_long; /* of longs; NULL if it fits in wire */
@@ -110,6 +114,10 @@ void inflight_set_limit(struct inflight *, uint32_t limit);
 struct inflight_slot *inflight_add(struct inflight *, const struct client *,
     struct inflight_list *list, const struct dns_query *, const uint8_t *wire,
     size_t len, uint64_t deadline_ms);
+
+/* Gives a slot a deadline that none comes after. */
+void inflight_postpone(
+    struct inflight *, struct inflight_slot *, uint64_t deadline_ms);
 
 /* Takes a slot out of the table, and all its lists. */
 void inflight_remove(struct inflight *, struct inflight_slot *);

@@ -17,6 +17,13 @@ on_answer(void *arg, struct imsg *m)
 }
 
 static int
+on_part(void *arg, struct imsg *m)
+{
+	query_part(arg, m->id, m->data, m->len);
+	return 0;
+}
+
+static int
 on_failed(void *arg, struct imsg *m)
 {
 	struct msg_failed f;
@@ -60,6 +67,7 @@ on_info_end(void *arg, struct imsg *m)
 static const struct imsg_rule link_rules[IMSG_TYPES_MAX] = {
 	[MSG_TL_ANSWER] = { on_answer, DNS_HDR_LEN, DNS_MSG_MAX, 1,
 	    IMSG_FD_NONE },
+	[MSG_TL_PART] = { on_part, DNS_HDR_LEN, DNS_MSG_MAX, 1, IMSG_FD_NONE },
 	[MSG_TL_FAILED] = { on_failed, 1, 16, 1, IMSG_FD_NONE },
 	[MSG_INFO_COUNTERS] = { on_counters, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
 	[MSG_INFO_POOL] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
@@ -116,6 +124,7 @@ link_open(struct listener *l, uint64_t id, int fd)
 
 	imsg_close(&l->link);
 	control_pool_gone(l);
+	transfer_drop_all(l);
 	l->link_broken = false;
 	l->owe_link_down = false;
 	l->link_id = id;
@@ -133,6 +142,31 @@ link_drop(struct listener *l)
 	l->owe_link_down = true;
 	l->owed_link_id = l->link_id;
 	control_pool_gone(l);
+	transfer_drop_all(l);
+}
+
+/* Tells the pool that the client has taken what came; or returns false. */
+static bool
+try_pay(struct listener *l, struct inflight_slot *s)
+{
+	if (!msg_send_u32(&l->link, MSG_LT_CREDIT,
+		inflight_handle(&l->inflight, s), s->unpaid))
+		return false;
+	inflight_unwait(&l->inflight, s);
+	s->unpaid = 0;
+	return true;
+}
+
+static bool
+send_query(struct listener *l, const struct inflight_slot *s, uint32_t left_ms)
+{
+	uint64_t handle = inflight_handle(&l->inflight, s);
+
+	if (s->transfer)
+		return msg_send_transfer(
+		    &l->link, handle, left_ms, inflight_wire(s), s->wire_len);
+	return msg_send_query(
+	    &l->link, handle, left_ms, inflight_wire(s), s->wire_len);
 }
 
 /* Returns false if the link has no room, or is not there. */
@@ -141,14 +175,15 @@ try_send(struct listener *l, struct inflight_slot *s)
 {
 	uint64_t now_ms = listener_now(l), until_ms, left_ms;
 
+	if (s->begun)
+		return try_pay(l, s);
 	until_ms = s->deadline_ms - LISTENER_GRACE_MS;
 	left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
 	if (left_ms == 0) {
 		inflight_unwait(&l->inflight, s);
 		return true; /* in vain; our own deadline is near */
 	}
-	if (!msg_send_query(&l->link, inflight_handle(&l->inflight, s),
-		(uint32_t)left_ms, inflight_wire(s), s->wire_len))
+	if (!send_query(l, s, (uint32_t)left_ms))
 		return false;
 	inflight_unwait(&l->inflight, s);
 	if (s->sent)
@@ -165,12 +200,32 @@ link_send(struct listener *l, struct inflight_slot *s)
 }
 
 void
+link_cancel(struct listener *l, uint64_t handle)
+{
+	if (imsg_send_empty(&l->link, MSG_LT_CANCEL, handle, -1) ||
+	    !imsg_is_open(&l->link))
+		return;
+	/* There is room: each is in place of a transfer, see transfer.c. */
+	if (l->ncancels < CONF_TRANSFERS_MAX)
+		l->cancels[l->ncancels++] = handle;
+}
+
+static void
+send_cancels(struct listener *l)
+{
+	while (l->ncancels > 0 && imsg_send_empty(&l->link, MSG_LT_CANCEL,
+				      l->cancels[l->ncancels - 1], -1))
+		l->ncancels--;
+}
+
+void
 link_send_waiting(struct listener *l)
 {
 	struct inflight_slot *s;
 
 	if (!imsg_is_open(&l->link))
 		return;
+	send_cancels(l);
 	while ((s = TAILQ_FIRST(&l->inflight.wait)) != NULL) {
 		if (imsg_congested(&l->link) && imsg_flush(&l->link) != IMSG_OK)
 			return;

@@ -43,6 +43,13 @@ struct udp;
  * this without moving on yields it to who comes.
  */
 #define LISTENER_YIELD_MS 250
+/*
+ * The pool ends a transfer when the upstream is silent for the read timeout,
+ * and knows why; this is later.
+ */
+#define LISTENER_TRANSFER_GRACE_MS 1000
+/* Zone transfers of one TCP client; their windows fit in TCP_OUT_MAX. */
+#define LISTENER_TRANSFERS_MAX 8
 /* How long nothing is accepted after we ran out of descriptors. */
 #define LISTENER_ACCEPT_PAUSE_MS 1000
 
@@ -84,6 +91,10 @@ struct listener {
 	struct acl acl;
 	char upstreams[CONF_UPSTREAMS_MAX][CONF_NAME_MAX];
 	struct conf_run *run; /* owned */
+
+	/* Of transfers the pool is to end, and has not been told to. */
+	uint64_t cancels[CONF_TRANSFERS_MAX];
+	uint32_t ncancels;
 
 	struct inflight inflight;
 	struct shed shed;           /* which of them, under overload */
@@ -164,6 +175,8 @@ void link_drop(struct listener *);
 void link_send(struct listener *, struct inflight_slot *);
 /* Sends what waits, as far as there is room. */
 void link_send_waiting(struct listener *);
+/* Tells the pool that nobody wants what else it has for a transfer. */
+void link_cancel(struct listener *, uint64_t handle);
 
 /* --- query.c: from a message to a reply --- */
 
@@ -172,6 +185,9 @@ void query_receive(
     struct listener *, const struct client *, const uint8_t *wire, size_t len);
 /* Takes an answer from the pool, whatever it may be. */
 void query_answer(
+    struct listener *, uint64_t handle, const uint8_t *wire, size_t len);
+/* Takes a message of an answer that has more of them. */
+void query_part(
     struct listener *, uint64_t handle, const uint8_t *wire, size_t len);
 /* Takes the pool's word that there will be no answer. */
 void query_failed(
@@ -182,6 +198,24 @@ void query_lost(struct listener *, struct inflight_slot *);
 void query_abandon(struct listener *, struct inflight_slot *);
 /* The timer of the first deadline; arg is the listener. */
 void query_deadline(int fd, short what, void *arg);
+
+/* --- transfer.c: answers of many messages --- */
+
+/* True if there may be one more, over this connection. */
+bool transfer_admits(struct listener *, struct tcp_conn *);
+/* A query just taken on is one. */
+void transfer_begin(struct listener *, struct inflight_slot *);
+/* Passes on a message that is not the last one. */
+void transfer_part(
+    struct listener *, struct inflight_slot *, const uint8_t *wire, size_t len);
+/* The client of these queries has taken most of what it was sent. */
+void transfer_pay(struct listener *, const struct inflight_list *);
+/* True if one that is due waits for nobody but its client. */
+bool transfer_excused(struct listener *, struct inflight_slot *);
+/* One is taken out of the table. */
+void transfer_end(struct listener *, struct inflight_slot *);
+/* The pool is gone, and with it the rest of those that had begun. */
+void transfer_drop_all(struct listener *);
 
 /* --- udp.c, udp_send.c: datagrams --- */
 
@@ -234,6 +268,11 @@ struct inflight_list *tcp_queries(struct tcp_conn *);
 /* A query of the connection is in flight, or no longer. */
 void tcp_hold(struct tcp_conn *);
 void tcp_release(struct tcp_conn *);
+/* The transfers among these. */
+uint32_t *tcp_transfers(struct tcp_conn *);
+/* Closes at the end of the turn: an answer broke off in the middle. */
+void tcp_break(struct tcp_conn *);
+/* Queues a reply; outcome is LSTAT_COUNT if more of it follows. */
 void tcp_reply(struct listener *, struct tcp_conn *, uint16_t id,
     const uint8_t *wire, size_t len, enum listener_counter outcome);
 /* Answers nothing after what is queued, and closes when that is sent. */

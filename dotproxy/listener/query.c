@@ -35,11 +35,19 @@ static const struct verdict verdict_dso = {
 	.ede = DNS_EDE_NONE,
 };
 
-static const struct verdict verdict_transfer = {
+/* There is no such thing: RFC 5936 4.2. */
+static const struct verdict verdict_axfr_udp = {
+	.outcome = LSTAT_refused_unsupported,
+	.rcode = DNS_RCODE_NOTIMP,
+	.ede = DNS_EDE_NOT_SUPPORTED,
+	.text = "AXFR is done over TCP",
+};
+
+static const struct verdict verdict_transfers = {
 	.outcome = LSTAT_refused_unsupported,
 	.rcode = DNS_RCODE_REFUSED,
-	.ede = DNS_EDE_NOT_SUPPORTED,
-	.text = "zone transfers are not forwarded",
+	.ede = DNS_EDE_OTHER,
+	.text = "too many zone transfers",
 };
 
 static const struct verdict verdict_full = {
@@ -124,10 +132,30 @@ reply_error(struct listener *l, const struct client *client,
 	query_reply(l, client, q->id, l->scratch, len, v->outcome);
 }
 
-/* Takes a query out of the table; its slot stays readable for now. */
+/* The pool need not go on with it. */
 static void
-query_unhook(struct listener *l, struct inflight_slot *s)
+query_cancel(struct listener *l, const struct inflight_slot *s)
 {
+	uint64_t handle = inflight_handle(&l->inflight, s);
+
+	/* If there is no room it goes on in vain, up to its deadline. */
+	if (s->transfer)
+		link_cancel(l, handle);
+	else
+		(void)imsg_send_empty(&l->link, MSG_LT_CANCEL, handle, -1);
+}
+
+/*
+ * Takes a query out of the table; its slot stays readable for now.  told: the
+ * pool knows that it has ended.
+ */
+static void
+query_unhook(struct listener *l, struct inflight_slot *s, bool told)
+{
+	if (!told && s->sent && (!s->waiting || s->begun))
+		query_cancel(l, s);
+	if (s->transfer)
+		transfer_end(l, s);
 	if (s->client.conn != NULL)
 		tcp_release(s->client.conn);
 	else
@@ -135,21 +163,20 @@ query_unhook(struct listener *l, struct inflight_slot *s)
 	inflight_remove(&l->inflight, s);
 }
 
-/* The pool need not go on with it. */
+/*
+ * An answer that has begun cannot become an error any more: what the client
+ * can tell from a whole one, signed or not, is that its connection closes.
+ */
 static void
-query_cancel(struct listener *l, const struct inflight_slot *s)
+query_end(struct listener *l, struct inflight_slot *s, const struct verdict *v,
+    bool told)
 {
-	/* If there is no room it goes on in vain, up to its deadline. */
-	if (s->sent && !s->waiting)
-		(void)imsg_send_empty(&l->link, MSG_LT_CANCEL,
-		    inflight_handle(&l->inflight, s), -1);
-}
-
-static void
-query_end(struct listener *l, struct inflight_slot *s, const struct verdict *v)
-{
-	reply_error(l, &s->client, &s->query, inflight_wire(s), v);
-	query_unhook(l, s);
+	if (s->begun) {
+		tcp_break(s->client.conn);
+		listener_count_out(l, LSTAT_dropped_send);
+	} else
+		reply_error(l, &s->client, &s->query, inflight_wire(s), v);
+	query_unhook(l, s, told);
 }
 
 /* What is answered here rather than forwarded; NULL: forward it. */
@@ -161,15 +188,12 @@ query_judge(
 		return &verdict_acl;
 	if (q->opcode == DNS_OPCODE_DSO)
 		return &verdict_dso;
-	/*
-	 * A transfer's answer may be many messages, and the first alone is
-	 * worse than none.  Over UDP an IXFR is one (RFC 1995 2), and there
-	 * is no AXFR (RFC 5936 4.2).
-	 */
-	if (dns_is_transfer(q) &&
-	    (client->conn != NULL || q->qtype == DNS_TYPE_AXFR))
-		return &verdict_transfer;
-	return NULL;
+	if (!dns_is_transfer(q))
+		return NULL;
+	/* Over UDP an IXFR is one message (RFC 1995 2): like any query. */
+	if (client->conn == NULL)
+		return q->qtype == DNS_TYPE_AXFR ? &verdict_axfr_udp : NULL;
+	return transfer_admits(l, client->conn) ? NULL : &verdict_transfers;
 }
 
 /* Finds room for one more query, at the cost of those that were overtaken. */
@@ -183,8 +207,7 @@ query_make_room(struct listener *l, const struct client *client)
 		s = inflight_first(t);
 		if (s == NULL || !shed_overtaken(&l->shed, s->deadline_ms))
 			return false;
-		query_cancel(l, s);
-		query_end(l, s, &verdict_full);
+		query_end(l, s, &verdict_full, false);
 	}
 	return true;
 }
@@ -247,9 +270,23 @@ query_receive(struct listener *l, const struct client *client,
 		tcp_hold(conn);
 	else
 		udp_hold(client->sock);
+	if (conn != NULL && dns_is_transfer(&q))
+		transfer_begin(l, s);
 	lazy_timer_arm(
 	    &l->deadline, now_ms, inflight_first(&l->inflight)->deadline_ms);
 	link_send(l, s);
+}
+
+/* The query of a handle, if the pool can know it. */
+static struct inflight_slot *
+query_with_pool(struct listener *l, uint64_t handle)
+{
+	struct inflight_slot *s = inflight_find(&l->inflight, handle);
+
+	if (s != NULL && s->sent && (!s->waiting || s->begun))
+		return s;
+	l->counters[LSTAT_stale_answers]++;
+	return NULL;
 }
 
 void
@@ -260,17 +297,16 @@ query_answer(
 	struct inflight_slot *s;
 	size_t limit;
 
-	s = inflight_find(&l->inflight, handle);
-	if (s == NULL || !s->sent || s->waiting) {
-		l->counters[LSTAT_stale_answers]++;
+	s = query_with_pool(l, handle);
+	if (s == NULL)
 		return;
-	}
 	/* The pool has checked this; but what if it is not the pool we know? */
 	if (!dns_answer_matches(inflight_wire(s), s->wire_len, wire, len)) {
 		l->counters[LSTAT_bad_answers]++;
 		return;
 	}
-	query_note_answer(l, s);
+	if (!s->transfer)
+		query_note_answer(l, s);
 	limit = reply_limit(&s->client, &s->query);
 	if (len > limit) {
 		len = dns_truncate(wire, len, &s->query, limit, l->scratch);
@@ -278,7 +314,31 @@ query_answer(
 		outcome = LSTAT_truncated;
 	}
 	query_reply(l, &s->client, s->query.id, wire, len, outcome);
-	query_unhook(l, s);
+	query_unhook(l, s, true);
+}
+
+void
+query_part(struct listener *l, uint64_t handle, const uint8_t *wire, size_t len)
+{
+	struct inflight_slot *s = query_with_pool(l, handle);
+
+	if (s == NULL)
+		return;
+	if ((!s->transfer && s->client.conn != NULL) ||
+	    !dns_answer_matches(inflight_wire(s), s->wire_len, wire, len)) {
+		l->counters[LSTAT_bad_answers]++;
+		return;
+	}
+	if (s->transfer) {
+		transfer_part(l, s, wire, len);
+		return;
+	}
+	/* An IXFR of several messages: there is TCP for it. */
+	len = dns_truncate(wire, len, &s->query,
+	    reply_limit(&s->client, &s->query), l->scratch);
+	query_reply(
+	    l, &s->client, s->query.id, l->scratch, len, LSTAT_truncated);
+	query_unhook(l, s, true);
 }
 
 void
@@ -289,12 +349,10 @@ query_failed(struct listener *l, uint64_t handle, const struct msg_failed *f)
 	struct verdict v;
 	const char *name;
 
-	s = inflight_find(&l->inflight, handle);
-	if (s == NULL || !s->sent || s->waiting) {
-		l->counters[LSTAT_stale_answers]++;
+	s = query_with_pool(l, handle);
+	if (s == NULL)
 		return;
-	}
-	if (f->cause == CAUSE_TIMEOUT)
+	if (f->cause == CAUSE_TIMEOUT && !s->transfer)
 		query_note_timeout(l, s);
 	v.outcome = causes[f->cause].outcome;
 	v.ede = causes[f->cause].ede;
@@ -307,21 +365,20 @@ query_failed(struct listener *l, uint64_t handle, const struct msg_failed *f)
 		    text, sizeof(text), "upstream \"%s\": %s", name, v.text);
 		v.text = text;
 	}
-	query_end(l, s, &v);
+	query_end(l, s, &v, true);
 }
 
 void
 query_lost(struct listener *l, struct inflight_slot *s)
 {
-	query_end(l, s, &verdict_lost);
+	query_end(l, s, &verdict_lost, true);
 }
 
 void
 query_abandon(struct listener *l, struct inflight_slot *s)
 {
 	listener_count_out(l, LSTAT_abandoned);
-	query_cancel(l, s);
-	query_unhook(l, s);
+	query_unhook(l, s, false);
 }
 
 void
@@ -337,11 +394,13 @@ query_deadline(int fd, short what, void *arg)
 	l->deadline.due_ms = 0;
 	while ((s = inflight_first(&l->inflight)) != NULL &&
 	       s->deadline_ms <= now_ms) {
+		if (transfer_excused(l, s))
+			continue;
 		asked = s->sent && !s->waiting && imsg_is_open(&l->link);
-		if (asked)
+		if (asked && !s->transfer)
 			query_note_timeout(l, s);
-		query_cancel(l, s);
-		query_end(l, s, asked ? &verdict_timeout : &verdict_not_ready);
+		query_end(
+		    l, s, asked ? &verdict_timeout : &verdict_not_ready, false);
 	}
 	if (s != NULL)
 		lazy_timer_arm(&l->deadline, now_ms, s->deadline_ms);

@@ -339,6 +339,19 @@ tcp_release(struct tcp_conn *c)
 	tcp_mark_dirty(c);
 }
 
+uint32_t *
+tcp_transfers(struct tcp_conn *c)
+{
+	return &c->transfers;
+}
+
+void
+tcp_break(struct tcp_conn *c)
+{
+	c->broken = true;
+	tcp_mark_dirty(c);
+}
+
 void
 tcp_close_when_sent(struct tcp_conn *c)
 {
@@ -359,7 +372,8 @@ tcp_close(struct tcp_conn *c, enum listener_counter why)
 	while ((s = LIST_FIRST(&c->queries)) != NULL)
 		query_abandon(l, s);
 	for (; c->outcomes.pos < c->outcomes.len; c->outcomes.pos++)
-		listener_count_out(l, LSTAT_dropped_send);
+		if (c->outcomes.data[c->outcomes.pos] != LSTAT_COUNT)
+			listener_count_out(l, LSTAT_dropped_send);
 	tcp_buf_free(t, &c->in);
 	tcp_buf_free(t, &c->out);
 	tcp_buf_free(t, &c->outcomes);

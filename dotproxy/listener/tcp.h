@@ -16,6 +16,8 @@
 #define TCP_UNSENT_MAX ((size_t)256 * 1024)
 /* The same, when what was in flight came back at once; above, it goes. */
 #define TCP_OUT_MAX ((size_t)4 * 1024 * 1024)
+/* With less than this the client is about to need more of its transfer. */
+#define TCP_UNSENT_LOW ((size_t)MSG_TRANSFER_WINDOW / 2)
 /* Bytes in the buffers of all connections; above, the worst are closed. */
 #define TCP_BYTES_MAX ((size_t)64 * 1024 * 1024)
 /* A message with its length (RFC 1035 4.2.2). */
@@ -58,6 +60,7 @@ struct tcp_conn {
 	struct event *ev_write; /* NULL unless output is stuck */
 	struct inflight_list queries;
 	uint32_t waiting;        /* how many these are */
+	uint32_t transfers;      /* of these, zone transfers */
 	struct tcp_buf in;       /* received, not yet a message, or no room */
 	struct tcp_buf out;      /* from the first frame not sent to its end */
 	struct tcp_buf outcomes; /* one byte for each frame in out */

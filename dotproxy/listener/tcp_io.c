@@ -245,7 +245,8 @@ tcp_reply(struct listener *l, struct tcp_conn *c, uint16_t id,
 	    !buf_reserve(l->tcp, &c->out, 2 + len) ||
 	    !buf_reserve(l->tcp, &c->outcomes, 1)) {
 		c->broken = true;
-		listener_count_out(l, LSTAT_dropped_send);
+		if (outcome != LSTAT_COUNT)
+			listener_count_out(l, LSTAT_dropped_send);
 		return;
 	}
 	p = c->out.data + c->out.len;
@@ -260,15 +261,16 @@ tcp_reply(struct listener *l, struct tcp_conn *c, uint16_t id,
 static void
 count_sent(struct tcp_conn *c)
 {
+	enum listener_counter outcome;
 	size_t frame;
 
 	while (buf_len(&c->out) > 0) {
 		frame = 2u + wire_load_u16(c->out.data + c->out.pos);
 		if (c->sent < frame)
 			return;
-		listener_count_out(
-		    c->listener, c->outcomes.data[c->outcomes.pos]);
-		c->outcomes.pos++;
+		outcome = c->outcomes.data[c->outcomes.pos++];
+		if (outcome != LSTAT_COUNT)
+			listener_count_out(c->listener, outcome);
 		c->out.pos += frame;
 		c->sent -= frame;
 	}
@@ -342,6 +344,8 @@ tcp_io_turn(struct tcp_conn *c)
 {
 	if (!c->broken)
 		send_output(c);
+	if (c->transfers > 0 && unsent(c) < TCP_UNSENT_LOW)
+		transfer_pay(c->listener, &c->queries);
 	if (c->in.data != NULL && may_take(c))
 		parse_kept(c);
 	if (c->dirty) /* that made replies: send them first */

@@ -61,7 +61,8 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 %token PORT "port" QUERY "query" RATE "rate" READ "read"
 %token RESUMPTION "resumption" RETRIES "retries"
 %token SAMPLE "sample" SERVER "server" SIZE "size" SOCKET "socket"
-%token STALE "stale" STATSD "statsd" TCP "tcp" TIMEOUT "timeout" UDP "udp"
+%token STALE "stale" STATSD "statsd" TCP "tcp" TIMEOUT "timeout"
+%token TRANSFERS "transfers" UDP "udp"
 %token UPSTREAM "upstream" USER "user" WARM "warm" WORKERS "workers"
 %token WRITE "write"
 
@@ -171,6 +172,8 @@ client_line
 		{ conf_set_value(&p->set, KEY_MAX_INFLIGHT, $3, @3); }
 	| MAX TCP CONNECTIONS value
 		{ conf_set_value(&p->set, KEY_MAX_TCP, $4, @4); }
+	| MAX TRANSFERS value
+		{ conf_set_value(&p->set, KEY_MAX_TRANSFERS, $3, @3); }
 	;
 
 upstream

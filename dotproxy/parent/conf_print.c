@@ -117,8 +117,10 @@ conf_print(const struct conf *c, FILE *f)
 	print_duration("\ttcp read timeout", c->client.tcp_read_timeout_ms, f);
 	print_duration(
 	    "\ttcp write timeout", c->client.tcp_write_timeout_ms, f);
-	(void)fprintf(f, "\tmax inflight %u\n\tmax tcp connections %u\n}\n",
-	    c->client.max_inflight, c->client.max_tcp);
+	(void)fprintf(f,
+	    "\tmax inflight %u\n\tmax tcp connections %u\n"
+	    "\tmax transfers %u\n}\n",
+	    c->client.max_inflight, c->client.max_tcp, c->client.max_transfers);
 	for (i = 0; i < c->nupstreams; i++)
 		print_upstream(&c->upstreams[i], f);
 	if (c->statsd.enabled) {

@@ -31,6 +31,7 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_TCP_WRITE_TIMEOUT] = "tcp write timeout",
 	[KEY_MAX_INFLIGHT] = "max inflight",
 	[KEY_MAX_TCP] = "max tcp connections",
+	[KEY_MAX_TRANSFERS] = "max transfers",
 	[KEY_ALL_KEEP_WARM] = "keep warm",
 	[KEY_ALL_FAST_OPEN] = "tcp fast open",
 	[KEY_ALL_RESUMPTION] = "resumption",
@@ -147,6 +148,9 @@ key_range(struct conf_set *s, enum conf_key key)
 		    &c->client.max_inflight, 1, CONF_INFLIGHT_MAX);
 	case KEY_MAX_TCP:
 		return number_range(&c->client.max_tcp, 1, CONF_TCP_MAX);
+	case KEY_MAX_TRANSFERS:
+		return number_range(
+		    &c->client.max_transfers, 0, CONF_TRANSFERS_MAX);
 	case KEY_POOL_SIZE:
 		return number_range(&up->pool_size, 1, CONF_POOL_SIZE_MAX);
 	case KEY_CONNECT_TIMEOUT:

@@ -44,9 +44,10 @@ nofile_of_child(const struct child *c)
 	 */
 	if (c->role == ROLE_LISTENER)
 		n += 2 * conf->client.max_tcp;
-	else
-		for (i = 0; i < conf->nupstreams; i++)
-			n += 4 * conf->upstreams[i].pool_size;
+	else /* each transfer has a connection of its own */
+		n += 2 * conf->client.max_transfers;
+	for (i = 0; c->role == ROLE_POOL && i < conf->nupstreams; i++)
+		n += 4 * conf->upstreams[i].pool_size;
 	return n < c->parent->nofile_max ? n : c->parent->nofile_max;
 }
 

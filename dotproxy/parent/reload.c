@@ -96,17 +96,31 @@ send_allow(struct imsg_chan *ch, const struct conf *conf)
 	return true;
 }
 
+/* How long an upstream may be silent in the middle of a transfer. */
+static uint32_t
+transfer_idle_ms(const struct conf *conf)
+{
+	uint32_t i, ms = 0;
+
+	for (i = 0; i < conf->nupstreams; i++)
+		if (conf->upstreams[i].read_timeout_ms > ms)
+			ms = conf->upstreams[i].read_timeout_ms;
+	return ms;
+}
+
 static bool
 send_to_listener(struct child *l, const struct parent_conf *pc)
 {
 	const struct conf *conf = pc->conf;
-	struct msg_client c = { conf->client, conf->forward.query_timeout_ms };
+	struct msg_client c = { conf->client, conf->forward.query_timeout_ms,
+		transfer_idle_ms(conf) };
 	struct imsg_chan *ch = &l->chan;
 	uint32_t i;
 
 	c.client.max_inflight = conf_share(conf, c.client.max_inflight);
 	c.client.max_tcp =
 	    nofile_clients(l, conf_share(conf, c.client.max_tcp));
+	c.client.max_transfers = conf_share(conf, c.client.max_transfers);
 	if (!msg_send_client(ch, &c))
 		return false;
 	for (i = 0; i < conf->nupstreams; i++)
@@ -152,7 +166,8 @@ send_to_pool(struct imsg_chan *ch, const struct parent_conf *pc)
 {
 	const struct conf *conf = pc->conf;
 	struct msg_pool p = { conf->forward,
-		conf_share(conf, conf->client.max_inflight) };
+		conf_share(conf, conf->client.max_inflight),
+		conf_share(conf, conf->client.max_transfers) };
 	struct msg_upstream *u;
 	uint32_t ca[CONF_UPSTREAMS_MAX], i;
 	bool ok = true;

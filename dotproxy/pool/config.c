@@ -221,13 +221,14 @@ swap_in(struct pool *pool, struct config_run *run)
 	pool->forward = run->pool.forward;
 	overdue_configure(pool);
 	query_table_set_limit(&pool->queries, run->pool.max_inflight);
+	pool->max_streams = run->pool.max_transfers;
 	TAILQ_FOREACH (up, &pool->gone, gone)
 		upstream_retire(up);
 	/* Dialled in the background; who has failed before goes on as it was.
 	 */
 	for (i = 0; i < pool->nupstreams; i++)
 		if ((fresh >> i & 1) != 0)
-			upstream_dial(pool->upstreams[i], false);
+			upstream_dial(pool->upstreams[i], USE_MANY);
 		else
 			upstream_poke(pool->upstreams[i]);
 	dispatch_parked(pool);

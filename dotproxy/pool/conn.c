@@ -66,7 +66,10 @@ conn_due(const struct conn *c)
 		return phase_ms + conf->connect_timeout_ms;
 	if (c->state == CONN_HANDSHAKE)
 		return phase_ms + conf->handshake_timeout_ms;
-	if (c->state == CONN_DRAINING)
+	/* The listener sees to it that the client does not wait for ever. */
+	if (c->stopped)
+		return UINT64_MAX;
+	if (c->state == CONN_DRAINING && !c->apart)
 		due = phase_ms + conf->read_timeout_ms;
 	if (c->pending_len > 0)
 		due = earlier(due, c->write_ms + conf->write_timeout_ms);
@@ -177,6 +180,8 @@ conn_submit(struct conn *c, struct query *q)
 
 	q->state = QUERY_QUEUED;
 	q->conn = c;
+	if (q->transfer)
+		transfer_init(&c->transfer, q->ixfr, q->wire, q->len);
 	TAILQ_INSERT_TAIL(&c->sendq, q, place);
 	c->nqueued++;
 	c->used_ms = pool->now_ms;

@@ -22,6 +22,7 @@
 #include "dotproxy/pool/idmap.h"
 #include "dotproxy/pool/query.h"
 #include "dotproxy/pool/session.h"
+#include "dotproxy/pool/transfer.h"
 
 struct pool;
 struct upstream;
@@ -102,15 +103,18 @@ struct conn {
 	uint64_t given;         /* queries written */
 	uint64_t served;        /* answers, late ones too */
 	uint32_t extras;        /* TLS records that are not for us */
-	bool lone;  /* up->lone: takes one query at a time, of up->alone */
+	struct transfer transfer; /* of the query on it, if it is one */
+	bool lone;  /* takes one query at a time, of up->alone; or is apart */
+	bool apart; /* takes one query, of up->transfers */
 	bool heard; /* some byte came from the peer */
 	/* The upstream is about to close it: for queries that have no other. */
 	bool expiring;
-	bool quiet;  /* silent with queries on it: the same */
-	bool plain;  /* dialled without TCP Fast Open */
-	bool dirty;  /* in pool->dirty */
-	bool paused; /* in pool->paused */
-	bool saved;  /* its ticket was kept, or is not to be */
+	bool quiet;   /* silent with queries on it: the same */
+	bool plain;   /* dialled without TCP Fast Open */
+	bool dirty;   /* in pool->dirty */
+	bool paused;  /* in pool->paused */
+	bool stopped; /* not read: the client does not take its transfer */
+	bool saved;   /* its ticket was kept, or is not to be */
 };
 
 TAILQ_HEAD(conn_list, conn);

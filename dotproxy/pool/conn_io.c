@@ -344,6 +344,10 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 		    "answer to another question");
 		return;
 	}
+	if (q->transfer && !transfer_is_last(&c->transfer, msg, len)) {
+		stream_on_part(c, q, msg, len);
+		return;
+	}
 	conn_unsend(c, q);
 	idmap_remove(&c->ids, q->id);
 	q->state = QUERY_HELD;
@@ -352,8 +356,11 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 	if (log_get_level() >= LOG_LEVEL_DEBUG)
 		log_debug("upstream \"%s\": %zu bytes after %llu us",
 		    up->conf.name, len, (unsigned long long)us);
-	hist_add(&up->latency, us);
-	policy_answered(&pool->policy, up->index, us, pool->now_ms);
+	/* Of a transfer it is the time of the last message alone. */
+	if (!q->transfer) {
+		hist_add(&up->latency, us);
+		policy_answered(&pool->policy, up->index, us, pool->now_ms);
+	}
 	hedge_latency_add(
 	    &up->late, us, c->suspect || q->sent_us <= c->stalled_us);
 	overdue_count(c, q);
@@ -366,7 +373,7 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 	upstream_conn_answered(c);
 	if (says_idle && c->state != CONN_DEAD)
 		conn_on_keepalive(c, idle_ms);
-	/* The rest of a transfer is not wanted by anybody. */
+	/* Nothing else shares a connection with a transfer. */
 	if (transfer)
 		conn_close(c);
 }
@@ -435,6 +442,10 @@ conn_readable(evutil_socket_t fd, short what, void *arg)
 		event_del(&c->ev_read);
 		c->paused = true;
 		TAILQ_INSERT_TAIL(&pool->paused, c, pause);
+		return;
+	}
+	if (c->transfer.unpaid >= MSG_TRANSFER_WINDOW) {
+		stream_stop(c);
 		return;
 	}
 	io_begin(c);

@@ -51,6 +51,7 @@ detach(struct pool *pool, struct query *q)
 		break;
 	case QUERY_WAITING:
 	case QUERY_ALONE:
+	case QUERY_APART:
 		upstream_forget(q->upstream, q);
 		break;
 	case QUERY_QUEUED:
@@ -91,13 +92,21 @@ send_failed(struct pool *pool, uint64_t handle, enum msg_cause cause,
 		log_debug("failure not sent: link to listener is full");
 }
 
+/* Takes a query in state HELD out of the table. */
+static void
+end_query(struct pool *pool, struct query *q)
+{
+	pool->nstreams -= q->streams;
+	query_remove(&pool->queries, q);
+}
+
 /* Ends a query in state HELD without an answer. */
 static void
 fail_query(struct pool *pool, struct query *q, enum msg_cause cause)
 {
 	drop_twin(pool, q);
 	send_failed(pool, q->handle, cause, q->last_upstream);
-	query_remove(&pool->queries, q);
+	end_query(pool, q);
 }
 
 /* A query has come: upstreams that were left alone are dialled again. */
@@ -135,11 +144,10 @@ make_room(struct pool *pool)
 		fail_query(pool, q, CAUSE_BUSY);
 }
 
-int
-dispatch_on_query(void *arg, struct imsg *m)
+/* Takes a query on; NULL if it was answered at once. */
+static struct query *
+take_query(struct pool *pool, struct imsg *m, struct dns_query *dns)
 {
-	struct pool *pool = arg;
-	struct dns_query dns;
 	struct query *q;
 	const uint8_t *wire;
 	uint32_t left_ms;
@@ -148,9 +156,9 @@ dispatch_on_query(void *arg, struct imsg *m)
 	pool_turn_begin(pool);
 	msg_read_query(m, &left_ms, &wire, &len);
 	pool_count(pool, TSTAT_queries);
-	if (dns_query_parse(wire, len, &dns) != DNS_FORWARD) {
+	if (dns_query_parse(wire, len, dns) != DNS_FORWARD) {
 		send_failed(pool, m->id, CAUSE_PROTOCOL, QUERY_NO_UPSTREAM);
-		return 0;
+		return NULL;
 	}
 	if (left_ms > pool->forward.query_timeout_ms)
 		left_ms = pool->forward.query_timeout_ms;
@@ -160,25 +168,66 @@ dispatch_on_query(void *arg, struct imsg *m)
 	q = query_add(&pool->queries, m->id, pool->now_ms + left_ms, wire, len);
 	if (q == NULL) {
 		send_failed(pool, m->id, CAUSE_BUSY, QUERY_NO_UPSTREAM);
-		return 0;
+		return NULL;
 	}
-	q->may_repeat = dns_may_repeat(&dns);
-	q->transfer = dns_is_transfer(&dns);
-	q->odd = dns.question_len == 0;
+	q->may_repeat = dns_may_repeat(dns);
+	q->transfer = dns_is_transfer(dns);
+	q->ixfr = dns->qtype == DNS_TYPE_IXFR;
+	q->odd = dns->question_len == 0;
+	return q;
+}
+
+/* Sends a query that was taken on to an upstream. */
+static void
+begin_query(struct pool *pool, struct query *q)
+{
 	dispatch_query(pool, q, POLICY_NONE);
 	if (pool->probe_due != 0)
 		probe_due(pool);
+}
+
+int
+dispatch_on_query(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+	struct dns_query dns;
+	struct query *q = take_query(pool, m, &dns);
+
+	if (q != NULL)
+		begin_query(pool, q);
 	return 0;
 }
 
-/* Ends a query, and its twin, of which nobody wants to hear. */
-static void
-cancel_query(struct pool *pool, struct query *q)
+int
+dispatch_on_transfer(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+	struct dns_query dns;
+	struct query *q = take_query(pool, m, &dns);
+
+	if (q == NULL)
+		return 0;
+	if (!q->transfer) {
+		dispatch_end(pool, q, TSTAT_failed_other);
+		return -1;
+	}
+	if (pool->nstreams >= pool->max_streams) {
+		fail_query(pool, q, CAUSE_BUSY);
+		return 0;
+	}
+	q->streams = true;
+	pool->nstreams++;
+	begin_query(pool, q);
+	return 0;
+}
+
+void
+dispatch_end(struct pool *pool, struct query *q, enum pool_counter outcome)
 {
 	drop_twin(pool, q);
 	detach(pool, q);
-	pool_count(pool, TSTAT_cancelled);
-	query_remove(&pool->queries, q);
+	pool_count(pool, outcome);
+	end_query(pool, q);
 }
 
 int
@@ -190,7 +239,7 @@ dispatch_on_cancel(void *arg, struct imsg *m)
 	pool_turn_begin(pool);
 	/* If there is none its end has crossed this on the way. */
 	if (q != NULL)
-		cancel_query(pool, q);
+		dispatch_end(pool, q, TSTAT_cancelled);
 	return 0;
 }
 
@@ -297,7 +346,17 @@ dispatch_answer(
 	}
 	pool_count(pool, outcome);
 	drop_twin(pool, q);
-	query_remove(&pool->queries, q);
+	end_query(pool, q);
+}
+
+bool
+dispatch_part(
+    struct pool *pool, const struct query *q, const uint8_t *msg, size_t len)
+{
+	if (msg_send_part(&pool->link, q->handle, msg, len))
+		return true;
+	(void)imsg_flush(&pool->link);
+	return msg_send_part(&pool->link, q->handle, msg, len);
 }
 
 /* Ends a query whose time is up, with the best reason there is. */
@@ -352,5 +411,5 @@ dispatch_cancel_all(struct pool *pool)
 	struct query *q;
 
 	while ((q = query_first_due(&pool->queries)) != NULL)
-		cancel_query(pool, q);
+		dispatch_end(pool, q, TSTAT_cancelled);
 }

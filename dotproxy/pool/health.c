@@ -57,7 +57,7 @@ dial_after(const struct upstream *up)
 }
 
 void
-upstream_dial(struct upstream *up, bool lone)
+upstream_dial(struct upstream *up, enum upstream_use use)
 {
 	struct pool *pool = up->pool;
 	struct conn *c = conn_new(up, pool->last_request + 1);
@@ -78,12 +78,15 @@ upstream_dial(struct upstream *up, bool lone)
 	TAILQ_INSERT_TAIL(&pool->asked, c, place);
 	up->nconnecting++;
 	pool->ndials++;
-	c->lone = lone;
 	c->plain = plain;
-	if (lone)
+	c->lone = use != USE_MANY;
+	c->apart = use == USE_TRANSFER;
+	if (use == USE_MANY)
+		up->nconns++;
+	else if (use == USE_LONE)
 		up->lone = c;
 	else
-		up->nconns++;
+		up->napart++;
 }
 
 /*
@@ -119,7 +122,7 @@ upstream_relieve(struct upstream *up)
 	if (up->index == UPSTREAM_NO_INDEX || !TAILQ_EMPTY(&up->avail) ||
 	    !may_overlap(up) || overlap_after(up) > now_ms)
 		return;
-	upstream_dial(up, false);
+	upstream_dial(up, USE_MANY);
 }
 
 void
@@ -132,7 +135,7 @@ upstream_grow(struct upstream *up)
 	while (up->nconnecting < want && up->nconns < up->conf.pool_size &&
 	       (up->nconnecting == 0 || up->pool->ndials < POOL_DIALS_MAX) &&
 	       dial_after(up) <= up->pool->now_ms)
-		upstream_dial(up, false);
+		upstream_dial(up, USE_MANY);
 	/* Also for the one after those that get nowhere. */
 	if (up->nready == 0 && up->nwaiting > 0 &&
 	    (up->nconnecting == 0 ||
@@ -150,7 +153,7 @@ upstream_keep(struct upstream *up)
 	       up->pool->ndials < POOL_DIALS_MAX &&
 	       up->index != UPSTREAM_NO_INDEX &&
 	       dial_after(up) <= up->pool->now_ms)
-		upstream_dial(up, false);
+		upstream_dial(up, USE_MANY);
 }
 
 /*
@@ -170,12 +173,33 @@ serve_alone(struct upstream *up)
 		at = later(up->lone_ms, dial_after(up));
 		if (at > up->pool->now_ms)
 			return at;
-		upstream_dial(up, true);
+		upstream_dial(up, USE_LONE);
 		return up->lone != NULL ? UINT64_MAX : up->quota_ms;
 	}
 	if (c->state == CONN_READY && conn_load(c) == 0) {
 		upstream_forget(up, q);
 		conn_submit(c, q);
+	}
+	return UINT64_MAX;
+}
+
+/* The same for up->transfers: a connection for each, a few at a time. */
+static uint64_t
+serve_transfers(struct upstream *up)
+{
+	uint32_t want = up->ntransfers, before;
+	uint64_t at;
+
+	if (want > UPSTREAM_DIALS_MAX)
+		want = UPSTREAM_DIALS_MAX;
+	while (up->napart < want) {
+		at = later(up->lone_ms, dial_after(up));
+		if (at > up->pool->now_ms)
+			return at;
+		before = up->napart;
+		upstream_dial(up, USE_TRANSFER);
+		if (up->napart == before)
+			return up->quota_ms;
 	}
 	return UINT64_MAX;
 }
@@ -210,7 +234,7 @@ serve_waiting(struct upstream *up)
 		at = later(at, overlap_after(up));
 	if (at > pool->now_ms)
 		return at;
-	upstream_dial(up, false);
+	upstream_dial(up, USE_MANY);
 	if (up->nconnecting == 0)
 		return up->quota_ms;
 	return wanted && may_overlap(up) ? overlap_after(up) : UINT64_MAX;
@@ -226,6 +250,9 @@ upstream_poke(struct upstream *up)
 	if (up->index == UPSTREAM_NO_INDEX)
 		return;
 	when = serve_alone(up);
+	at = serve_transfers(up);
+	if (at < when)
+		when = at;
 	at = serve_waiting(up);
 	if (at < when)
 		when = at;

@@ -47,6 +47,14 @@ static const struct imsg_rule link_rules[IMSG_TYPES_MAX] = {
 	    .min = MSG_QUERY_MIN,
 	    .max = MSG_QUERY_MAX,
 	    .phases = 1 },
+	[MSG_LT_TRANSFER] = { .handler = dispatch_on_transfer,
+	    .min = MSG_QUERY_MIN,
+	    .max = MSG_QUERY_MAX,
+	    .phases = 1 },
+	[MSG_LT_CREDIT] = { .handler = stream_on_credit,
+	    .min = 4,
+	    .max = 4,
+	    .phases = 1 },
 	[MSG_LT_CANCEL] = { .handler = dispatch_on_cancel, .phases = 1 },
 	[MSG_LT_SHOW] = { .handler = stats_on_show,
 	    .min = 1,
@@ -159,6 +167,7 @@ pool_init(struct pool *pool, struct event_base *base)
 	if (query_table_init(&pool->queries, CONF_INFLIGHT_MAX) == -1)
 		fatalx("out of memory for queries");
 	query_table_set_limit(&pool->queries, client.max_inflight);
+	pool->max_streams = client.max_transfers;
 	event_assign(&pool->deadline, base, -1, 0, dispatch_on_deadline, pool);
 	(void)rng_u16(&pool->rng);
 	session_init(&pool->tls);

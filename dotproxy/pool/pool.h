@@ -72,6 +72,8 @@ struct pool {
 	struct upstream_list gone;                      /* owned, draining */
 	uint64_t probe_due; /* upstreams to dial when a query comes */
 	struct query_table queries;
+	uint32_t nstreams; /* zone transfers among these */
+	uint32_t max_streams;
 	struct query_list parked; /* wait for any upstream */
 	uint32_t nparked;
 	uint8_t last_cause; /* of the last failure of any upstream */
@@ -163,6 +165,10 @@ void config_run_free(struct config_run *);
 
 int dispatch_on_query(void *arg, struct imsg *);
 int dispatch_on_cancel(void *arg, struct imsg *);
+int dispatch_on_transfer(void *arg, struct imsg *);
+
+/* Ends a query, in whatever state, without a word to the listener. */
+void dispatch_end(struct pool *, struct query *, enum pool_counter outcome);
 
 /*
  * Finds an upstream for a query in state HELD, not avoid (an index, or
@@ -184,6 +190,13 @@ void dispatch_list_anew(struct pool *, struct query_list *);
 /* The queries parked get another chance: an upstream has come up. */
 void dispatch_parked(struct pool *);
 
+/*
+ * Sends a message of the answer to a query, which goes on; false if the
+ * listener does not take it.
+ */
+bool dispatch_part(
+    struct pool *, const struct query *, const uint8_t *msg, size_t len);
+
 /* Sends an answer to a query in state HELD, which ends. */
 void dispatch_answer(
     struct pool *, struct query *, const uint8_t *msg, size_t len);
@@ -194,6 +207,17 @@ void dispatch_cancel_all(struct pool *);
 /* Arms the deadline timer, if it does not fire soon enough. */
 void dispatch_arm_deadline(struct pool *);
 void dispatch_on_deadline(evutil_socket_t, short what, void *arg);
+
+/* --- stream.c: transfers, whose messages go back as they come --- */
+
+int stream_on_credit(void *arg, struct imsg *);
+
+/* Passes on a message that is not the last one of its answer. */
+void stream_on_part(
+    struct conn *, struct query *, const uint8_t *msg, size_t len);
+
+/* Reads no more until the client has taken what there is. */
+void stream_stop(struct conn *);
 
 /* --- stats.c: answers to LT_SHOW --- */
 

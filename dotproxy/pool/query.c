@@ -192,6 +192,23 @@ query_twin(struct query_table *t, struct query *q)
 	return c;
 }
 
+/* It leaves the list of those due. */
+static void
+leave_due(struct query_table *t, struct query *q)
+{
+	if (t->last == q)
+		t->last = TAILQ_PREV(q, query_list, due);
+	TAILQ_REMOVE(&t->due, q, due);
+}
+
+void
+query_postpone(struct query_table *t, struct query *q, uint64_t deadline_ms)
+{
+	leave_due(t, q);
+	q->deadline_ms = deadline_ms;
+	TAILQ_INSERT_TAIL(&t->due, q, due);
+}
+
 void
 query_remove(struct query_table *t, struct query *q)
 {
@@ -200,9 +217,7 @@ query_remove(struct query_table *t, struct query *q)
 		q->twin->twin = NULL;
 		t->npairs--;
 	}
-	if (t->last == q)
-		t->last = TAILQ_PREV(q, query_list, due);
-	TAILQ_REMOVE(&t->due, q, due);
+	leave_due(t, q);
 	if (q->wire != q->inline_wire)
 		store_give(&t->longs, q->wire, q->len);
 	q->wire = NULL;

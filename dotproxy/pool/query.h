@@ -29,6 +29,7 @@ enum query_state {
 	QUERY_PARKED,  /* in pool->parked: no upstream can be used */
 	QUERY_WAITING, /* in upstream->waiting: no connection yet */
 	QUERY_ALONE,   /* in upstream->alone: wants one of its own */
+	QUERY_APART,   /* in upstream->transfers: the same, for a transfer */
 	QUERY_QUEUED,  /* in conn->sendq: not written yet */
 	QUERY_SENT     /* in conn->sent: has an ID there */
 };
@@ -40,7 +41,7 @@ struct query {
 	uint64_t deadline_ms;
 	uint64_t sent_us;
 	struct conn *conn;         /* if QUEUED or SENT */
-	struct upstream *upstream; /* if WAITING or ALONE */
+	struct upstream *upstream; /* if WAITING, ALONE or APART */
 	struct query *twin;        /* the same, sent elsewhere, or NULL */
 	uint8_t *wire;             /* inline_wire, or of longs */
 	uint32_t last_upstream;    /* id of the last one that failed it */
@@ -53,6 +54,8 @@ struct query {
 	bool may_repeat; /* no harm if it is sent twice */
 	bool odd;        /* must not share a connection */
 	bool transfer;   /* AXFR or IXFR */
+	bool ixfr;       /* of these, IXFR */
+	bool streams;    /* all messages are wanted */
 	bool written;    /* some upstream may have seen it */
 	bool copy;       /* of a pair, the one sent later */
 	uint8_t copies;  /* made of it so far */
@@ -104,6 +107,9 @@ struct query *query_twin(struct query_table *, struct query *);
  * made it.
  */
 struct query *query_find(const struct query_table *, uint64_t handle);
+
+/* Gives it more time than any other query has. */
+void query_postpone(struct query_table *, struct query *, uint64_t deadline_ms);
 
 /* Ends it; it must be in no list of connection or upstream. */
 void query_remove(struct query_table *, struct query *);

@@ -114,7 +114,7 @@ standby_keep(struct upstream *up)
 		return;
 	up->n.warm_dials++;
 	pool_count(pool, TSTAT_warm_dials);
-	upstream_dial(up, false);
+	upstream_dial(up, USE_MANY);
 }
 
 void

@@ -64,6 +64,7 @@ upstream_new(struct pool *pool, const struct msg_upstream *m,
 	TAILQ_INIT(&up->waiting);
 	TAILQ_INIT(&up->alone);
 	overdue_init(up);
+	TAILQ_INIT(&up->transfers);
 	event_assign(&up->timer, pool->base, -1, 0, poke_later, up);
 	backoff_init(
 	    &up->backoff, UPSTREAM_BACKOFF_MIN_MS, UPSTREAM_BACKOFF_MAX_MS);
@@ -186,6 +187,13 @@ upstream_submit(struct upstream *up, struct query *q)
 	overdue_count_query(up);
 	up->last_query_ms = up->pool->now_ms;
 	q->upstream = up;
+	if (q->streams) {
+		q->state = QUERY_APART;
+		TAILQ_INSERT_TAIL(&up->transfers, q, place);
+		up->ntransfers++;
+		upstream_poke(up);
+		return;
+	}
 	if (q->odd || q->transfer) {
 		q->state = QUERY_ALONE;
 		TAILQ_INSERT_TAIL(&up->alone, q, place);
@@ -214,7 +222,10 @@ upstream_forget(struct upstream *up, struct query *q)
 {
 	if (q->state == QUERY_ALONE)
 		TAILQ_REMOVE(&up->alone, q, place);
-	else {
+	else if (q->state == QUERY_APART) {
+		TAILQ_REMOVE(&up->transfers, q, place);
+		up->ntransfers--;
+	} else {
 		TAILQ_REMOVE(&up->waiting, q, place);
 		up->nwaiting--;
 	}
@@ -230,7 +241,8 @@ take_waiting(struct upstream *up, struct query_list *list)
 
 	TAILQ_CONCAT(list, &up->waiting, place);
 	TAILQ_CONCAT(list, &up->alone, place);
-	up->nwaiting = 0;
+	TAILQ_CONCAT(list, &up->transfers, place);
+	up->nwaiting = up->ntransfers = 0;
 	TAILQ_FOREACH (q, list, place) {
 		q->state = QUERY_HELD;
 		q->upstream = NULL;
@@ -249,6 +261,22 @@ place_waiting(struct upstream *up)
 		upstream_forget(up, q);
 		conn_submit(c, q);
 	}
+}
+
+/* The transfer this connection is for; it may have been given up. */
+static void
+place_transfer(struct conn *c)
+{
+	struct upstream *up = c->up;
+	struct query *q = TAILQ_FIRST(&up->transfers);
+
+	up->napart--;
+	if (q == NULL) {
+		conn_close(c);
+		return;
+	}
+	upstream_forget(up, q);
+	conn_submit(c, q);
 }
 
 void
@@ -281,6 +309,8 @@ upstream_conn_ready(struct conn *c)
 	upstream_relist(c);
 	upstream_refresh(up);
 	place_waiting(up);
+	if (c->apart)
+		place_transfer(c);
 	upstream_poke(up);
 	dispatch_parked(pool);
 }
@@ -330,12 +360,14 @@ bury(struct conn *c)
 	}
 	if (c->state == CONN_ASKED)
 		TAILQ_REMOVE(&pool->asked, c, place);
-	if (c->lone) {
+	if (c->apart && c->ready_ms == 0)
+		up->napart--;
+	if (c == up->lone)
 		up->lone = NULL;
-		if (c->served == 0)
-			up->lone_ms = pool->now_ms + LONE_PAUSE_MS;
-	} else
+	if (!c->lone)
 		up->nconns--;
+	else if (c->served == 0 && (c->given > 0 || c->ready_ms == 0))
+		up->lone_ms = pool->now_ms + LONE_PAUSE_MS;
 	c->state = CONN_DEAD;
 	upstream_relist(c);
 	TAILQ_REMOVE(&up->conns, c, all);

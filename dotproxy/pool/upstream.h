@@ -83,8 +83,11 @@ struct upstream {
 	struct conn_list busy;     /* taken in turn */
 	struct conn_list doubtful; /* suspect; taken in turn */
 	struct query_list waiting;
-	struct query_list alone; /* each wants a connection of its own */
-	struct conn *lone;       /* the one connection for these, or NULL */
+	struct query_list alone;     /* each wants a connection of its own */
+	struct conn *lone;           /* the one connection for these, or NULL */
+	struct query_list transfers; /* each wants one that is closed then */
+	uint32_t ntransfers;         /* in transfers */
+	uint32_t napart;             /* connections for these, not ready yet */
 	uint32_t nwaiting;
 	uint32_t nready;      /* READY, without lone */
 	uint32_t nconnecting; /* ASKED, CONNECT or HANDSHAKE, with lone */
@@ -180,8 +183,15 @@ upstream_usable(const struct upstream *up)
 /* Tells the policy. */
 void upstream_refresh(struct upstream *);
 
-/* Opens a connection now; lone: for up->alone. */
-void upstream_dial(struct upstream *, bool lone);
+/* What a connection is for. */
+enum upstream_use {
+	USE_MANY,    /* any number of queries */
+	USE_LONE,    /* up->alone, one at a time */
+	USE_TRANSFER /* one of up->transfers */
+};
+
+/* Opens a connection now. */
+void upstream_dial(struct upstream *, enum upstream_use);
 
 /*
  * A connection is silent: dials another in case that it is dead, at most every

@@ -7,7 +7,6 @@ import socket
 import dns.message
 import dns.query
 import dns.rcode
-import dns.xfr
 import dns.zone
 import pytest
 
@@ -69,15 +68,11 @@ def test_queries_of_one_moment_are_all_answered_by_nsd(make_proxy, nsd, pki):
             assert text(answer) == ["127.0.0.1"]
 
 
-def test_zone_transfer_comes_complete_or_not_at_all(make_proxy, nsd, pki):
+def test_zone_transfer_comes_complete(make_proxy, nsd, pki):
     proxy = make_proxy(upstream_block("nsd", nsd, pki.ca))
-    transfer = dns.query.xfr(
-        proxy.address[0], "zone.test", port=proxy.port, lifetime=30)
-    try:
-        zone = dns.zone.from_xfr(transfer)
-        assert len(zone.nodes) == HOSTS + 4
-    except dns.xfr.TransferError as error:
-        assert error.rcode == dns.rcode.REFUSED
+    zone = dns.zone.from_xfr(dns.query.xfr(
+        proxy.address[0], "zone.test", port=proxy.port, lifetime=30))
+    assert len(zone.nodes) == HOSTS + 4
 
 
 def test_zone_transfer_does_not_disturb_its_connection(make_proxy, nsd, pki):

@@ -283,6 +283,9 @@ on_link_down(void *arg, enum imsg_status status, const char *why)
 
 static const struct imsg_rule link_rules[IMSG_TYPES_MAX] = {
 	[MSG_LT_QUERY] = ANYTHING(on_link_message),
+	[MSG_LT_TRANSFER] = ANYTHING(on_link_message),
+	[MSG_LT_CREDIT] = ANYTHING(on_link_message),
+	[MSG_TL_PART] = ANYTHING(on_link_message),
 	[MSG_LT_CANCEL] = ANYTHING(on_link_message),
 	[MSG_LT_SHOW] = ANYTHING(on_link_message),
 	[MSG_TL_ANSWER] = ANYTHING(on_link_message),

@@ -36,6 +36,7 @@ struct rig_query {
 	uint32_t left_ms;
 	size_t len;
 	uint8_t *wire;
+	bool transfer;
 };
 
 struct rig {
@@ -65,6 +66,8 @@ struct rig {
 	uint8_t asked_pool;
 	uint64_t asked_pool_id;
 	size_t nasked_pool;
+	/* What the pool was told of transfers. */
+	uint64_t credit; /* of all, together */
 };
 
 static struct rig rig;
@@ -144,6 +147,7 @@ rig_on_query(void *arg, struct imsg *m)
 	assert_non_null(rig.queries);
 	q = &rig.queries[rig.nqueries++];
 	q->handle = m->id;
+	q->transfer = m->type == MSG_LT_TRANSFER;
 	msg_read_query(m, &q->left_ms, &wire, &q->len);
 	q->wire = malloc(q->len);
 	assert_non_null(q->wire);
@@ -172,10 +176,29 @@ rig_on_show(void *arg, struct imsg *m)
 	return 0;
 }
 
+static inline int
+rig_on_credit(void *arg, struct imsg *m)
+{
+	uint32_t n;
+
+	(void)arg;
+	assert_int_equal(msg_read_u32(m, &n), 0);
+	rig.credit += n;
+	return 0;
+}
+
 static const struct imsg_rule rig_pool_rules[IMSG_TYPES_MAX] = {
 	[MSG_LT_QUERY] = { .handler = rig_on_query,
 	    .min = MSG_QUERY_MIN,
 	    .max = MSG_QUERY_MAX,
+	    .phases = 1 },
+	[MSG_LT_TRANSFER] = { .handler = rig_on_query,
+	    .min = MSG_QUERY_MIN,
+	    .max = MSG_QUERY_MAX,
+	    .phases = 1 },
+	[MSG_LT_CREDIT] = { .handler = rig_on_credit,
+	    .min = 4,
+	    .max = 4,
 	    .phases = 1 },
 	[MSG_LT_CANCEL] = { .handler = rig_on_cancel, .phases = 1 },
 	[MSG_LT_SHOW] = { .handler = rig_on_show,

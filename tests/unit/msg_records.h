@@ -143,7 +143,9 @@ client_fill(void *x, enum variant v)
 	NUMBER(c->client.tcp_write_timeout_ms, 0, UINT32_MAX);
 	NUMBER(c->client.max_inflight, 1, CONF_INFLIGHT_MAX);
 	NUMBER(c->client.max_tcp, 0, CONF_TCP_MAX);
+	NUMBER(c->client.max_transfers, 0, CONF_TRANSFERS_MAX);
 	NUMBER(c->query_timeout_ms, 1, CONF_QUERY_TIMEOUT_MAX_MS);
+	NUMBER(c->transfer_idle_ms, 0, CONF_TIMEOUT_MAX_MS);
 }
 
 static inline bool
@@ -178,6 +180,12 @@ client_spoil(void *x, int n)
 		return true;
 	case 4:
 		c->query_timeout_ms = CONF_QUERY_TIMEOUT_MAX_MS + 1;
+		return true;
+	case 5:
+		c->client.max_transfers = CONF_TRANSFERS_MAX + 1;
+		return true;
+	case 6:
+		c->transfer_idle_ms = CONF_TIMEOUT_MAX_MS + 1;
 		return true;
 	default:
 		return false;
@@ -314,6 +322,7 @@ pool_fill(void *x, enum variant v)
 	NUMBER(p->forward.query_timeout_ms, 1, CONF_QUERY_TIMEOUT_MAX_MS);
 	NUMBER(p->forward.hedge_percent, 0, CONF_HEDGE_MAX);
 	NUMBER(p->max_inflight, 1, CONF_INFLIGHT_MAX);
+	NUMBER(p->max_transfers, 0, CONF_TRANSFERS_MAX);
 }
 
 static inline bool
@@ -351,6 +360,9 @@ pool_spoil(void *x, int n)
 		return true;
 	case 5:
 		p->max_inflight = CONF_INFLIGHT_MAX + 1;
+		return true;
+	case 6:
+		p->max_transfers = CONF_TRANSFERS_MAX + 1;
 		return true;
 	default:
 		return false;

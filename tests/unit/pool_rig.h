@@ -61,6 +61,7 @@ struct peer {
 /* What the listener got. */
 struct rig_reply {
 	uint64_t handle;
+	bool part; /* more follows */
 	bool failed;
 	struct msg_failed failure;
 	size_t len;
@@ -426,6 +427,7 @@ rig_on_answer(void *arg, struct imsg *m)
 	struct rig_reply *r = rig_new_reply(m->id);
 
 	(void)arg;
+	r->part = m->type == MSG_TL_PART;
 	r->len = m->len;
 	r->wire = malloc(m->len);
 	memcpy(r->wire, m->data, m->len);
@@ -474,6 +476,10 @@ rig_on_info(void *arg, struct imsg *m)
 
 static const struct imsg_rule rig_link_rules[IMSG_TYPES_MAX] = {
 	[MSG_TL_ANSWER] = { .handler = rig_on_answer,
+	    .min = DNS_HDR_LEN,
+	    .max = DNS_MSG_MAX,
+	    .phases = 1 },
+	[MSG_TL_PART] = { .handler = rig_on_answer,
 	    .min = DNS_HDR_LEN,
 	    .max = DNS_MSG_MAX,
 	    .phases = 1 },
@@ -812,6 +818,7 @@ rig_setup(void **state)
 	rig.conf.forward.policy = POLICY_FAILOVER;
 	rig.conf.forward.hedge_percent = 0; /* connections are counted */
 	rig.conf.max_inflight = 8192;
+	rig.conf.max_transfers = 4;
 	(void)rig_add(1);
 	rig_link(1);
 	return 0;

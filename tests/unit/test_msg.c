@@ -78,9 +78,12 @@ static const struct {
 	[MSG_TP_CONNECT] = { .kind = WORD },
 	[MSG_TP_CONNECT_PLAIN] = { .kind = WORD },
 	[MSG_LT_QUERY] = { .kind = WIRE },
+	[MSG_LT_TRANSFER] = { .kind = WIRE },
+	[MSG_LT_CREDIT] = { .kind = WORD },
 	[MSG_LT_CANCEL] = { .kind = NOTHING },
 	[MSG_LT_SHOW] = { .kind = BYTE },
 	[MSG_TL_ANSWER] = { .kind = WIRE },
+	[MSG_TL_PART] = { .kind = WIRE },
 	[MSG_TL_FAILED] =
 	    RECORD_OF(MSG_TL_FAILED, failed, struct msg_failed, failed_spoil),
 	[MSG_CL_SHOW] = { .kind = BYTE },
@@ -232,6 +235,9 @@ queries_and_answers(void **state)
 		if (!fits) {
 			assert_int_equal(c->ch.out_len, 0);
 			assert_false(msg_send_answer(&c->ch, 1, dns, lens[i]));
+			assert_false(msg_send_part(&c->ch, 1, dns, lens[i]));
+			assert_false(
+			    msg_send_transfer(&c->ch, 1, 1, dns, lens[i]));
 			continue;
 		}
 		assert_int_equal(wire_load_u16(c->buf), MSG_LT_QUERY);
@@ -248,6 +254,20 @@ queries_and_answers(void **state)
 		assert_int_equal(wire_load_u64(c->buf + 8), 98);
 		assert_int_equal(c->ch.out_len, IMSG_HDR_LEN + lens[i]);
 		assert_memory_equal(c->buf + IMSG_HDR_LEN, dns, lens[i]);
+		codec_chan_reset(c);
+		assert_true(msg_send_part(&c->ch, 97, dns, lens[i]));
+		assert_int_equal(wire_load_u16(c->buf), MSG_TL_PART);
+		assert_int_equal(wire_load_u64(c->buf + 8), 97);
+		assert_memory_equal(c->buf + IMSG_HDR_LEN, dns, lens[i]);
+		codec_chan_reset(c);
+		assert_true(msg_send_transfer(&c->ch, 96, 5, dns, lens[i]));
+		assert_int_equal(wire_load_u16(c->buf), MSG_LT_TRANSFER);
+		assert_int_equal(wire_load_u64(c->buf + 8), 96);
+		m.len = wire_load_u32(c->buf + 4);
+		msg_read_query(&m, &left, &wire, &len);
+		assert_int_equal(left, 5);
+		assert_int_equal(len, lens[i]);
+		assert_memory_equal(wire, dns, len);
 	}
 	free(dns);
 	free(c);

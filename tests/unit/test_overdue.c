@@ -9,6 +9,7 @@
 /* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
 /* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c */
 /* LINK: common/store.c dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
+/* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Late answers: copies, who wins, and who gets no more queries. */
 #include <setjmp.h>

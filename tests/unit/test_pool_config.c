@@ -10,6 +10,7 @@
 /* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
 /* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c */
 /* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
+/* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* The configuration: swapped in whole or not at all, connections kept. */
 #include <setjmp.h>

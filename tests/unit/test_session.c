@@ -10,6 +10,7 @@
 /* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
 /* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c */
 /* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
+/* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Whom a session trusts, and what it says when it does not. */
 #include <setjmp.h>
@@ -276,7 +277,7 @@ resume_three_times(void)
 		    SSL_session_reused(rig_peer(1, 0)->ssl), i > 0);
 		conn_close(TAILQ_FIRST(&rig_up(0)->conns));
 		RIG_UNTIL(rig_peer(1, 0) == NULL);
-		upstream_dial(rig_up(0), false);
+		upstream_dial(rig_up(0), USE_MANY);
 		rig_turn();
 		/* A ticket is for one connection only. */
 		RIG_UNTIL(rig_peer(1, 0) != NULL);
@@ -311,7 +312,7 @@ close_and_resume(bool notify, bool reset)
 		peer_close(rig_peer(1, 0), notify);
 	RIG_UNTIL(rig_up(0)->n.closed_by_peer == 1);
 	if (rig_up(0)->nconnecting == 0)
-		upstream_dial(rig_up(0), false);
+		upstream_dial(rig_up(0), USE_MANY);
 	exchange(2);
 	assert_int_equal(rig_up(0)->n.opened, 2);
 	assert_int_equal(rig_up(0)->n.resumed, 1);
@@ -347,7 +348,7 @@ test_old_verification_is_not_resumed(void **state)
 	assert_int_equal(rig_up(0)->tickets.n, 1);
 	rig_up(0)->tickets.stack[0].verified_ms -= SESSION_UNVERIFIED_MAX_MS;
 	conn_close(TAILQ_FIRST(&rig_up(0)->conns));
-	upstream_dial(rig_up(0), false);
+	upstream_dial(rig_up(0), USE_MANY);
 	exchange(2);
 	assert_int_equal(rig_up(0)->n.opened, 2);
 	assert_int_equal(rig_up(0)->n.resumed, 0);
@@ -365,7 +366,7 @@ test_resumption_does_not_renew_verification(void **state)
 	rig_up(0)->tickets.stack[0].verified_ms -= 1000;
 	verified_ms = rig_up(0)->tickets.stack[0].verified_ms;
 	conn_close(TAILQ_FIRST(&rig_up(0)->conns));
-	upstream_dial(rig_up(0), false);
+	upstream_dial(rig_up(0), USE_MANY);
 	exchange(2);
 	assert_int_equal(rig_up(0)->n.resumed, 1);
 	assert_int_equal(rig_up(0)->tickets.stack[0].verified_ms, verified_ms);

@@ -9,6 +9,7 @@
 /* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
 /* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
 /* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c common/store.c */
+/* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Connections kept for the next query, replaced in time, and let go. */
 #include <setjmp.h>

@@ -8,6 +8,7 @@
 /* LINK: dotproxy/listener/query.c dotproxy/listener/tcp.c */
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
+/* LINK: dotproxy/listener/transfer.c */
 /* LIBS: -levent_core */
 /* Datagrams: batches, addresses, and sockets that come and go. */
 #include <setjmp.h>
