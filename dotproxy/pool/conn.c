@@ -234,8 +234,10 @@ conn_forget(struct conn *c, struct query *q)
 		TAILQ_REMOVE(&c->sendq, q, place);
 		c->nqueued--;
 	} else {
-		policy_waited(&pool->policy, c->up->index,
-		    pool->now_us - q->sent_us, pool->now_ms);
+		/* Of a transfer it may be the client that was slow. */
+		if (!q->transfer)
+			policy_waited(&pool->policy, c->up->index,
+			    pool->now_us - q->sent_us, pool->now_ms);
 		conn_unsend(c, q);
 		idmap_abandon(&c->ids, q->id);
 	}

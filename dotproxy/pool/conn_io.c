@@ -360,9 +360,9 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 	if (!q->transfer) {
 		hist_add(&up->latency, us);
 		policy_answered(&pool->policy, up->index, us, pool->now_ms);
+		hedge_latency_add(
+		    &up->late, us, c->suspect || q->sent_us <= c->stalled_us);
 	}
-	hedge_latency_add(
-	    &up->late, us, c->suspect || q->sent_us <= c->stalled_us);
 	overdue_count(c, q);
 	up->n.answers++;
 	transfer = q->transfer;

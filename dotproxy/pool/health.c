@@ -64,7 +64,9 @@ upstream_dial(struct upstream *up, enum upstream_use use)
 	bool plain =
 	    up->plain && pool->now_ms - up->plain_ms < UPSTREAM_PLAIN_MS;
 
-	up->dialled_ms = pool->now_ms;
+	/* Who dials for everybody does not wait for who asks for transfers. */
+	if (use != USE_TRANSFER || up->suspect)
+		up->dialled_ms = pool->now_ms;
 	if (c == NULL || !msg_send_u32(&pool->parent,
 			     plain ? MSG_TP_CONNECT_PLAIN : MSG_TP_CONNECT,
 			     c->request, up->id)) {
@@ -76,7 +78,7 @@ upstream_dial(struct upstream *up, enum upstream_use use)
 	pool_count(pool, TSTAT_connect_requests);
 	TAILQ_INSERT_TAIL(&up->conns, c, all);
 	TAILQ_INSERT_TAIL(&pool->asked, c, place);
-	up->nconnecting++;
+	up->nconnecting += use != USE_TRANSFER;
 	pool->ndials++;
 	c->plain = plain;
 	c->lone = use != USE_MANY;
@@ -249,11 +251,12 @@ upstream_poke(struct upstream *up)
 
 	if (up->index == UPSTREAM_NO_INDEX)
 		return;
-	when = serve_alone(up);
-	at = serve_transfers(up);
+	/* In this order: a dial may be the last for now. */
+	when = serve_waiting(up);
+	at = serve_alone(up);
 	if (at < when)
 		when = at;
-	at = serve_waiting(up);
+	at = serve_transfers(up);
 	if (at < when)
 		when = at;
 	if (when == UINT64_MAX)

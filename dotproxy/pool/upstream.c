@@ -233,16 +233,19 @@ upstream_forget(struct upstream *up, struct query *q)
 	q->upstream = NULL;
 }
 
-/* Takes all queries out that wait here. */
+/* Takes all queries out that wait here, or all transfers. */
 static void
-take_waiting(struct upstream *up, struct query_list *list)
+take_waiting(struct upstream *up, struct query_list *list, bool transfers)
 {
 	struct query *q;
 
-	TAILQ_CONCAT(list, &up->waiting, place);
-	TAILQ_CONCAT(list, &up->alone, place);
+	if (!transfers) {
+		TAILQ_CONCAT(list, &up->waiting, place);
+		TAILQ_CONCAT(list, &up->alone, place);
+		up->nwaiting = 0;
+	}
 	TAILQ_CONCAT(list, &up->transfers, place);
-	up->nwaiting = up->ntransfers = 0;
+	up->ntransfers = 0;
 	TAILQ_FOREACH (q, list, place) {
 		q->state = QUERY_HELD;
 		q->upstream = NULL;
@@ -285,7 +288,7 @@ upstream_conn_ready(struct conn *c)
 	struct upstream *up = c->up;
 	struct pool *pool = up->pool;
 
-	up->nconnecting--;
+	up->nconnecting -= !c->apart;
 	pool->ndials--;
 	up->n.opened++;
 	if (session_resumed(&c->session)) {
@@ -355,7 +358,7 @@ bury(struct conn *c)
 	if (c->state == CONN_READY && !c->lone)
 		up->nready--;
 	if (c->ready_ms == 0) {
-		up->nconnecting--;
+		up->nconnecting -= !c->apart;
 		pool->ndials--;
 	}
 	if (c->state == CONN_ASKED)
@@ -391,8 +394,9 @@ upstream_conn_ended(struct conn *c, const struct conn_end *end)
 		upstream_fail(up, c, end);
 	}
 	upstream_refresh(up);
+	/* A dial for a transfer that fails costs other queries no try. */
 	if (up->failed || (c->lone && c->ready_ms == 0))
-		take_waiting(up, &waiting);
+		take_waiting(up, &waiting, !up->failed && c->apart);
 	dispatch_list_again(up->pool, &lost, up, end->cause,
 	    end->blame ? up->index : POLICY_NONE);
 	dispatch_list_again(up->pool, &waiting, up, end->cause, up->index);
@@ -410,7 +414,7 @@ upstream_retire(struct upstream *up)
 	struct conn *c, *next;
 
 	event_del(&up->timer);
-	take_waiting(up, &waiting);
+	take_waiting(up, &waiting, false);
 	dispatch_list_again(up->pool, &waiting, up, CAUSE_NETWORK, POLICY_NONE);
 	for (c = TAILQ_FIRST(&up->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
@@ -426,7 +430,7 @@ upstream_reset(struct upstream *up, struct query_list *list)
 {
 	struct conn *c, *next;
 
-	take_waiting(up, list);
+	take_waiting(up, list, false);
 	backoff_clear(&up->backoff);
 	up->failed = up->suspect = up->need_answer = false;
 	for (c = TAILQ_FIRST(&up->conns); c != NULL; c = next) {

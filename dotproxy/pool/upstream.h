@@ -90,7 +90,7 @@ struct upstream {
 	uint32_t napart;             /* connections for these, not ready yet */
 	uint32_t nwaiting;
 	uint32_t nready;      /* READY, without lone */
-	uint32_t nconnecting; /* ASKED, CONNECT or HANDSHAKE, with lone */
+	uint32_t nconnecting; /* the same of all others, with lone */
 	uint32_t nconns;      /* in conns, without lone */
 	uint32_t nsuspect;    /* of those READY */
 	uint32_t nsilent;     /* of these */

@@ -16,10 +16,24 @@ import servers
 from dnsclient import (
     Stream, ede_codes, eventually, frame, make_query, tcp, udp)
 from programs import (
-    descendants, end_process, executable, run, upstream_block)
+    SANITIZED, descendants, end_process, executable, run, upstream_block)
 
 BIG = 100000    # names: with their texts more than sockets keep
 KEY = "hmac-sha256:key.test:" + servers.SECRET
+
+
+def direct(port, ca):
+    context = ssl.create_default_context(cafile=ca)
+    return Stream(("127.0.0.1", port), context, "dot.test")
+
+
+def serves(port, ca):
+    """The port is open long before a large zone is there."""
+    try:
+        with direct(port, ca) as stream:
+            return stream.ask(make_query("www.zone.test").to_wire())
+    except (OSError, EOFError):
+        return False
 
 
 @pytest.fixture(params=["nsd", "knot"])
@@ -27,6 +41,7 @@ def big(request, pki, tmp_path):
     """A port with a large zone; zone.test is free, signed.test needs a key."""
     server = getattr(servers, request.param)
     with server(pki, tmp_path, hosts=BIG) as port:
+        eventually(lambda: serves(port, pki.ca), 60)
         yield port
 
 
@@ -41,6 +56,7 @@ def axfr(name="zone.test"):
 
 def count_soas(wire):
     message = dns.message.from_wire(wire, xfr=True, one_rr_per_rrset=True)
+    assert message.rcode() == dns.rcode.NOERROR
     return sum(rrset.rdtype == dns.rdatatype.SOA for rrset in message.answer)
 
 
@@ -51,11 +67,6 @@ def rest(stream, soas):
         wires.append(stream.receive())
         soas += count_soas(wires[-1])
     return wires
-
-
-def direct(port, ca, wire):
-    context = ssl.create_default_context(cafile=ca)
-    return Stream(("127.0.0.1", port), context, "dot.test")
 
 
 def gauge(proxy, name="transfers_open"):
@@ -74,7 +85,7 @@ def test_every_byte_is_the_servers(proxy, big, pki):
         # The connection is there for more.
         answer = through.ask(make_query("www.zone.test").to_wire())
         assert dns.message.from_wire(answer).rcode() == dns.rcode.NOERROR
-    with direct(big, pki.ca, axfr()) as stream:
+    with direct(big, pki.ca) as stream:
         stream.send(axfr())
         assert seen == rest(stream, 0)
     assert len(seen) > 30
@@ -102,7 +113,9 @@ def test_kdig_transfers_with_tsig(proxy):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_client_that_does_not_read_costs_little(proxy, big, pki):
+def test_client_that_does_not_read_costs_little(proxy, big, pki, request):
+    # Knot serves nobody else on the thread that waits for a slow one.
+    others = request.node.callspec.params["big"] != "knot"
     proxy_pids = [proxy.child(role) for role in ("listener", "pool")]
     # What one transfer leaves is not what a stalled one holds.
     with Stream(proxy.address) as stream:
@@ -117,17 +130,21 @@ def test_client_that_does_not_read_costs_little(proxy, big, pki):
         sock.sendall(frame(axfr()))
         deadline = time.monotonic() + 1
         while time.monotonic() < deadline:
-            answer = udp(proxy.address, make_query("www.zone.test"))
-            assert answer.rcode() == dns.rcode.NOERROR
+            if others:
+                answer = udp(proxy.address, make_query("www.zone.test"))
+                assert answer.rcode() == dns.rcode.NOERROR
+            else:
+                time.sleep(0.1)
         after = [resident(pid) for pid in proxy_pids]
         assert gauge(proxy) == 1
         for old, new in zip(before, after):
-            assert new - old < 1 << 20
+            # A sanitizer keeps what was freed.
+            assert SANITIZED or new - old < 1 << 20
         # It goes on where it was.
         stream = Stream.__new__(Stream)
         stream.sock = sock
         seen = rest(stream, 0)
-    with direct(big, pki.ca, axfr()) as stream:
+    with direct(big, pki.ca) as stream:
         stream.send(axfr())
         assert seen == rest(stream, 0)
 
@@ -159,6 +176,7 @@ def test_axfr_over_udp_is_not_implemented(make_proxy, nsd, pki):
 
 def test_upstream_that_dies_in_the_middle(make_proxy, pki, tmp_path):
     with servers.nsd(pki, tmp_path, hosts=BIG) as port:
+        eventually(lambda: serves(port, pki.ca), 60)
         proxy = make_proxy(upstream_block("nsd", port, pki.ca))
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -214,6 +214,26 @@ test_silence_in_the_middle_ends_it(void **state)
 	RIG_UNTIL(p->eof);
 }
 
+/* Who asks for transfers must not keep others from their connections. */
+static void
+test_dials_for_transfers_are_beside_all_others(void **state)
+{
+	struct upstream *up = rig_up(0);
+
+	(void)state;
+	RIG_UNTIL(up->nready == 1);
+	assert_int_equal(up->nconnecting, 0);
+	up->dialled_ms = 1;
+	ask_transfer(1, DNS_TYPE_AXFR);
+	RIG_UNTIL(up->napart == 1);
+	assert_int_equal(up->nconnecting, 0);
+	assert_int_equal(up->nconns, 1);
+	assert_int_equal(up->dialled_ms, 1);
+	RIG_UNTIL(rig_peer_with_query() != NULL);
+	assert_int_equal(up->napart, 0);
+	assert_int_equal(up->nconnecting, 0);
+}
+
 static void
 test_limit_is_the_pools_own(void **state)
 {
@@ -284,6 +304,7 @@ main(void)
 		    test_transfer_that_breaks_off_fails_and_is_not_tried_again),
 		RIG_TEST_ONE(test_silence_in_the_middle_ends_it),
 		RIG_TEST_ONE(test_limit_is_the_pools_own),
+		RIG_TEST_ONE(test_dials_for_transfers_are_beside_all_others),
 		RIG_TEST_ONE(test_one_message_is_all_for_who_asked_over_udp),
 		RIG_TEST_ONE(test_what_is_no_transfer_breaks_the_link),
 		RIG_TEST_ONE(test_lost_link_ends_all_transfers),
