@@ -202,6 +202,8 @@ def test_pool_that_dies_in_the_middle(proxy):
         with pytest.raises((EOFError, ConnectionResetError)):
             while True:
                 stream.receive()
+    # The next pool is ready in a while.
+    eventually(lambda: proxy.ctl("show", "stats").returncode == 0)
     eventually(lambda: gauge(proxy) == 0)
     with Stream(proxy.address) as stream:
         stream.send(axfr())
