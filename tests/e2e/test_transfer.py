@@ -19,7 +19,7 @@ from programs import (
     SANITIZED, descendants, end_process, executable, run, upstream_block)
 
 BIG = 100000    # names: with their texts more than sockets keep
-KEY = "hmac-sha256:key.test:" + servers.SECRET
+KEY = "hmac-sha256:key.test:" + servers.TSIG_SECRET
 
 
 def direct(port, ca):

@@ -242,9 +242,9 @@ def test_reload_that_one_pool_does_not_answer_changes_nothing(
     assert done.returncode == 1
     assert "a process died meanwhile" in done.stderr
     eventually(lambda: proxy.children().get("pool 2") not in (None, stopped))
+    eventually(lambda: proxy.ctl("-w", "2", "show", "stats").returncode == 0)
     for worker in 1, 2:
-        names = eventually(lambda: [
-            u["name"] for u in stats_of(proxy, worker)["upstreams"]])
+        names = [u["name"] for u in stats_of(proxy, worker)["upstreams"]]
         assert names == ["up0"]
     assert "other" not in proxy.ctl("show", "config").stdout
     proxy.reload()
