@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The codecs of the message catalogue, but for the INFO messages, which are
- * in msg_info.c.  Encoder and decoder of a message stand side by side and name
- * the same fields in the same order.  A decoder must accept nothing that its
- * encoder cannot make: every field is checked, every byte consumed.
+ * in msg_info.c, and what the pool is told of an upstream, in msg_upstream.c.
+ * Encoder and decoder of a message stand side by side and name the same fields
+ * in the same order.  A decoder must accept nothing that its encoder cannot
+ * make: every field is checked, every byte consumed.
  */
 #include "common/msg.h"
 
@@ -591,65 +592,6 @@ msg_read_pool(const struct imsg *m, struct msg_pool *p)
 	    p->max_transfers > CONF_TRANSFERS_MAX)
 		return -1;
 	p->forward.policy = (enum conf_policy)policy;
-	return 0;
-}
-
-bool
-msg_send_upstream(struct imsg_chan *ch, const struct msg_upstream *u)
-{
-	const struct conf_upstream *c = &u->conf;
-	struct wire_writer w;
-
-	if (c->npins > CONF_PINS_MAX || !imsg_begin(ch, &w, 1024))
-		return false;
-	wire_put_u32(&w, u->id);
-	wire_put_u32(&w, u->ca);
-	wire_put_str(&w, c->name);
-	msg_put_sockaddr(&w, &c->addr);
-	wire_put_str(&w, c->server_name);
-	wire_put_u32(&w, c->pool_size);
-	wire_put_u32(&w, c->connect_timeout_ms);
-	wire_put_u32(&w, c->handshake_timeout_ms);
-	wire_put_u32(&w, c->read_timeout_ms);
-	wire_put_u32(&w, c->write_timeout_ms);
-	wire_put_u32(&w, c->stale_timeout_ms);
-	wire_put_u32(&w, c->keep_warm_ms);
-	wire_put_u8(&w, c->resumption);
-	wire_put_u32(&w, c->npins);
-	wire_put_bytes(&w, c->pins, c->npins * CONF_PIN_LEN);
-	return imsg_commit(ch, &w, MSG_PT_UPSTREAM, 0, -1);
-}
-
-int
-msg_read_upstream(const struct imsg *m, struct msg_upstream *u)
-{
-	struct conf_upstream *c = &u->conf;
-	struct wire_reader r;
-	uint8_t resumption;
-
-	memset(u, 0, sizeof(*u));
-	wire_reader_init(&r, m->data, m->len);
-	u->id = wire_get_u32(&r);
-	u->ca = wire_get_u32(&r);
-	wire_get_str(&r, c->name, sizeof(c->name));
-	msg_get_sockaddr(&r, &c->addr);
-	wire_get_str(&r, c->server_name, sizeof(c->server_name));
-	c->pool_size = wire_get_u32(&r);
-	c->connect_timeout_ms = wire_get_u32(&r);
-	c->handshake_timeout_ms = wire_get_u32(&r);
-	c->read_timeout_ms = wire_get_u32(&r);
-	c->write_timeout_ms = wire_get_u32(&r);
-	c->stale_timeout_ms = wire_get_u32(&r);
-	c->keep_warm_ms = wire_get_u32(&r);
-	resumption = wire_get_u8(&r);
-	c->resumption = resumption != 0;
-	c->npins = wire_get_u32(&r);
-	if (c->npins > CONF_PINS_MAX || resumption > 1)
-		return -1;
-	wire_get_copy(&r, c->pins, c->npins * CONF_PIN_LEN);
-	if (!wire_done(&r) || u->ca >= CONF_UPSTREAMS_MAX ||
-	    c->pool_size == 0 || c->pool_size > CONF_POOL_SIZE_MAX)
-		return -1;
 	return 0;
 }
 

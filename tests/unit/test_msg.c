@@ -4,7 +4,7 @@
  * message has its codec in the table below and goes through codec_test(), or
  * a test of its own.  A type without a test fails.
  */
-/* LINK: common/msg.c common/msg_info.c common/imsg.c */
+/* LINK: common/msg.c common/msg_info.c common/msg_upstream.c common/imsg.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* LINK: common/msg_hist.c */
+/* LINK: common/msg_hist.c common/msg_upstream.c */
 /* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
 /* LINK: common/msg_info.c common/util.c dotproxy/pool/config.c */
 /* LINK: dotproxy/pool/conn.c dotproxy/pool/conn_io.c dotproxy/pool/dispatch.c
