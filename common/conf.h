@@ -60,6 +60,7 @@ struct conf_listen {
 	struct sockaddr_storage addr; /* AF_INET or AF_INET6, with port */
 	bool udp;
 	bool tcp;
+	bool freebind; /* the address may appear later; the parent's */
 };
 
 /* An address prefix; host bits are zero. */

@@ -54,7 +54,7 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 /* The keywords.  keyword_token() finds them by their names here. */
 %token ADDRESS "address" ALLOW "allow" CA "ca" CLIENT "client"
 %token CONNECT "connect" CONNECTIONS "connections" CONTROL "control"
-%token FAST "fast" CA_FILE "file" HANDSHAKE "handshake" HEDGE "hedge"
+%token FAST "fast" CA_FILE "file" FREEBIND "freebind" HANDSHAKE "handshake" HEDGE "hedge"
 %token INCLUDE "include"
 %token INFLIGHT "inflight" KEEP "keep" LISTEN "listen" MAX "max" METRICS "metrics"
 %token SERVER_NAME "name" ON "on" FAST_OPEN "open" PIN "pin" POLICY "policy" POOL "pool"
@@ -85,6 +85,17 @@ port	: %empty		{ $$ = NULL; }
 	| PORT value		{ $$ = $2; }
 	;
 
+transport
+	: %empty		{ $$ = NULL; }
+	| UDP			{ $$ = "udp"; }
+	| TCP			{ $$ = "tcp"; }
+	;
+
+freebind
+	: %empty		{ $$ = NULL; }
+	| FREEBIND		{ $$ = "freebind"; }
+	;
+
 rate	: %empty		{ $$ = NULL; }
 	| SAMPLE RATE value	{ $$ = $3; }
 	;
@@ -100,12 +111,8 @@ statement
 		{ conf_set_value(&p->set, KEY_CONTROL_SOCKET, $3, @3); }
 	| WORKERS value
 		{ conf_set_value(&p->set, KEY_WORKERS, $2, @2); }
-	| LISTEN ON value port
-		{ conf_set_listen(&p->set, $3, $4, true, true, @3); }
-	| LISTEN ON value port UDP
-		{ conf_set_listen(&p->set, $3, $4, true, false, @3); }
-	| LISTEN ON value port TCP
-		{ conf_set_listen(&p->set, $3, $4, false, true, @3); }
+	| LISTEN ON value port transport freebind
+		{ conf_set_listen(&p->set, $3, $4, $5, $6 != NULL, @3); }
 	| ALLOW prefix		{ conf_set_allow_end(&p->set, @1); }
 	| POLICY value
 		{ conf_set_value(&p->set, KEY_POLICY, $2, @2); }

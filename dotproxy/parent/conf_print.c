@@ -51,6 +51,8 @@ print_listens(const struct conf *c, FILE *f)
 		print_sockaddr("listen on", &l->addr, f);
 		if (!l->udp || !l->tcp)
 			(void)fputs(l->udp ? " udp" : " tcp", f);
+		if (l->freebind)
+			(void)fputs(" freebind", f);
 		(void)fputc('\n', f);
 	}
 }

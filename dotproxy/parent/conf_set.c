@@ -373,7 +373,7 @@ set_sockaddr(struct conf_set *s, const char *address, bool any,
 
 void
 conf_set_listen(struct conf_set *s, const char *address, const char *port,
-    bool udp, bool tcp, struct conf_origin at)
+    const char *transport, bool freebind, struct conf_origin at)
 {
 	struct conf *c = s->conf;
 	struct conf_listen l, *o;
@@ -381,14 +381,15 @@ conf_set_listen(struct conf_set *s, const char *address, const char *port,
 	uint32_t i;
 
 	memset(&l, 0, sizeof(l));
-	l.udp = udp;
-	l.tcp = tcp;
+	l.udp = transport == NULL || strcmp(transport, "udp") == 0;
+	l.tcp = transport == NULL || strcmp(transport, "tcp") == 0;
+	l.freebind = freebind;
 	if (!set_sockaddr(s, address, true, port, CONF_DNS_PORT, &l.addr, at))
 		return;
 	for (i = 0; i < c->nlistens; i++) {
 		o = &c->listens[i];
 		if (!sockaddr_equal(&o->addr, &l.addr) ||
-		    (!(o->udp && udp) && !(o->tcp && tcp)))
+		    (!(o->udp && l.udp) && !(o->tcp && l.tcp)))
 			continue;
 		(void)snprintf(what, sizeof(what), "listen on %s port %u",
 		    address, (unsigned int)sockaddr_port(&l.addr));

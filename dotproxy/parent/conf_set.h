@@ -80,9 +80,9 @@ void conf_set_value(
 /* The beginning of a block that stands once.  False if it is the second. */
 bool conf_set_once(struct conf_set *, enum conf_key, struct conf_origin);
 
-/* One listen line; port may be NULL. */
+/* One listen line; port may be NULL, and transport: then it is both. */
 void conf_set_listen(struct conf_set *, const char *address, const char *port,
-    bool udp, bool tcp, struct conf_origin);
+    const char *transport, bool freebind, struct conf_origin);
 
 /* One prefix of the allow list, and the end of that list. */
 void conf_set_allow(struct conf_set *, const char *prefix, struct conf_origin);

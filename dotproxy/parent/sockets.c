@@ -39,12 +39,16 @@ set_int(int fd, int level, int name, int value)
 
 /* Options every listening socket needs before bind.  Returns 0 or -1. */
 static int
-set_options(int fd, bool tcp, int family, bool shared)
+set_options(int fd, bool tcp, int family, bool shared, bool freebind)
 {
 	if (shared && set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) == -1)
 		return -1;
 	if (family == AF_INET6 &&
 	    set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) == -1)
+		return -1;
+	if (freebind &&
+	    set_int(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
+		family == AF_INET6 ? IPV6_FREEBIND : IP_FREEBIND, 1) == -1)
 		return -1;
 	if (tcp) {
 		/* An accepted connection inherits TCP_NODELAY. */
@@ -75,15 +79,17 @@ set_options(int fd, bool tcp, int family, bool shared)
 
 /* Makes one listening socket.  Returns it, or -1 with errno. */
 static int
-open_one(const struct sockaddr_storage *addr, bool tcp, bool shared)
+open_one(const struct conf_listen *line, bool tcp, bool shared)
 {
+	const struct sockaddr_storage *addr = &line->addr;
 	int fd, saved;
 
 	fd = socket(addr->ss_family,
 	    (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return -1;
-	if (set_options(fd, tcp, addr->ss_family, shared) == -1 ||
+	if (set_options(fd, tcp, addr->ss_family, shared, line->freebind) ==
+		-1 ||
 	    bind(fd, (const struct sockaddr *)addr, sockaddr_len(addr)) == -1 ||
 	    (tcp && listen(fd, TCP_BACKLOG) == -1)) {
 		saved = errno;
@@ -195,7 +201,7 @@ add_socket(struct parent *parent, const struct parent_sockets *old,
 		out->n++;
 		return 0;
 	}
-	s->fd = open_one(&line->addr, tcp, shared);
+	s->fd = open_one(line, tcp, shared);
 	if (s->fd == -1)
 		return -1;
 	s->id = parent->next_socket_id++;
