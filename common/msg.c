@@ -123,7 +123,9 @@ const char *
 msg_hist_name(unsigned int which)
 {
 	static const char *const names[INFO_HIST_COUNT] = { "latency",
-		"connect", "handshake" };
+		"connect", "handshake", "open", "rtt_udp", "rtt_tcp",
+		"query_size_udp", "query_size_tcp", "answer_size_udp",
+		"answer_size_tcp" };
 
 	return name_of(names, INFO_HIST_COUNT, which);
 }

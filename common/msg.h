@@ -82,7 +82,7 @@ enum msg_type {
 	MSG_INFO_POOL,     /* struct info_pool */
 	MSG_INFO_UPSTREAM, /* struct info_upstream */
 	MSG_INFO_CONN,     /* struct info_conn; after its upstream */
-	MSG_INFO_HIST,     /* struct info_hist; after its upstream */
+	MSG_INFO_HIST,     /* struct info_hist; after its upstream, if any */
 	MSG_INFO_PROCESS,  /* struct info_process */
 	MSG_INFO_TEXT,     /* bytes: a piece of text (the configuration) */
 	MSG_INFO_END,      /* struct msg_result: nothing more follows */
@@ -99,7 +99,7 @@ enum msg_show {
 	SHOW_STATS,     /* counters of both, pool, upstreams */
 	SHOW_PROCESSES, /* processes */
 	SHOW_CONFIG,    /* text */
-	SHOW_LATENCY,   /* counters of the pool, upstreams, histograms */
+	SHOW_LATENCY,   /* as SHOW_STATS, and histograms */
 	SHOW_COUNT
 };
 
@@ -278,16 +278,36 @@ struct info_upstream {
 	uint64_t handshake_p50_us;
 };
 
+/*
+ * Of the pool, for each upstream: four.  Of the listener: the others, with
+ * the times from reading a query to handing its answer to the socket, for all
+ * that were not answered at once, and the sizes of all, in bytes.
+ */
 enum info_hist_kind {
 	INFO_HIST_LATENCY, /* query written to answer read */
 	INFO_HIST_CONNECT,
 	INFO_HIST_HANDSHAKE,
+	INFO_HIST_OPEN, /* both, and what lies between */
+	INFO_HIST_RTT_UDP,
+	INFO_HIST_RTT_TCP,
+	INFO_HIST_QUERY_SIZE_UDP,
+	INFO_HIST_QUERY_SIZE_TCP,
+	INFO_HIST_ANSWER_SIZE_UDP,
+	INFO_HIST_ANSWER_SIZE_TCP,
 	INFO_HIST_COUNT
 };
 
+#define INFO_HIST_OF_UPSTREAM INFO_HIST_RTT_UDP /* those before it */
+#define INFO_HIST_IS_SIZE(which) ((which) >= INFO_HIST_QUERY_SIZE_UDP)
+/* Those that also come for the last minute alone. */
+#define INFO_HIST_HAS_RECENT(which)                                      \
+	((which) == INFO_HIST_LATENCY || (which) == INFO_HIST_RTT_UDP || \
+	    (which) == INFO_HIST_RTT_TCP)
+
 struct info_hist {
-	uint32_t upstream; /* index */
+	uint32_t upstream; /* index; MSG_NO_UPSTREAM of the listener's */
 	uint8_t which;     /* enum info_hist_kind */
+	bool recent;       /* of the last minute; else since the start */
 	struct hist hist;
 };
 
@@ -343,7 +363,7 @@ const char *msg_type_name(uint16_t type);       /* "TL_ANSWER" */
 const char *msg_cause_name(unsigned int cause); /* "no answer in time" */
 const char *msg_state_name(unsigned int state); /* "up" */
 const char *msg_phase_name(unsigned int phase); /* "handshake" */
-const char *msg_hist_name(unsigned int which);  /* "latency" */
+const char *msg_hist_name(unsigned int which);  /* "latency", "rtt_udp" */
 const char *msg_conn_state_name(unsigned int state);
 const char *msg_role_name(unsigned int role);
 const char *msg_layer_name(unsigned int layer); /* "root directory" */
@@ -428,7 +448,7 @@ bool msg_send_info_conn(
     struct imsg_chan *, uint64_t id, const struct info_conn *);
 int msg_read_info_conn(const struct imsg *, struct info_conn *);
 bool msg_send_info_hist(struct imsg_chan *, uint64_t id, uint32_t upstream,
-    enum info_hist_kind, const struct hist *);
+    enum info_hist_kind, bool recent, const struct hist *);
 int msg_read_info_hist(const struct imsg *, struct info_hist *);
 bool msg_send_info_process(
     struct imsg_chan *, uint64_t id, const struct info_process *);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The codec of INFO_HIST: a histogram, of which only the buckets that are not
- * empty travel.  Linked by the pool and dotproxyctl; the reader must be safe
- * against anything, and accepts nothing that the encoder does not make.
+ * empty travel.  Linked by both children and dotproxyctl; the reader must be
+ * safe against anything, and accepts nothing that the encoder does not make.
  */
 #include <string.h>
 
 #include "common/msg.h"
 #include "common/msg_wire.h"
 
-#define HIST_FIXED 23  /* upstream, which, sum, maximum, number of buckets */
+/* Upstream, which, recent, sum, maximum, number of buckets. */
+#define HIST_FIXED 24
 #define HIST_BUCKET 10 /* index, count */
 
 _Static_assert(HIST_FIXED + HIST_BUCKETS * HIST_BUCKET <= MSG_INFO_MAX,
@@ -28,7 +29,7 @@ used_buckets(const struct hist *h)
 
 bool
 msg_send_info_hist(struct imsg_chan *ch, uint64_t id, uint32_t upstream,
-    enum info_hist_kind which, const struct hist *h)
+    enum info_hist_kind which, bool recent, const struct hist *h)
 {
 	struct wire_writer w;
 	uint16_t n = used_buckets(h);
@@ -38,6 +39,7 @@ msg_send_info_hist(struct imsg_chan *ch, uint64_t id, uint32_t upstream,
 		return false;
 	wire_put_u32(&w, upstream);
 	wire_put_u8(&w, (uint8_t)which);
+	msg_put_bool(&w, recent);
 	wire_put_u64(&w, h->sum_us);
 	wire_put_u64(&w, h->max_us);
 	wire_put_u16(&w, n);
@@ -79,12 +81,15 @@ msg_read_info_hist(const struct imsg *m, struct info_hist *info)
 	wire_reader_init(&r, m->data, m->len);
 	info->upstream = wire_get_u32(&r);
 	info->which = wire_get_u8(&r);
+	info->recent = msg_get_bool(&r);
 	info->hist.sum_us = wire_get_u64(&r);
 	info->hist.max_us = wire_get_u64(&r);
 	if (!get_buckets(&r, &info->hist, wire_get_u16(&r)))
 		return -1;
-	if (!wire_done(&r) || info->upstream >= CONF_UPSTREAMS_MAX ||
-	    info->which >= INFO_HIST_COUNT)
+	if (!wire_done(&r) || info->which >= INFO_HIST_COUNT ||
+	    (info->recent && !INFO_HIST_HAS_RECENT(info->which)))
 		return -1;
-	return 0;
+	if (info->which >= INFO_HIST_OF_UPSTREAM)
+		return info->upstream == MSG_NO_UPSTREAM ? 0 : -1;
+	return info->upstream < CONF_UPSTREAMS_MAX ? 0 : -1;
 }

@@ -42,7 +42,12 @@
 	X(tcp_timeout, "TCP connections closed: idle or too slow")      \
 	X(tcp_error, "TCP connections closed: error or bad framing")    \
 	X(transfers, "zone transfers asked for")                        \
-	X(transfers_open, "zone transfers under way (gauge)")
+	X(transfers_open, "zone transfers under way (gauge)")           \
+	X(rcode_noerror, "replies with NOERROR, whoever made them")     \
+	X(rcode_nxdomain, "replies with NXDOMAIN")                      \
+	X(rcode_servfail, "replies with SERVFAIL")                      \
+	X(rcode_refused, "replies with REFUSED")                        \
+	X(rcode_other, "replies with any other RCODE")
 
 #define POOL_COUNTERS(X)                                                    \
 	X(queries, "queries received from the listener")                    \

@@ -124,9 +124,22 @@ add_hist(struct data *d, const struct imsg *m)
 {
 	struct info_hist h;
 
-	if (msg_read_info_hist(m, &h) == -1 || !upstream_known(d, h.upstream))
+	if (msg_read_info_hist(m, &h) == -1)
 		return -1;
-	d->hists[h.upstream][h.which] = h.hist;
+	if (h.which >= INFO_HIST_OF_UPSTREAM) {
+		d->have_client_hists = true;
+		if (h.recent)
+			d->recent_client_hists[h.which] = h.hist;
+		else
+			d->client_hists[h.which] = h.hist;
+		return 0;
+	}
+	if (!upstream_known(d, h.upstream))
+		return -1;
+	if (h.recent)
+		d->recent_latency[h.upstream] = h.hist;
+	else
+		d->hists[h.upstream][h.which] = h.hist;
 	return 0;
 }
 

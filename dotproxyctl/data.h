@@ -37,7 +37,13 @@ struct data {
 	struct info_process processes[ROLE_COUNT];
 	size_t nupstreams;
 	struct info_upstream upstreams[CONF_UPSTREAMS_MAX];
-	struct hist hists[CONF_UPSTREAMS_MAX][INFO_HIST_COUNT]; /* by index */
+	/* By index and kind; and of the last minute, where there is that. */
+	struct hist hists[CONF_UPSTREAMS_MAX][INFO_HIST_OF_UPSTREAM];
+	struct hist recent_latency[CONF_UPSTREAMS_MAX];
+	/* The listener's, by kind: of the others there are none. */
+	bool have_client_hists;
+	struct hist client_hists[INFO_HIST_COUNT];
+	struct hist recent_client_hists[INFO_HIST_COUNT];
 	size_t nconns;
 	struct info_conn *conns;
 	size_t text_len;

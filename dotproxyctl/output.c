@@ -173,7 +173,7 @@ put_pool_counters(struct json *j, const struct data *d)
 }
 
 static void
-put_stats(struct json *j, const struct data *d)
+put_listener_counters(struct json *j, const struct data *d)
 {
 	if (d->have_listener) {
 		json_object(j, "listener");
@@ -184,6 +184,12 @@ put_stats(struct json *j, const struct data *d)
 #undef COUNTER
 		json_object_end(j);
 	}
+}
+
+static void
+put_stats(struct json *j, const struct data *d)
+{
+	put_listener_counters(j, d);
 	put_pool_counters(j, d);
 	put_upstreams(j, d, SHOW_STATS);
 }
@@ -236,6 +242,8 @@ output_json(FILE *out, enum msg_show show, const struct data *d)
 		break;
 	case SHOW_LATENCY:
 		put_pool(&j, d);
+		put_listener_counters(&j, d);
+		output_json_client_hists(&j, d);
 		put_pool_counters(&j, d);
 		put_upstreams(&j, d, SHOW_LATENCY);
 		break;

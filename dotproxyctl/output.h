@@ -37,8 +37,11 @@ void text_latency(FILE *, const struct data *);
 
 /* --- output_latency.c --- */
 
-/* "histograms" of the upstream of this index. */
+/* "histograms" of the upstream of this index, and "last_minute". */
 void output_json_hists(struct json *, const struct data *, uint32_t index);
+
+/* "clients", with the same of the listener, if it has answered. */
+void output_json_client_hists(struct json *, const struct data *);
 
 /* --- text_stats.c --- */
 

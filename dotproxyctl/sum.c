@@ -153,8 +153,18 @@ sum_hists(struct data *sum, const struct data *part)
 
 	for (i = 0; i < part->nupstreams; i++) {
 		index = part->upstreams[i].index;
-		for (k = 0; k < INFO_HIST_COUNT; k++)
+		for (k = 0; k < INFO_HIST_OF_UPSTREAM; k++)
 			sum_hist(&sum->hists[index][k], &part->hists[index][k]);
+		sum_hist(
+		    &sum->recent_latency[index], &part->recent_latency[index]);
+	}
+	if (!part->have_client_hists)
+		return;
+	sum->have_client_hists = true;
+	for (k = INFO_HIST_OF_UPSTREAM; k < INFO_HIST_COUNT; k++) {
+		sum_hist(&sum->client_hists[k], &part->client_hists[k]);
+		sum_hist(&sum->recent_client_hists[k],
+		    &part->recent_client_hists[k]);
 	}
 }
 

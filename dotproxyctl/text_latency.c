@@ -12,6 +12,7 @@
 #include "dotproxyctl/output.h"
 
 #define OCTAVES (HIST_BUCKETS / HIST_SUB) /* the first has two of them */
+#define BARS INFO_HIST_OPEN               /* the kinds before it have one */
 #define BAR_WIDTH 14
 #define BAR_COLUMNS (9 + BAR_WIDTH) /* with its share */
 
@@ -28,17 +29,26 @@ octave(const struct hist *h, uint32_t o)
 }
 
 static void
-put_percentiles(FILE *out, const struct hist *h, unsigned int which)
+put_percentiles_head(FILE *out)
 {
+	(void)fprintf(out, "\n  %-15s  %6s  %6s  %6s  %6s  %6s\n", "", "COUNT",
+	    "P50", "P90", "P99", "MAX");
+}
+
+/* Bytes are written as numbers are, times as times. */
+static void
+put_percentiles(
+    FILE *out, const char *name, const struct hist *h, unsigned int which)
+{
+	const char *(*text)(char[FORMAT_MAX], uint64_t) =
+	    INFO_HIST_IS_SIZE(which) ? format_count : format_latency;
 	char n[FORMAT_MAX], p50[FORMAT_MAX], p90[FORMAT_MAX], p99[FORMAT_MAX];
 	char max[FORMAT_MAX];
 
-	(void)fprintf(out, "  %-9s  %6s  %6s  %6s  %6s  %6s\n",
-	    msg_hist_name(which), format_count(n, h->count),
-	    format_latency(p50, hist_quantile_us(h, 500)),
-	    format_latency(p90, hist_quantile_us(h, 900)),
-	    format_latency(p99, hist_quantile_us(h, 990)),
-	    format_latency(max, h->max_us));
+	(void)fprintf(out, "  %-15s  %6s  %6s  %6s  %6s  %6s\n", name,
+	    format_count(n, h->count), text(p50, hist_quantile_us(h, 500)),
+	    text(p90, hist_quantile_us(h, 900)),
+	    text(p99, hist_quantile_us(h, 990)), text(max, h->max_us));
 }
 
 /* A share and its bar: whatever is there has at least one mark. */
@@ -61,10 +71,10 @@ bar(char buf[BAR_COLUMNS + 1], uint64_t n, uint64_t all)
 static void
 put_row(FILE *out, const struct hist *h, uint32_t o)
 {
-	char row[INFO_HIST_COUNT * BAR_COLUMNS + 1], below[FORMAT_MAX];
+	char row[BARS * BAR_COLUMNS + 1], below[FORMAT_MAX];
 	size_t k, len;
 
-	for (k = 0; k < INFO_HIST_COUNT; k++)
+	for (k = 0; k < BARS; k++)
 		bar(row + k * BAR_COLUMNS, octave(&h[k], o), h[k].count);
 	for (len = strlen(row); len > 0 && row[len - 1] == ' '; len--)
 		row[len - 1] = '\0';
@@ -82,7 +92,7 @@ put_rows(FILE *out, const struct hist *h)
 	size_t k;
 
 	for (o = 0; o < OCTAVES; o++)
-		for (k = 0; k < INFO_HIST_COUNT; k++)
+		for (k = 0; k < BARS; k++)
 			if (octave(&h[k], o) > 0) {
 				first = o < first ? o : first;
 				last = o;
@@ -95,9 +105,34 @@ put_rows(FILE *out, const struct hist *h)
 		put_row(out, h, o);
 }
 
+/* How long clients wait, and how long queries and answers are. */
 static void
-put_upstream(FILE *out, const struct info_upstream *u, const struct hist *hists)
+put_clients(FILE *out, const struct data *d)
 {
+	static const char *const names[INFO_HIST_COUNT] = {
+		[INFO_HIST_RTT_UDP] = "UDP",
+		[INFO_HIST_RTT_TCP] = "TCP",
+		[INFO_HIST_QUERY_SIZE_UDP] = "UDP query, B",
+		[INFO_HIST_QUERY_SIZE_TCP] = "TCP query, B",
+		[INFO_HIST_ANSWER_SIZE_UDP] = "UDP answer, B",
+		[INFO_HIST_ANSWER_SIZE_TCP] = "TCP answer, B",
+	};
+	unsigned int i;
+
+	(void)fputs("\nclients\n", out);
+	put_percentiles_head(out);
+	for (i = INFO_HIST_OF_UPSTREAM; i < INFO_HIST_COUNT; i++) {
+		put_percentiles(out, names[i], &d->client_hists[i], i);
+		if (INFO_HIST_HAS_RECENT(i))
+			put_percentiles(out, "  last minute",
+			    &d->recent_client_hists[i], i);
+	}
+}
+
+static void
+put_upstream(FILE *out, const struct info_upstream *u, const struct data *d)
+{
+	const struct hist *hists = d->hists[u->index];
 	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX], e[FORMAT_MAX];
 	char f[FORMAT_MAX];
 	unsigned int i;
@@ -114,10 +149,13 @@ put_upstream(FILE *out, const struct info_upstream *u, const struct hist *hists)
 	    format_count(
 		a, u->opened > u->resumed ? u->opened - u->resumed : 0),
 	    format_count(b, u->resumed), format_count(c, u->warm_dials));
-	(void)fprintf(out, "\n  %-9s  %6s  %6s  %6s  %6s  %6s\n", "", "COUNT",
-	    "P50", "P90", "P99", "MAX");
-	for (i = 0; i < INFO_HIST_COUNT; i++)
-		put_percentiles(out, &hists[i], i);
+	put_percentiles_head(out);
+	for (i = 0; i < INFO_HIST_OF_UPSTREAM; i++) {
+		put_percentiles(out, msg_hist_name(i), &hists[i], i);
+		if (INFO_HIST_HAS_RECENT(i))
+			put_percentiles(out, "  last minute",
+			    &d->recent_latency[u->index], i);
+	}
 	put_rows(out, hists);
 }
 
@@ -137,7 +175,8 @@ text_latency(FILE *out, const struct data *d)
 		    "%s times an upstream was let go\n",
 		    format_count(a, v[TSTAT_waited]),
 		    format_count(b, v[TSTAT_sleeps]));
+	if (d->have_client_hists)
+		put_clients(out, d);
 	for (i = 0; i < d->nupstreams; i++)
-		put_upstream(
-		    out, &d->upstreams[i], d->hists[d->upstreams[i].index]);
+		put_upstream(out, &d->upstreams[i], d);
 }

@@ -53,15 +53,16 @@ struct control {
 /* What is asked of whom. */
 static const struct {
 	bool counters; /* ours */
+	bool hists;    /* ours */
 	bool pool;
 	uint16_t parent; /* message type; MSG_NONE: nothing */
 } shows[SHOW_COUNT] = {
-	[SHOW_SUMMARY] = { true, true, MSG_LP_PROCESSES },
-	[SHOW_POOL] = { false, true, MSG_NONE },
-	[SHOW_STATS] = { true, true, MSG_NONE },
-	[SHOW_PROCESSES] = { false, false, MSG_LP_PROCESSES },
-	[SHOW_LATENCY] = { false, true, MSG_NONE },
-	[SHOW_CONFIG] = { false, false, MSG_LP_CONFIG },
+	[SHOW_SUMMARY] = { true, false, true, MSG_LP_PROCESSES },
+	[SHOW_POOL] = { false, false, true, MSG_NONE },
+	[SHOW_STATS] = { true, false, true, MSG_NONE },
+	[SHOW_PROCESSES] = { false, false, false, MSG_LP_PROCESSES },
+	[SHOW_LATENCY] = { true, true, true, MSG_NONE },
+	[SHOW_CONFIG] = { false, false, false, MSG_LP_CONFIG },
 };
 
 static uint64_t
@@ -161,6 +162,9 @@ on_show(void *arg, struct imsg *m)
 	client_begin(c, m->id, CONTROL_SHOW_MS);
 	if (shows[what].counters)
 		send_counters(c);
+	if (shows[what].hists && !metrics_send(&l->metrics, &c->chan,
+				     c->request_id, listener_now(l)))
+		c->dead = true;
 	if (shows[what].pool) {
 		if (msg_send_u8(&l->link, MSG_LT_SHOW, handle, what))
 			c->waiting |= 1u << ROLE_POOL;

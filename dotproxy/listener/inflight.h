@@ -54,13 +54,14 @@ struct client {
 
 /*
  * A query in the table.  Its members are read by anybody and written only
- * here, but for sent and what is about a transfer.
+ * here, but for arrived_us, sent and what is about a transfer.
  */
 struct inflight_slot {
 	TAILQ_ENTRY(inflight_slot) order; /* by deadline; or the free list */
 	TAILQ_ENTRY(inflight_slot) wait;  /* valid if waiting */
 	LIST_ENTRY(inflight_slot) conn;   /* valid if client.conn */
 	uint64_t deadline_ms;
+	uint64_t arrived_us;
 	uint32_t generation; /* never 0; a new one for each use */
 	uint32_t ahead;      /* how many there were when it came */
 	uint16_t wire_len;

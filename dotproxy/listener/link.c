@@ -52,6 +52,18 @@ on_info(void *arg, struct imsg *m)
 	return 0;
 }
 
+/* What is of the listener is nobody else's to say. */
+static int
+on_hist(void *arg, struct imsg *m)
+{
+	struct info_hist h;
+
+	if (msg_read_info_hist(m, &h) == -1 || h.which >= INFO_HIST_OF_UPSTREAM)
+		return -1;
+	control_relay(arg, ROLE_POOL, m);
+	return 0;
+}
+
 static int
 on_info_end(void *arg, struct imsg *m)
 {
@@ -73,7 +85,7 @@ static const struct imsg_rule link_rules[IMSG_TYPES_MAX] = {
 	[MSG_INFO_POOL] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
 	[MSG_INFO_UPSTREAM] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
 	[MSG_INFO_CONN] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
-	[MSG_INFO_HIST] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
+	[MSG_INFO_HIST] = { on_hist, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
 	[MSG_INFO_END] = { on_info_end, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
 };
 

@@ -208,7 +208,8 @@ uint64_t
 listener_now(struct listener *l)
 {
 	if (!l->in_turn) {
-		l->now_ms = util_now_ms();
+		l->now_us = util_now_us();
+		l->now_ms = l->now_us / 1000;
 		l->in_turn = true;
 	}
 	return l->now_ms;

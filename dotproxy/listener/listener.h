@@ -20,6 +20,7 @@
 #include "common/util.h"
 #include "dotproxy/listener/acl.h"
 #include "dotproxy/listener/inflight.h"
+#include "dotproxy/listener/metrics.h"
 #include "dotproxy/listener/shed.h"
 
 struct conf_run;
@@ -77,7 +78,8 @@ struct listener {
 	bool pause_over;       /* that has lasted for too long */
 	uint64_t pause_until_ms;
 	bool in_turn;
-	uint64_t now_ms; /* of this turn; see listener_now() */
+	uint64_t now_us; /* of this turn; see listener_now() */
+	uint64_t now_ms;
 	uint64_t started_ms;
 
 	/* What waits for room in the channel to the parent. */
@@ -110,6 +112,7 @@ struct listener {
 	 * by listener_count_in(), and out, once, by listener_count_out().
 	 */
 	uint64_t counters[LSTAT_COUNT];
+	struct metrics metrics;
 	uint8_t scratch[DNS_MSG_MAX]; /* for replies we make */
 };
 

@@ -101,6 +101,8 @@ static void
 query_reply(struct listener *l, const struct client *client, uint16_t id,
     const uint8_t *wire, size_t len, enum listener_counter outcome)
 {
+	metrics_answer(&l->metrics, client->conn != NULL, len);
+	l->counters[metrics_rcode(wire[3] & 0xf)]++;
 	if (client->conn != NULL)
 		tcp_reply(l, client->conn, id, wire, len, outcome);
 	else
@@ -145,6 +147,16 @@ query_cancel(struct listener *l, const struct inflight_slot *s)
 		(void)imsg_send_empty(&l->link, MSG_LT_CANCEL, handle, -1);
 }
 
+/* The client of a query in flight is told now, by an answer or an error. */
+static void
+query_note_told(struct listener *l, const struct inflight_slot *s)
+{
+	uint64_t now_ms = listener_now(l);
+
+	metrics_rtt(&l->metrics, s->client.conn != NULL, now_ms,
+	    l->now_us - s->arrived_us);
+}
+
 /*
  * Takes a query out of the table; its slot stays readable for now.  told: the
  * pool knows that it has ended.
@@ -174,8 +186,10 @@ query_end(struct listener *l, struct inflight_slot *s, const struct verdict *v,
 	if (s->begun) {
 		tcp_break(s->client.conn);
 		listener_count_out(l, LSTAT_dropped_send);
-	} else
+	} else {
+		query_note_told(l, s);
 		reply_error(l, &s->client, &s->query, inflight_wire(s), v);
+	}
 	query_unhook(l, s, told);
 }
 
@@ -247,6 +261,7 @@ query_receive(struct listener *l, const struct client *client,
 
 	listener_count_in(
 	    l, conn != NULL ? LSTAT_queries_tcp : LSTAT_queries_udp);
+	metrics_query(&l->metrics, conn != NULL, len);
 	if (dns_query_parse(wire, len, &q) == DNS_DROP) {
 		listener_count_out(l, LSTAT_dropped_malformed);
 		return;
@@ -266,6 +281,7 @@ query_receive(struct listener *l, const struct client *client,
 		reply_error(l, client, &q, wire, &verdict_full);
 		return;
 	}
+	s->arrived_us = l->now_us;
 	if (conn != NULL)
 		tcp_hold(conn);
 	else
@@ -305,8 +321,10 @@ query_answer(
 		l->counters[LSTAT_bad_answers]++;
 		return;
 	}
-	if (!s->transfer)
+	if (!s->transfer) {
 		query_note_answer(l, s);
+		query_note_told(l, s);
+	}
 	limit = reply_limit(&s->client, &s->query);
 	if (len > limit) {
 		len = dns_truncate(wire, len, &s->query, limit, l->scratch);
@@ -334,6 +352,7 @@ query_part(struct listener *l, uint64_t handle, const uint8_t *wire, size_t len)
 		return;
 	}
 	/* An IXFR of several messages: there is TCP for it. */
+	query_note_told(l, s);
 	len = dns_truncate(wire, len, &s->query,
 	    reply_limit(&s->client, &s->query), l->scratch);
 	query_reply(

@@ -154,7 +154,8 @@ conn_on_connected(struct conn *c)
 {
 	struct pool *pool = c->up->pool;
 
-	hist_add(&c->up->connect, pool->now_us - c->phase_us);
+	c->connect_us = pool->now_us - c->phase_us;
+	hist_add(&c->up->connect, c->connect_us);
 	conn_enter(c, CONN_HANDSHAKE);
 }
 
@@ -168,6 +169,7 @@ conn_on_ready(struct conn *c)
 	 * apart: all of it counts as handshake.
 	 */
 	hist_add(&c->up->handshake, pool->now_us - c->phase_us);
+	hist_add(&c->up->open, c->connect_us + pool->now_us - c->phase_us);
 	c->ready_ms = c->used_ms = c->heard_ms = pool->now_ms;
 	conn_enter(c, CONN_READY);
 	upstream_conn_ready(c);

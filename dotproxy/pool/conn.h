@@ -94,6 +94,7 @@ struct conn {
 	size_t pending_len;
 	uint64_t asked_ms;      /* when it was asked for */
 	uint64_t phase_us;      /* when the present state began */
+	uint64_t connect_us;    /* what TCP took */
 	uint64_t armed_ms;      /* when ev_timer fires */
 	uint64_t ready_ms;      /* when it became ready; 0 if it has not */
 	uint64_t used_ms;       /* last query or answer */

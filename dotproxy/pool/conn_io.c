@@ -358,7 +358,7 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 		    up->conf.name, len, (unsigned long long)us);
 	/* Of a transfer it is the time of the last message alone. */
 	if (!q->transfer) {
-		hist_add(&up->latency, us);
+		hist_live_add(&up->latency, pool->now_ms, us);
 		policy_answered(&pool->policy, up->index, us, pool->now_ms);
 		hedge_latency_add(
 		    &up->late, us, c->suspect || q->sent_us <= c->stalled_us);

@@ -68,17 +68,24 @@ send_upstreams(struct pool *pool, uint64_t handle, bool with_conns)
 static bool
 send_hists(struct pool *pool, uint64_t handle)
 {
-	const struct upstream *up;
+	struct upstream *up;
+	struct hist all, recent;
 	uint32_t i;
 
 	for (i = 0; i < pool->nupstreams; i++) {
 		up = pool->upstreams[i];
+		hist_live_read(&up->latency, pool->now_ms, false, &all);
+		hist_live_read(&up->latency, pool->now_ms, true, &recent);
 		if (!msg_send_info_hist(&pool->link, handle, i,
-			INFO_HIST_LATENCY, &up->latency) ||
+			INFO_HIST_LATENCY, false, &all) ||
 		    !msg_send_info_hist(&pool->link, handle, i,
-			INFO_HIST_CONNECT, &up->connect) ||
+			INFO_HIST_LATENCY, true, &recent) ||
 		    !msg_send_info_hist(&pool->link, handle, i,
-			INFO_HIST_HANDSHAKE, &up->handshake))
+			INFO_HIST_CONNECT, false, &up->connect) ||
+		    !msg_send_info_hist(&pool->link, handle, i,
+			INFO_HIST_HANDSHAKE, false, &up->handshake) ||
+		    !msg_send_info_hist(&pool->link, handle, i, INFO_HIST_OPEN,
+			false, &up->open))
 			return false;
 	}
 	return true;

@@ -473,8 +473,10 @@ state_of(const struct upstream *up)
 }
 
 void
-upstream_fill_info(const struct upstream *up, struct info_upstream *info)
+upstream_fill_info(struct upstream *up, struct info_upstream *info)
 {
+	struct hist latency;
+
 	memset(info, 0, sizeof(*info));
 	info->index = up->index;
 	memcpy(info->name, up->conf.name, sizeof(info->name));
@@ -503,9 +505,10 @@ upstream_fill_info(const struct upstream *up, struct info_upstream *info)
 	info->hedges_denied = up->n.hedges_denied;
 	info->rescues = up->n.rescues;
 	memcpy(info->failures, up->n.failures, sizeof(info->failures));
-	info->latency_mean_us = hist_mean_us(&up->latency);
-	info->latency_p50_us = hist_quantile_us(&up->latency, 500);
-	info->latency_p99_us = hist_quantile_us(&up->latency, 990);
+	hist_live_read(&up->latency, up->pool->now_ms, false, &latency);
+	info->latency_mean_us = hist_mean_us(&latency);
+	info->latency_p50_us = hist_quantile_us(&latency, 500);
+	info->latency_p99_us = hist_quantile_us(&latency, 990);
 	info->connect_p50_us = hist_quantile_us(&up->connect, 500);
 	info->handshake_p50_us = hist_quantile_us(&up->handshake, 500);
 }

@@ -116,9 +116,10 @@ struct upstream {
 	struct warm warm;
 	struct upstream_log log;
 	struct upstream_counters n;
-	struct hist latency;
+	struct hist_live latency;
 	struct hist connect;
 	struct hist handshake;
+	struct hist open; /* both */
 };
 
 TAILQ_HEAD(upstream_list, upstream);
@@ -169,7 +170,7 @@ void upstream_conn_ended(struct conn *, const struct conn_end *);
  */
 void upstream_reset(struct upstream *, struct query_list *list);
 
-void upstream_fill_info(const struct upstream *, struct info_upstream *);
+void upstream_fill_info(struct upstream *, struct info_upstream *);
 
 /* --- health.c: when to dial, and what to say about it --- */
 

@@ -80,6 +80,13 @@ def test_latency_has_histograms(make_proxy, make_upstream):
         assert hist["count"] == sum(b["count"] for b in hist["buckets"])
         assert hist["p50_us"] <= hist["p90_us"] <= hist["p99_us"]
     assert upstream["histograms"]["latency"]["p50_us"] >= 18000
+    assert upstream["last_minute"]["latency"]["count"] >= 10
+    clients = proxy.ctl_json("show", "latency")["clients"]
+    assert clients["histograms"]["rtt_udp"]["count"] >= 10
+    assert clients["last_minute"]["rtt_udp"]["p50_us"] >= 18000
+    for name in "query_size_udp", "answer_size_udp":
+        assert 12 < clients["histograms"][name]["mean"] < 512
+        assert clients["histograms"][name]["count"] >= 10
     assert upstream["hedges"] >= 0
 
 

@@ -56,6 +56,7 @@ static inline void
 ordinary_upstreams(struct data *d)
 {
 	struct info_upstream *u = &d->upstreams[0];
+	int i;
 
 	d->nupstreams = 3;
 	(void)strcpy(u->name, "cloudflare");
@@ -78,6 +79,13 @@ ordinary_upstreams(struct data *d)
 	u->hedges_denied = 1;
 	u->rescues = 2;
 	ordinary_hists(d->hists[0]);
+	for (i = 0; i < 3; i++)
+		hist_add(&d->recent_latency[0], 2030);
+	d->have_client_hists = true;
+	hist_add(&d->client_hists[INFO_HIST_RTT_UDP], 500);
+	hist_add(&d->client_hists[INFO_HIST_RTT_UDP], 700);
+	hist_add(&d->recent_client_hists[INFO_HIST_RTT_UDP], 500);
+	hist_add(&d->client_hists[INFO_HIST_QUERY_SIZE_UDP], 40);
 	u->warm_dials = 7;
 	u->idle_limit_ms = 10000;
 	u->warm_left_ms = 299000;

@@ -32,6 +32,7 @@
 #include "tests/unit/dns_build.h"
 
 #define RIG_PATIENCE_MS 5000u
+#define RIG_HISTS 5u /* of an upstream */
 #define RIG_PEERS_MAX 512
 #define RIG_REPLIES_MAX 40000
 #define RIG_DAY (24 * 3600)
@@ -105,7 +106,7 @@ struct rig {
 	struct info_pool info_pool;
 	struct info_upstream info_ups[CONF_UPSTREAMS_MAX];
 	struct info_conn info_conns[RIG_PEERS_MAX];
-	struct info_hist info_hists[INFO_HIST_COUNT]; /* the last */
+	struct info_hist info_hists[RIG_HISTS]; /* the last */
 	size_t ninfo_hists;
 	size_t ninfo_ups;
 	size_t ninfo_conns;

@@ -125,7 +125,7 @@ rig_on_info(void *arg, struct imsg *m)
 		    m, &rig.info_ups[rig.ninfo_ups++ % CONF_UPSTREAMS_MAX]);
 	case MSG_INFO_HIST:
 		return msg_read_info_hist(
-		    m, &rig.info_hists[rig.ninfo_hists++ % INFO_HIST_COUNT]);
+		    m, &rig.info_hists[rig.ninfo_hists++ % RIG_HISTS]);
 	case MSG_INFO_CONN:
 		return msg_read_info_conn(
 		    m, &rig.info_conns[rig.ninfo_conns++ % RIG_PEERS_MAX]);

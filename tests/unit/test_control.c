@@ -9,6 +9,7 @@
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
 /* LINK: dotproxy/listener/transfer.c */
+/* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LIBS: -levent_core */
 /* The control socket: who is asked, what is passed on, and what is refused. */
 #include <setjmp.h>
@@ -216,14 +217,15 @@ test_who_is_asked_what(void **state)
 {
 	static const struct {
 		bool counters, pool;
+		size_t hists; /* six, and the last minute of two */
 		uint16_t parent;
 	} want[SHOW_COUNT] = {
-		[SHOW_SUMMARY] = { true, true, MSG_LP_PROCESSES },
-		[SHOW_POOL] = { false, true, 0 },
-		[SHOW_STATS] = { true, true, 0 },
-		[SHOW_PROCESSES] = { false, false, MSG_LP_PROCESSES },
-		[SHOW_LATENCY] = { false, true, 0 },
-		[SHOW_CONFIG] = { false, false, MSG_LP_CONFIG },
+		[SHOW_SUMMARY] = { true, true, 0, MSG_LP_PROCESSES },
+		[SHOW_POOL] = { false, true, 0, 0 },
+		[SHOW_STATS] = { true, true, 0, 0 },
+		[SHOW_PROCESSES] = { false, false, 0, MSG_LP_PROCESSES },
+		[SHOW_LATENCY] = { true, true, 8, 0 },
+		[SHOW_CONFIG] = { false, false, 0, MSG_LP_CONFIG },
 	};
 	uint8_t what;
 	size_t npool, nparent;
@@ -247,7 +249,7 @@ test_who_is_asked_what(void **state)
 		}
 		ctl_until(ctl.ended);
 		assert_true(ctl.end.ok);
-		assert_int_equal(ctl.n, want[what].counters);
+		assert_int_equal(ctl.n, want[what].counters + want[what].hists);
 	}
 }
 

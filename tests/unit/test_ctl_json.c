@@ -476,13 +476,25 @@ document_latency(void **state)
 	(void)state;
 	document_has(SHOW_LATENCY, d,
 	    "\"histograms\":{\"latency\":{\"count\":110,\"mean_us\":13688,"
-	    "\"p50_us\":11776,\"p90_us\":11776,\"p99_us\":31744,"
+	    "\"p50_us\":11904,\"p90_us\":11904,\"p99_us\":32000,"
 	    "\"max_us\":32000,\"buckets\":[{\"from_us\":50,\"count\":1},"
 	    "{\"from_us\":11776,\"count\":99},"
 	    "{\"from_us\":31744,\"count\":10}]},\"connect\":{\"count\":3,");
 	document_has(SHOW_LATENCY, d,
 	    "\"handshake\":{\"count\":0,\"mean_us\":0,\"p50_us\":0,");
 	document_has(SHOW_LATENCY, d, "\"pool\":{\"uptime_ms\":");
+	document_has(SHOW_LATENCY, d, "\"listener\":{\"uptime_ms\":");
+	document_has(
+	    SHOW_LATENCY, d, "\"last_minute\":{\"latency\":{\"count\":3,");
+	document_has(SHOW_LATENCY, d,
+	    "\"clients\":{\"histograms\":{\"rtt_udp\":{\"count\":2,"
+	    "\"mean_us\":600,\"p50_us\":500,");
+	document_has(SHOW_LATENCY, d,
+	    "\"query_size_udp\":{\"count\":1,\"mean\":40,\"p50\":40,"
+	    "\"p90\":40,\"p99\":40,\"max\":40,"
+	    "\"buckets\":[{\"from\":40,\"count\":1}]}");
+	document_has(
+	    SHOW_LATENCY, d, "\"last_minute\":{\"rtt_udp\":{\"count\":1,");
 	data_free(d);
 }
 

@@ -381,10 +381,20 @@ latency_page(void **state)
 	    "budget\n"
 	    "  handshakes   5 full, 40 resumed, 7 dialled ahead\n");
 	page_has(text_latency, d,
-	    "              COUNT     P50     P90     P99     MAX\n"
-	    "  latency       110  11.7ms  11.7ms  31.7ms  32.0ms\n"
-	    "  connect         3  10.7ms  10.7ms  10.7ms  11.0ms\n"
-	    "  handshake       0       -       -       -       -\n");
+	    "                    COUNT     P50     P90     P99     MAX\n"
+	    "  latency             110  11.9ms  11.9ms  32.0ms  32.0ms\n"
+	    "    last minute         3   2.0ms   2.0ms   2.0ms   2.0ms\n"
+	    "  connect               3  10.8ms  10.8ms  10.8ms  11.0ms\n"
+	    "  handshake             0       -       -       -       -\n"
+	    "  open                  0       -       -       -       -\n");
+	page_has(text_latency, d,
+	    "\nclients\n\n"
+	    "                    COUNT     P50     P90     P99     MAX\n"
+	    "  UDP                   2   500us   696us   696us   700us\n"
+	    "    last minute         1   500us   500us   500us   500us\n"
+	    "  TCP                   0       -       -       -       -\n"
+	    "    last minute         0       -       -       -       -\n"
+	    "  UDP query, B          1      40      40      40      40\n");
 	page_has(text_latency, d, "\n  16.3ms    90.0% #############");
 	page_has(text_latency, d, "    100% ##############\n");
 	page_has(text_latency, d, "\n  32.7ms     9.0% #");

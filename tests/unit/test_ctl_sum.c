@@ -96,6 +96,9 @@ histograms_are_added(void **state)
 	struct hist *b = &d->parts[1]->hists[1][INFO_HIST_LATENCY];
 	const struct hist *sum = &d->hists[1][INFO_HIST_LATENCY];
 
+	hist_add(&d->parts[0]->recent_latency[1], 10);
+	hist_add(&d->parts[1]->recent_latency[1], 20);
+	hist_add(&d->parts[1]->client_hists[INFO_HIST_RTT_TCP], 30);
 	(void)state;
 	hist_add(a, 10);
 	hist_add(a, 5000);
@@ -114,6 +117,10 @@ histograms_are_added(void **state)
 	assert_int_equal(d->hists[1][INFO_HIST_CONNECT].count, 0);
 	assert_int_equal(d->hists[0][INFO_HIST_LATENCY].count, 220);
 	assert_int_equal(d->upstreams[1].rescues, 7);
+	assert_int_equal(d->recent_latency[1].sum_us, 30);
+	assert_true(d->have_client_hists);
+	assert_int_equal(d->client_hists[INFO_HIST_RTT_TCP].count, 1);
+	assert_int_equal(d->client_hists[INFO_HIST_RTT_UDP].count, 4);
 	data_free(d);
 }
 

@@ -53,6 +53,96 @@ error_is_below_a_32nd(void **state)
 	}
 }
 
+/* What stands for a bucket is within 1/64 of all that is in it. */
+static void
+middle_is_within_a_64th(void **state)
+{
+	uint64_t us, middle, off;
+
+	(void)state;
+	for (us = 1; us < HIST_TOP; us += 1 + us / 1000) {
+		middle = hist_middle_us(hist_bucket(us));
+		off = middle > us ? middle - us : us - middle;
+		assert_true(off * 64 <= us);
+	}
+}
+
+/* Whatever was added, a percentile is near, and never above the maximum. */
+static void
+quantiles_are_near(void **state)
+{
+	static const uint64_t values[] = { 63, 64, 127, 1000, 11300, 99999,
+		4000000, HIST_TOP - 1 };
+	struct hist h;
+	uint64_t q;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		memset(&h, 0, sizeof(h));
+		hist_add(&h, values[i]);
+		q = hist_quantile_us(&h, 500);
+		assert_true(q <= values[i]);
+		assert_true((values[i] - q) * 64 <= values[i]);
+	}
+}
+
+static struct hist_live live;
+
+static uint64_t
+live_count(uint64_t now_ms, bool recent)
+{
+	struct hist h;
+
+	hist_live_read(&live, now_ms, recent, &h);
+	return h.count;
+}
+
+/* What is older than a minute is in all of it, and not in the last. */
+static void
+last_minute_forgets(void **state)
+{
+	struct hist h;
+
+	(void)state;
+	memset(&live, 0, sizeof(live));
+	hist_live_add(&live, 1234567, 100);
+	hist_live_add(&live, 1234567, 300);
+	assert_int_equal(live_count(1234567, true), 2);
+	assert_int_equal(live_count(1234567 + 49999, true), 2);
+	hist_live_add(&live, 1234567 + 49999, 20);
+	assert_int_equal(live_count(1234567 + 60000, true), 1);
+	assert_int_equal(live_count(1234567 + 60000, false), 3);
+	hist_live_read(&live, 1234567 + 60000, true, &h);
+	assert_int_equal(h.max_us, 20);
+	assert_int_equal(h.sum_us, 20);
+	hist_live_read(&live, 1234567 + 60000, false, &h);
+	assert_int_equal(h.max_us, 300);
+	assert_int_equal(h.sum_us, 420);
+	assert_int_equal(h.buckets[hist_bucket(100)], 1);
+}
+
+/* A pause of any length empties the ring once; nothing is counted twice. */
+static void
+last_minute_after_a_pause(void **state)
+{
+	uint64_t now_ms = 0;
+	uint32_t i;
+
+	(void)state;
+	memset(&live, 0, sizeof(live));
+	for (i = 0; i < 100; i++) {
+		hist_live_add(&live, now_ms, i);
+		now_ms += 1 + i * 977;
+	}
+	assert_int_equal(live_count(now_ms, false), 100);
+	assert_int_equal(live_count(now_ms + 86400000, true), 0);
+	assert_int_equal(live_count(now_ms + 86400000, false), 100);
+	/* A clock that goes back adds to what is there. */
+	hist_live_add(&live, 5, 7);
+	assert_int_equal(live_count(now_ms + 86400000, true), 1);
+}
+
 static void
 huge_values_stay_inside(void **state)
 {
@@ -132,6 +222,10 @@ main(void)
 		cmocka_unit_test(buckets_have_no_gaps),
 		cmocka_unit_test(small_values_are_exact),
 		cmocka_unit_test(error_is_below_a_32nd),
+		cmocka_unit_test(middle_is_within_a_64th),
+		cmocka_unit_test(quantiles_are_near),
+		cmocka_unit_test(last_minute_forgets),
+		cmocka_unit_test(last_minute_after_a_pause),
 		cmocka_unit_test(huge_values_stay_inside),
 		cmocka_unit_test(empty_is_zero),
 		cmocka_unit_test(quantiles_of_a_ramp),

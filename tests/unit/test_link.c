@@ -9,6 +9,7 @@
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
 /* LINK: dotproxy/listener/transfer.c */
+/* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LIBS: -levent_core */
 /* The link to the pool: none, a new one, a slow one, and a hostile one. */
 #include <setjmp.h>
@@ -106,28 +107,32 @@ test_pool_breaks_the_protocol(void **state)
 {
 	int fd = rig_udp_client(&rig.udp_addr);
 	struct info_counters c = { .source = SOURCE_LISTENER, .n = 1 };
+	const struct hist h = { 0 };
 	unsigned int round;
 
 	(void)state;
 	(void)rig_ask(fd, 1, "www.example", 0);
-	for (round = 0; round < 3; round++) {
+	for (round = 0; round < 4; round++) {
 		if (round == 0) /* what only the parent may say */
 			assert_true(
 			    msg_send_u8(&rig.pool, MSG_PX_LOG_LEVEL, 0, 1));
 		else if (round == 1) /* no answer is so short */
 			assert_true(
 			    imsg_send_empty(&rig.pool, MSG_TL_ANSWER, 0, -1));
-		else /* not its counters */
+		else if (round == 2) /* not its counters */
 			assert_true(msg_send_info_counters(&rig.pool, 0, &c));
+		else /* nor its histogram */
+			assert_true(msg_send_info_hist(&rig.pool, 0,
+			    MSG_NO_UPSTREAM, INFO_HIST_RTT_UDP, false, &h));
 		rig_until(rig.links_down == round + 1);
 		assert_int_equal(rig.link_down_id, rig.link_id);
 		assert_int_equal(rig_count(LSTAT_in_flight), 1);
 		rig_link();
 		rig_until(rig.nqueries == round + 2);
 	}
-	rig_answer(&rig.queries[3], 0);
+	rig_answer(&rig.queries[4], 0);
 	(void)rig_recv(fd, buf, sizeof(buf));
-	assert_int_equal(rig_count(LSTAT_resent), 3);
+	assert_int_equal(rig_count(LSTAT_resent), 4);
 	close(fd);
 }
 

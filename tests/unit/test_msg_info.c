@@ -225,6 +225,9 @@ hist_fill(void *x, enum variant v)
 	memset(x, 0, sizeof(*h));
 	NUMBER(h->upstream, 0, CONF_UPSTREAMS_MAX - 1);
 	NUMBER(h->which, 0, INFO_HIST_COUNT - 1);
+	if (h->which >= INFO_HIST_OF_UPSTREAM)
+		h->upstream = MSG_NO_UPSTREAM;
+	h->recent = INFO_HIST_HAS_RECENT(h->which);
 	NUMBER(h->hist.sum_us, 0, UINT64_MAX - 1);
 	NUMBER(h->hist.max_us, 0, UINT64_MAX - 1);
 	for (i = 0; i < HIST_BUCKETS; i++) {
@@ -240,8 +243,8 @@ hist_send(struct imsg_chan *ch, const void *x)
 {
 	const struct info_hist *h = x;
 
-	return msg_send_info_hist(
-	    ch, ID, h->upstream, (enum info_hist_kind)h->which, &h->hist);
+	return msg_send_info_hist(ch, ID, h->upstream,
+	    (enum info_hist_kind)h->which, h->recent, &h->hist);
 }
 
 static int
@@ -255,13 +258,22 @@ hist_spoil(void *x, int n)
 {
 	struct info_hist *h = x;
 
+	h->which = INFO_HIST_LATENCY;
+	h->upstream = 1;
 	if (n == 0)
 		h->upstream = CONF_UPSTREAMS_MAX;
 	else if (n == 1)
 		h->which = INFO_HIST_COUNT;
-	else /* more than can be counted */
+	else if (n == 2) /* the listener's, of an upstream */
+		h->which = INFO_HIST_RTT_TCP;
+	else if (n == 3) /* an upstream's, of none */
+		h->upstream = MSG_NO_UPSTREAM;
+	else if (n == 4) { /* there is no such last minute */
+		h->which = INFO_HIST_OPEN;
+		h->recent = true;
+	} else /* more than can be counted */
 		h->hist.buckets[1] = h->hist.buckets[2] = UINT64_MAX;
-	return n < 3;
+	return n < 6;
 }
 
 /* --- INFO_PROCESS --- */

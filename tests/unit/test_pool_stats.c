@@ -97,7 +97,14 @@ test_pool_and_its_connections(void **state)
 static void
 test_latency_and_its_histograms(void **state)
 {
+	static const struct {
+		enum info_hist_kind kind;
+		bool recent;
+	} want[RIG_HISTS] = { { INFO_HIST_LATENCY, false },
+		{ INFO_HIST_LATENCY, true }, { INFO_HIST_CONNECT, false },
+		{ INFO_HIST_HANDSHAKE, false }, { INFO_HIST_OPEN, false } };
 	const struct info_hist *h = rig.info_hists;
+	struct hist all;
 	uint32_t i;
 
 	(void)state;
@@ -119,16 +126,19 @@ test_latency_and_its_histograms(void **state)
 	assert_int_equal(rig.info_ups[0].hedges_lost, 5);
 	assert_int_equal(rig.info_ups[0].hedges_denied, 4);
 	assert_int_equal(rig.info_ups[0].rescues, 3);
-	assert_int_equal(rig.ninfo_hists, INFO_HIST_COUNT);
-	for (i = 0; i < INFO_HIST_COUNT; i++)
-		assert_int_equal(h[i].which, i);
-	assert_int_equal(h[INFO_HIST_LATENCY].hist.count, 1);
-	assert_memory_equal(&h[INFO_HIST_LATENCY].hist, &rig_up(0)->latency,
-	    sizeof(struct hist));
-	assert_memory_equal(&h[INFO_HIST_CONNECT].hist, &rig_up(0)->connect,
-	    sizeof(struct hist));
-	assert_memory_equal(&h[INFO_HIST_HANDSHAKE].hist, &rig_up(0)->handshake,
-	    sizeof(struct hist));
+	assert_int_equal(rig.ninfo_hists, RIG_HISTS);
+	for (i = 0; i < RIG_HISTS; i++) {
+		assert_int_equal(h[i].which, want[i].kind);
+		assert_int_equal(h[i].recent, want[i].recent);
+		assert_int_equal(h[i].hist.count, 1);
+	}
+	hist_live_read(&rig_up(0)->latency, rig.pool->now_ms, false, &all);
+	assert_memory_equal(&h[0].hist, &all, sizeof(all));
+	assert_memory_equal(&h[1].hist, &all, sizeof(all));
+	assert_memory_equal(&h[2].hist, &rig_up(0)->connect, sizeof(all));
+	assert_memory_equal(&h[3].hist, &rig_up(0)->handshake, sizeof(all));
+	assert_memory_equal(&h[4].hist, &rig_up(0)->open, sizeof(all));
+	assert_true(h[4].hist.max_us >= h[3].hist.max_us);
 }
 
 static void

@@ -9,6 +9,7 @@
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
 /* LINK: dotproxy/listener/transfer.c */
+/* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LIBS: -levent_core */
 /* What becomes of a query, whatever clients and the pool say. */
 #include <setjmp.h>
@@ -520,10 +521,60 @@ test_identity_of_counters(void **state)
 	close(fd);
 }
 
+static uint64_t
+measured(enum info_hist_kind kind)
+{
+	struct hist h;
+
+	metrics_read(&rig.l->metrics, kind, true, rig.l->now_ms, &h);
+	return h.count;
+}
+
+/* Sizes of all, waits of those that waited, an RCODE for every reply. */
+static void
+test_what_is_measured(void **state)
+{
+	struct msg_failed f = { CAUSE_PIN, MSG_NO_UPSTREAM };
+	int fd = rig_udp_client(&rig.udp_addr), tcp = rig_tcp_client();
+	struct rig_query q;
+	struct hist h;
+
+	(void)state;
+	rig.l->conf.client.max_transfers = 0;
+	q = *rig_ask(fd, 1, "a.example", 0);
+	rig_answer(&q, 2);
+	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), q.len + 2);
+	metrics_read(&rig.l->metrics, INFO_HIST_QUERY_SIZE_UDP, false, 0, &h);
+	assert_int_equal(h.sum_us, q.len);
+	metrics_read(&rig.l->metrics, INFO_HIST_ANSWER_SIZE_UDP, false, 0, &h);
+	assert_int_equal(h.sum_us, q.len + 2);
+	q = *rig_ask(fd, 2, "b.example", 0);
+	q.wire[3] |= 3;
+	rig_answer(&q, 0);
+	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), q.len);
+	q = *rig_ask(fd, 3, "c.example", 0);
+	assert_true(msg_send_failed(&rig.pool, q.handle, &f));
+	(void)rig_recv(fd, buf, sizeof(buf));
+	(void)ask_transfer(tcp, true, DNS_TYPE_AXFR); /* REFUSED at once */
+	assert_int_equal(measured(INFO_HIST_RTT_UDP), 3);
+	assert_int_equal(measured(INFO_HIST_RTT_TCP), 0);
+	assert_int_equal(measured(INFO_HIST_QUERY_SIZE_UDP), 3);
+	assert_int_equal(measured(INFO_HIST_QUERY_SIZE_TCP), 1);
+	assert_int_equal(measured(INFO_HIST_ANSWER_SIZE_TCP), 1);
+	assert_int_equal(rig_count(LSTAT_rcode_noerror), 1);
+	assert_int_equal(rig_count(LSTAT_rcode_nxdomain), 1);
+	assert_int_equal(rig_count(LSTAT_rcode_servfail), 1);
+	assert_int_equal(rig_count(LSTAT_rcode_refused), 1);
+	assert_int_equal(rig_count(LSTAT_rcode_other), 0);
+	close(fd);
+	close(tcp);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		RIG_TEST(test_what_is_measured),
 		RIG_TEST(test_there_and_back),
 		RIG_TEST(test_same_id_many_times),
 		RIG_TEST(test_wrong_answer_reaches_nobody),

@@ -9,6 +9,7 @@
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
 /* LINK: dotproxy/listener/transfer.c */
+/* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LIBS: -levent_core */
 /* TCP clients come and go: timeouts, limits, and those who mean no good. */
 #include <setjmp.h>

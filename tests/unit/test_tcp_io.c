@@ -9,6 +9,7 @@
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
 /* LINK: dotproxy/listener/transfer.c */
+/* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LIBS: -levent_core */
 /* The bytes of TCP clients: RFC 7766, in all the pieces they may come in. */
 #include <setjmp.h>
