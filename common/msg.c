@@ -20,6 +20,7 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
 	[MSG_PX_CONF_END] = "PX_CONF_END",
 	[MSG_PX_LINK] = "PX_LINK",
 	[MSG_PX_LOG_LEVEL] = "PX_LOG_LEVEL",
+	[MSG_PX_CHANGE] = "PX_CHANGE",
 	[MSG_XP_READY] = "XP_READY",
 	[MSG_XP_LOG] = "XP_LOG",
 	[MSG_XP_CONF_DONE] = "XP_CONF_DONE",
@@ -33,6 +34,7 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
 	[MSG_LP_LOG_LEVEL] = "LP_LOG_LEVEL",
 	[MSG_LP_PROCESSES] = "LP_PROCESSES",
 	[MSG_LP_CONFIG] = "LP_CONFIG",
+	[MSG_LP_CHANGE] = "LP_CHANGE",
 	[MSG_PT_POOL] = "PT_POOL",
 	[MSG_PT_CA] = "PT_CA",
 	[MSG_PT_UPSTREAM] = "PT_UPSTREAM",
@@ -52,12 +54,14 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
 	[MSG_CL_SHOW] = "CL_SHOW",
 	[MSG_CL_RELOAD] = "CL_RELOAD",
 	[MSG_CL_LOG_LEVEL] = "CL_LOG_LEVEL",
+	[MSG_CL_CHANGE] = "CL_CHANGE",
 	[MSG_INFO_COUNTERS] = "INFO_COUNTERS",
 	[MSG_INFO_POOL] = "INFO_POOL",
 	[MSG_INFO_UPSTREAM] = "INFO_UPSTREAM",
 	[MSG_INFO_CONN] = "INFO_CONN",
 	[MSG_INFO_HIST] = "INFO_HIST",
 	[MSG_INFO_PROCESS] = "INFO_PROCESS",
+	[MSG_INFO_LISTENER] = "INFO_LISTENER",
 	[MSG_INFO_TEXT] = "INFO_TEXT",
 	[MSG_INFO_END] = "INFO_END",
 };
@@ -108,7 +112,7 @@ const char *
 msg_state_name(unsigned int state)
 {
 	static const char *const names[STATE_COUNT] = { "idle", "up",
-		"connecting", "back-off" };
+		"connecting", "back-off", "disabled" };
 
 	return name_of(names, STATE_COUNT, state);
 }

@@ -37,6 +37,7 @@ enum msg_type {
 	MSG_PX_CONF_END,   /* id = generation: that was all */
 	MSG_PX_LINK,       /* id = link, + fd: the channel to the sibling */
 	MSG_PX_LOG_LEVEL,  /* u8 */
+	MSG_PX_CHANGE,     /* id = upstream or 0; u8 enum msg_change */
 	/* Either child to parent. */
 	MSG_XP_READY,     /* u32 layers not on offer; confined, in the loop */
 	MSG_XP_LOG,       /* struct msg_log */
@@ -53,6 +54,7 @@ enum msg_type {
 	MSG_LP_LOG_LEVEL, /* u8 */
 	MSG_LP_PROCESSES,
 	MSG_LP_CONFIG,
+	MSG_LP_CHANGE, /* u8 enum msg_change, u32 index or MSG_NO_UPSTREAM */
 	/* Parent to pool. */
 	MSG_PT_POOL,      /* struct msg_pool */
 	MSG_PT_CA,        /* id = ca index, + fd of a PEM file to read */
@@ -77,6 +79,7 @@ enum msg_type {
 	MSG_CL_SHOW, /* u8 enum msg_show */
 	MSG_CL_RELOAD,
 	MSG_CL_LOG_LEVEL, /* u8 */
+	MSG_CL_CHANGE,    /* struct msg_request */
 	/* The answers to a control request, on the way to C. */
 	MSG_INFO_COUNTERS, /* struct info_counters */
 	MSG_INFO_POOL,     /* struct info_pool */
@@ -84,6 +87,7 @@ enum msg_type {
 	MSG_INFO_CONN,     /* struct info_conn; after its upstream */
 	MSG_INFO_HIST,     /* struct info_hist; after its upstream, if any */
 	MSG_INFO_PROCESS,  /* struct info_process */
+	MSG_INFO_LISTENER, /* u8: 1 if it is being drained */
 	MSG_INFO_TEXT,     /* bytes: a piece of text (the configuration) */
 	MSG_INFO_END,      /* struct msg_result: nothing more follows */
 
@@ -101,6 +105,29 @@ enum msg_show {
 	SHOW_CONFIG,    /* text */
 	SHOW_LATENCY,   /* as SHOW_STATS, and histograms */
 	SHOW_COUNT
+};
+
+/* What an operator can have done; the parent keeps what lasts. */
+enum msg_change {
+	CHANGE_DISABLE, /* an upstream gets no more queries */
+	CHANGE_ENABLE,
+	CHANGE_FLUSH, /* connections to upstreams are made anew */
+	CHANGE_DRAIN, /* no more TCP clients; those that are idle go */
+	CHANGE_UNDRAIN,
+	CHANGE_COUNT
+};
+
+/* True if it is done to one upstream. */
+static inline bool
+msg_change_has_upstream(unsigned int change)
+{
+	return change == CHANGE_DISABLE || change == CHANGE_ENABLE;
+}
+
+/* A change as a control client asks for it. */
+struct msg_request {
+	uint8_t change;
+	char upstream[CONF_NAME_MAX]; /* empty if it is done to none */
 };
 
 /* Channel sizes: the largest payloads, and the buffers for a batch. */
@@ -227,6 +254,7 @@ enum info_state {
 	STATE_UP,         /* a connection stands, or the last try succeeded */
 	STATE_CONNECTING, /* first connection under way */
 	STATE_BACKOFF,    /* failed; not before backoff_left_ms */
+	STATE_DISABLED,   /* by the operator */
 	STATE_COUNT
 };
 
@@ -432,6 +460,16 @@ int msg_read_upstream(const struct imsg *, struct msg_upstream *);
 bool msg_send_failed(
     struct imsg_chan *, uint64_t handle, const struct msg_failed *);
 int msg_read_failed(const struct imsg *, struct msg_failed *);
+
+/* --- msg_change.c: changes the operator asks for --- */
+
+bool msg_send_request(
+    struct imsg_chan *, uint64_t id, const struct msg_request *);
+int msg_read_request(const struct imsg *, struct msg_request *);
+/* LP_CHANGE; upstream is an index, or MSG_NO_UPSTREAM if it is done to none. */
+bool msg_send_change(
+    struct imsg_chan *, uint64_t id, uint8_t change, uint32_t upstream);
+int msg_read_change(const struct imsg *, uint8_t *change, uint32_t *upstream);
 
 /* --- answers to control requests; id is the control handle --- */
 

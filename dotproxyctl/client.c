@@ -59,6 +59,7 @@ static const struct imsg_rule client_rules[IMSG_TYPES_MAX] = {
 	[MSG_INFO_CONN] = INFO_RULE,
 	[MSG_INFO_HIST] = INFO_RULE,
 	[MSG_INFO_PROCESS] = INFO_RULE,
+	[MSG_INFO_LISTENER] = INFO_RULE,
 	[MSG_INFO_TEXT] = INFO_RULE,
 	[MSG_INFO_END] = INFO_RULE,
 };
@@ -124,6 +125,8 @@ send_request(struct client *c, const struct command *cmd)
 	case MSG_CL_LOG_LEVEL:
 		return msg_send_u8(
 		    &c->chan, MSG_CL_LOG_LEVEL, c->id, (uint8_t)cmd->level);
+	case MSG_CL_CHANGE:
+		return msg_send_request(&c->chan, c->id, &cmd->change);
 	default:
 		return imsg_send_empty(
 		    &c->chan, (uint16_t)cmd->request, c->id, -1);
@@ -182,7 +185,7 @@ client_open(struct client *c, const char *path, const struct command *cmd,
 	const struct imsg_chan_opts opts = {
 		.rules = client_rules,
 		.in_cap = IMSG_HDR_LEN + MSG_INFO_MAX,
-		.out_cap = 2 * (size_t)IMSG_HDR_LEN,
+		.out_cap = 16 * (size_t)IMSG_HDR_LEN,
 		.phase = 1,
 		.arg = c,
 		.on_down = on_down,

@@ -13,6 +13,8 @@
 /* A change waits for both children: longer than the daemon takes for it. */
 #define CLIENT_CHANGE_TIMEOUT_MS 20000u
 #define CLIENT_SHOW_TIMEOUT_MS 10000u
+/* Who asks for health asks often, and has others to fall back on. */
+#define CLIENT_HEALTH_TIMEOUT_MS 1000u
 /*
  * For the others when one worker has answered: longer than a listener waits for
  * its pool, shorter than one that keeps dying may be away.

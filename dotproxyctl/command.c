@@ -6,7 +6,10 @@
 #include "dotproxyctl/command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define WORD_MAX 16 /* no word is longer */
 
 struct word {
 	const char *name;        /* NULL ends a table */
@@ -14,6 +17,8 @@ struct word {
 	bool complete;           /* nothing has to follow */
 	void (*meaning)(struct command *, int value);
 	int value;
+	/* Takes any word, which name describes; returns why not, or NULL. */
+	const char *(*take)(struct command *, const char *arg);
 };
 
 static void
@@ -44,41 +49,162 @@ mean_level(struct command *c, int level)
 	c->level = (enum log_level)level;
 }
 
+static void
+mean_change(struct command *c, int change)
+{
+	c->request = MSG_CL_CHANGE;
+	c->change.change = (uint8_t)change;
+}
+
+static void
+mean_health(struct command *c, int unused)
+{
+	(void)unused;
+	mean_show(c, SHOW_SUMMARY);
+	c->health = true;
+}
+
+static const char *
+take_upstream(struct command *c, const char *arg)
+{
+	if (strlen(arg) >= sizeof(c->change.upstream))
+		return "no such upstream";
+	memcpy(c->change.upstream, arg, strlen(arg) + 1);
+	return NULL;
+}
+
+static const char *
+take_number(struct command *c, const char *arg)
+{
+	char *end;
+	unsigned long n = strtoul(arg, &end, 10);
+
+	if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || n == 0 ||
+	    n > CONF_UPSTREAMS_MAX)
+		return "not a number of upstreams";
+	c->at_least = (uint32_t)n;
+	return NULL;
+}
+
 static const struct word show_words[] = {
-	{ "summary", NULL, true, mean_show, SHOW_SUMMARY },
-	{ "pool", NULL, true, mean_show, SHOW_POOL },
-	{ "stats", NULL, true, mean_show, SHOW_STATS },
-	{ "latency", NULL, true, mean_show, SHOW_LATENCY },
-	{ "processes", NULL, true, mean_show, SHOW_PROCESSES },
-	{ "config", NULL, true, mean_show, SHOW_CONFIG },
-	{ NULL, NULL, false, NULL, 0 },
+	{ "summary", NULL, true, mean_show, SHOW_SUMMARY, NULL },
+	{ "pool", NULL, true, mean_show, SHOW_POOL, NULL },
+	{ "stats", NULL, true, mean_show, SHOW_STATS, NULL },
+	{ "latency", NULL, true, mean_show, SHOW_LATENCY, NULL },
+	{ "processes", NULL, true, mean_show, SHOW_PROCESSES, NULL },
+	{ "config", NULL, true, mean_show, SHOW_CONFIG, NULL },
+	{ NULL, NULL, false, NULL, 0, NULL },
 };
 
 static const struct word check_words[] = {
-	{ "security", NULL, true, mean_check, SHOW_PROCESSES },
-	{ NULL, NULL, false, NULL, 0 },
+	{ "security", NULL, true, mean_check, SHOW_PROCESSES, NULL },
+	{ NULL, NULL, false, NULL, 0, NULL },
 };
 
 static const struct word level_words[] = {
-	{ "error", NULL, true, mean_level, LOG_LEVEL_FATAL },
-	{ "warn", NULL, true, mean_level, LOG_LEVEL_WARN },
-	{ "info", NULL, true, mean_level, LOG_LEVEL_INFO },
-	{ "debug", NULL, true, mean_level, LOG_LEVEL_DEBUG },
-	{ NULL, NULL, false, NULL, 0 },
+	{ "error", NULL, true, mean_level, LOG_LEVEL_FATAL, NULL },
+	{ "warn", NULL, true, mean_level, LOG_LEVEL_WARN, NULL },
+	{ "info", NULL, true, mean_level, LOG_LEVEL_INFO, NULL },
+	{ "debug", NULL, true, mean_level, LOG_LEVEL_DEBUG, NULL },
+	{ NULL, NULL, false, NULL, 0, NULL },
 };
 
 static const struct word log_words[] = {
-	{ "level", level_words, false, NULL, 0 },
-	{ NULL, NULL, false, NULL, 0 },
+	{ "level", level_words, false, NULL, 0, NULL },
+	{ NULL, NULL, false, NULL, 0, NULL },
+};
+
+static const struct word upstream_words[] = {
+	{ "disable", NULL, true, mean_change, CHANGE_DISABLE, NULL },
+	{ "enable", NULL, true, mean_change, CHANGE_ENABLE, NULL },
+	{ NULL, NULL, false, NULL, 0, NULL },
+};
+
+static const struct word name_words[] = {
+	{ "NAME", upstream_words, false, NULL, 0, take_upstream },
+	{ NULL, NULL, false, NULL, 0, NULL },
+};
+
+static const struct word pool_words[] = {
+	{ "flush", NULL, true, mean_change, CHANGE_FLUSH, NULL },
+	{ NULL, NULL, false, NULL, 0, NULL },
+};
+
+static const struct word drain_words[] = {
+	{ "on", NULL, true, mean_change, CHANGE_DRAIN, NULL },
+	{ "off", NULL, true, mean_change, CHANGE_UNDRAIN, NULL },
+	{ NULL, NULL, false, NULL, 0, NULL },
+};
+
+static const struct word number_words[] = {
+	{ "NUMBER", NULL, true, mean_health, 0, take_number },
+	{ NULL, NULL, false, NULL, 0, NULL },
+};
+
+static const struct word health_words[] = {
+	{ "upstreams", number_words, false, NULL, 0, NULL },
+	{ NULL, NULL, false, NULL, 0, NULL },
 };
 
 static const struct word top_words[] = {
-	{ "show", show_words, true, mean_show, SHOW_SUMMARY },
-	{ "check", check_words, false, NULL, 0 },
-	{ "reload", NULL, true, mean_reload, 0 },
-	{ "log", log_words, false, NULL, 0 },
-	{ NULL, NULL, false, NULL, 0 },
+	{ "show", show_words, true, mean_show, SHOW_SUMMARY, NULL },
+	{ "check", check_words, false, NULL, 0, NULL },
+	{ "reload", NULL, true, mean_reload, 0, NULL },
+	{ "log", log_words, false, NULL, 0, NULL },
+	{ "health", health_words, true, mean_health, 0, NULL },
+	{ "upstream", name_words, false, NULL, 0, NULL },
+	{ "pool", pool_words, false, NULL, 0, NULL },
+	{ "drain", drain_words, true, mean_change, CHANGE_DRAIN, NULL },
+	{ NULL, NULL, false, NULL, 0, NULL },
 };
+
+/*
+ * How many letters have to be added, left out, replaced, or exchanged with
+ * their neighbour, to make b of a; no word is so long that it is cut here.
+ */
+static size_t
+distance(const char *a, const char *b)
+{
+	size_t d[WORD_MAX + 1][WORD_MAX + 1], i, j, least;
+	size_t la = strlen(a), lb = strlen(b);
+
+	for (i = 0; i <= la; i++)
+		for (j = 0; j <= lb; j++) {
+			if (i == 0 || j == 0) {
+				d[i][j] = i + j;
+				continue;
+			}
+			least = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+			if (d[i - 1][j] + 1 < least)
+				least = d[i - 1][j] + 1;
+			if (d[i][j - 1] + 1 < least)
+				least = d[i][j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
+			    a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < least)
+				least = d[i - 2][j - 2] + 1;
+			d[i][j] = least;
+		}
+	return d[la][lb];
+}
+
+/* The word that arg may have been meant to be; NULL if none is near. */
+static const char *
+nearest(const struct word *words, const char *arg)
+{
+	const char *found = NULL;
+	size_t n, best = strlen(arg) < 5 ? 2 : 3; /* less than that */
+
+	if (strlen(arg) < 3 || strlen(arg) > WORD_MAX)
+		return NULL;
+	for (; words->name != NULL; words++) {
+		n = distance(arg, words->name);
+		if (words->take == NULL && n < best) {
+			best = n;
+			found = words->name;
+		}
+	}
+	return found;
+}
 
 /* Writes the complaint and the words that are possible. */
 static void
@@ -86,6 +212,7 @@ complain(char error[COMMAND_ERROR_MAX], const char *what, const char *arg,
     const struct word *words)
 {
 	char escaped[64];
+	const char *near;
 	size_t len;
 
 	log_escape(escaped, sizeof(escaped), arg, strlen(arg));
@@ -97,6 +224,11 @@ complain(char error[COMMAND_ERROR_MAX], const char *what, const char *arg,
 		    "nothing more is possible here");
 		return;
 	}
+	near = nearest(words, arg);
+	if (near != NULL)
+		(void)snprintf(error + len, COMMAND_ERROR_MAX - len,
+		    "did you mean \"%s\"? ", near);
+	len = strlen(error);
 	(void)snprintf(error + len, COMMAND_ERROR_MAX - len, "possible:");
 	for (; words->name != NULL; words++) {
 		len = strlen(error);
@@ -116,7 +248,8 @@ word_find(const struct word *words, const char *arg, bool *ambiguous)
 
 	*ambiguous = false;
 	for (; words->name != NULL; words++) {
-		if (strcmp(words->name, arg) == 0) {
+		if (strcmp(words->name, arg) == 0 ||
+		    (words->take != NULL && arg[0] != '\0')) {
 			*ambiguous = false;
 			return words;
 		}
@@ -133,6 +266,7 @@ command_parse(struct command *c, int argc, char *const argv[],
     char error[COMMAND_ERROR_MAX])
 {
 	const struct word *words = top_words, *word = NULL;
+	const char *why;
 	bool ambiguous;
 	int i;
 
@@ -143,6 +277,13 @@ command_parse(struct command *c, int argc, char *const argv[],
 			return -1;
 		}
 		word = word_find(words, argv[i], &ambiguous);
+		why = word != NULL && word->take != NULL
+			  ? word->take(c, argv[i])
+			  : NULL;
+		if (why != NULL) {
+			complain(error, why, argv[i], words);
+			return -1;
+		}
 		if (word == NULL || argv[i][0] == '\0') {
 			complain(error,
 			    ambiguous ? "ambiguous argument"

@@ -12,10 +12,13 @@
 #include "common/msg.h"
 
 struct command {
-	enum msg_type request; /* MSG_CL_SHOW, _RELOAD or _LOG_LEVEL */
-	enum msg_show show;    /* of MSG_CL_SHOW */
-	enum log_level level;  /* of MSG_CL_LOG_LEVEL */
-	bool check;            /* the processes: judge them, too */
+	enum msg_type request;     /* MSG_CL_... */
+	enum msg_show show;        /* of MSG_CL_SHOW */
+	enum log_level level;      /* of MSG_CL_LOG_LEVEL */
+	bool check;                /* the processes: judge them, too */
+	bool health;               /* judge, and say so by the exit status */
+	uint32_t at_least;         /* upstreams for that; 0: any number */
+	struct msg_request change; /* of MSG_CL_CHANGE */
 };
 
 #define COMMAND_ERROR_MAX 256

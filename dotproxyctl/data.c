@@ -168,6 +168,17 @@ data_add_hearsay(struct data *d, const struct imsg *m)
 }
 
 static int
+add_draining(struct data *d, const struct imsg *m)
+{
+	uint8_t draining;
+
+	if (msg_read_u8(m, &draining, 2) == -1)
+		return -1;
+	d->draining |= draining == 1;
+	return 0;
+}
+
+static int
 add_text(struct data *d, const struct imsg *m)
 {
 	char *text;
@@ -202,6 +213,8 @@ data_add(struct data *d, const struct imsg *m)
 		return add_hist(d, m);
 	case MSG_INFO_PROCESS:
 		return add_process(d, m);
+	case MSG_INFO_LISTENER:
+		return add_draining(d, m);
 	case MSG_INFO_TEXT:
 		return add_text(d, m);
 	case MSG_INFO_END:
@@ -246,33 +259,48 @@ data_upstream_down(const struct info_upstream *u)
 		   u->last_cause != CAUSE_NONE);
 }
 
+size_t
+data_usable(const struct data *d)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < d->nupstreams; i++)
+		n += d->upstreams[i].state != STATE_DISABLED &&
+		     !data_upstream_down(&d->upstreams[i]);
+	return n;
+}
+
 static enum data_health
 judge_upstreams(const struct data *d, char reason[DATA_REASON_MAX])
 {
-	size_t i, n = d->nupstreams, down = 0, up = 0;
+	char disabled[32] = "";
+	size_t i, n = d->nupstreams, down = 0, up = 0, off = 0;
 
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < d->nupstreams; i++) {
 		down += data_upstream_down(&d->upstreams[i]);
 		up += d->upstreams[i].state == STATE_UP;
+		off += d->upstreams[i].state == STATE_DISABLED;
 	}
-	if (down == n) {
+	n -= off;
+	if (off > 0)
 		(void)snprintf(
-		    reason, DATA_REASON_MAX, "no upstream reachable");
+		    disabled, sizeof(disabled), ", %zu disabled", off);
+	if (down == n) {
+		(void)snprintf(reason, DATA_REASON_MAX,
+		    "no upstream reachable%s", disabled);
 		return HEALTH_DOWN;
 	}
-	if (down > 0) {
+	if (down > 0)
 		(void)snprintf(reason, DATA_REASON_MAX,
-		    "%zu of %zu upstreams down", down, n);
-		return HEALTH_DEGRADED;
-	}
-	if (up < n)
+		    "%zu of %zu upstreams down%s", down, n, disabled);
+	else if (up < n)
 		(void)snprintf(reason, DATA_REASON_MAX,
-		    "%zu of %zu upstreams up, the others not needed yet", up,
-		    n);
+		    "%zu of %zu upstreams up, the others not needed yet%s", up,
+		    n, disabled);
 	else
-		(void)snprintf(reason, DATA_REASON_MAX, "%zu upstream%s up", n,
-		    n == 1 ? "" : "s");
-	return HEALTH_OK;
+		(void)snprintf(reason, DATA_REASON_MAX, "%zu upstream%s up%s",
+		    n, n == 1 ? "" : "s", disabled);
+	return down > 0 ? HEALTH_DEGRADED : HEALTH_OK;
 }
 
 /* Judges several workers: one that is not well is not all. */

@@ -30,6 +30,7 @@ struct data {
 	bool have_listener;
 	bool have_pool_counters;
 	bool have_pool;
+	bool draining; /* some listener is */
 	bool have_process[ROLE_COUNT];
 	struct info_counters listener;
 	struct info_counters pool_counters;
@@ -101,6 +102,9 @@ const char *data_health_name(enum data_health); /* "degraded" */
 
 /* True if the last attempt to reach this upstream has failed. */
 bool data_upstream_down(const struct info_upstream *);
+
+/* How many upstreams queries may be given to now. */
+size_t data_usable(const struct data *);
 
 /* The sums over the causes: what became of the queries. */
 struct data_queries {

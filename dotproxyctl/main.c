@@ -27,6 +27,7 @@
 
 struct options {
 	bool json;
+	bool quiet; /* say it by the exit status alone */
 	const char *socket;
 	uint32_t worker; /* from 1; 0: all of them */
 };
@@ -35,7 +36,7 @@ static void
 usage(FILE *out)
 {
 	(void)fprintf(out,
-	    "usage: dotproxyctl [-hjV] [-s socket] [-w worker] command\n"
+	    "usage: dotproxyctl [-hjqV] [-s socket] [-w worker] command\n"
 	    "commands:\n"
 	    "  show [summary]        is it well, and who does how much?\n"
 	    "  show pool             upstreams and their connections\n"
@@ -45,6 +46,10 @@ usage(FILE *out)
 	    "confinement\n"
 	    "  show config           the configuration in force\n"
 	    "  check security        is each process confined as promised?\n"
+	    "  health [upstreams N]  is it well? says the exit status, too\n"
+	    "  upstream NAME disable no more queries for it; or enable\n"
+	    "  pool flush            make all connections anew\n"
+	    "  drain [off]           take no more TCP clients\n"
 	    "  reload                read the configuration file again\n"
 	    "  log level LEVEL       error, warn, info or debug\n");
 }
@@ -73,6 +78,7 @@ options_parse(struct options *o, int argc, char *argv[])
 	static const struct option longs[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "quiet", no_argument, NULL, 'q' },
 		{ "socket", required_argument, NULL, 's' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "worker", required_argument, NULL, 'w' },
@@ -80,16 +86,19 @@ options_parse(struct options *o, int argc, char *argv[])
 	};
 	int c;
 
-	o->json = false;
+	o->json = o->quiet = false;
 	o->socket = CONF_CONTROL_DEFAULT;
 	o->worker = 0;
-	while ((c = getopt_long(argc, argv, "hjs:Vw:", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "hjqs:Vw:", longs, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			usage(stdout);
 			exit(0);
 		case 'j':
 			o->json = true;
+			break;
+		case 'q':
+			o->quiet = true;
 			break;
 		case 's':
 			o->socket = optarg;
@@ -110,11 +119,13 @@ options_parse(struct options *o, int argc, char *argv[])
 
 /* What went wrong, on stderr; the errors of a configuration are several. */
 static void
-complain(const char *error)
+complain(const struct options *o, const char *error)
 {
 	char escaped[4 * MSG_TEXT_MAX];
 	size_t len;
 
+	if (o->quiet)
+		return;
 	do {
 		len = strcspn(error, "\n");
 		log_escape(escaped, sizeof(escaped), error, len);
@@ -127,8 +138,8 @@ complain(const char *error)
 static int
 fail(const struct options *o, const char *error)
 {
-	complain(error);
-	if (o->json)
+	complain(o, error);
+	if (o->json && !o->quiet)
 		(void)output_json_result(stdout, error);
 	return 1;
 }
@@ -186,8 +197,18 @@ print(const struct options *o, const struct command *cmd, const struct data *d)
 		return 1;
 	if (error == NULL)
 		return 0;
-	complain(error);
+	complain(o, error);
 	return 1;
+}
+
+/* How long to wait for an answer. */
+static uint32_t
+timeout_of(const struct command *cmd)
+{
+	if (cmd->health)
+		return CLIENT_HEALTH_TIMEOUT_MS;
+	return cmd->request == MSG_CL_SHOW ? CLIENT_SHOW_TIMEOUT_MS
+					   : CLIENT_CHANGE_TIMEOUT_MS;
 }
 
 /* Asks one worker, which has to answer. */
@@ -206,17 +227,14 @@ ask_one(const struct options *o, const struct command *cmd, struct data *data,
 		return -1;
 	}
 	return client_ask(o->worker > 1 ? path : o->socket, cmd,
-	    cmd->request == MSG_CL_SHOW ? CLIENT_SHOW_TIMEOUT_MS
-					: CLIENT_CHANGE_TIMEOUT_MS,
-	    data, error);
+	    timeout_of(cmd), data, error);
 }
 
 static int
 ask_all(const struct options *o, const struct command *cmd, struct data *data,
     char error[CLIENT_ERROR_MAX])
 {
-	if (client_ask_all(
-		o->socket, cmd, CLIENT_SHOW_TIMEOUT_MS, data, error) == -1)
+	if (client_ask_all(o->socket, cmd, timeout_of(cmd), data, error) == -1)
 		return -1;
 	if (data->nparts == 0 || sum_parts(data) == 0)
 		return 0;
@@ -319,6 +337,42 @@ check(const struct options *o, const struct command *cmd)
 	return printed(ret, status);
 }
 
+/*
+ * Judges; returns the exit status: 0 if it serves clients, with all upstreams
+ * or some, and shall go on doing so.
+ */
+static int
+health(const struct options *o, const struct command *cmd)
+{
+	char error[CLIENT_ERROR_MAX], reason[DATA_REASON_MAX];
+	struct data *data = data_new();
+	enum data_health verdict;
+	size_t usable;
+	bool well;
+	int ret = 0;
+
+	if (data == NULL)
+		return fail(o, "out of memory");
+	if (ask(o, cmd, data, error) == -1) {
+		data_free(data);
+		return fail(o, error);
+	}
+	verdict = data_judge(data, reason);
+	usable = data_usable(data);
+	well = verdict != HEALTH_DOWN && !data->draining &&
+	       usable >= cmd->at_least;
+	if (o->quiet)
+		; /* the exit status says it all */
+	else if (o->json)
+		ret = output_json_health(stdout, data, well);
+	else
+		(void)printf("%s: %s%s%s\n", data_health_name(verdict), reason,
+		    data->draining ? ", draining" : "",
+		    usable < cmd->at_least ? ", too few" : "");
+	data_free(data);
+	return printed(ret, well ? 0 : 1);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -334,5 +388,7 @@ main(int argc, char *argv[])
 	}
 	if (command_parse(&cmd, argc - first, argv + first, error) == -1)
 		return fail(&o, error);
+	if (cmd.health)
+		return health(&o, &cmd);
 	return cmd.check ? check(&o, &cmd) : show(&o, &cmd);
 }

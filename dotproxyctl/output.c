@@ -140,6 +140,7 @@ put_summary(struct json *j, const struct data *d)
 
 	json_string(j, "verdict", data_health_name(health));
 	json_string(j, "reason", reason);
+	json_bool(j, "draining", d->draining);
 	if (d->have_process[ROLE_PARENT])
 		json_u64(j, "uptime_ms", d->processes[ROLE_PARENT].uptime_ms);
 	put_pool(j, d);
@@ -256,6 +257,25 @@ output_json(FILE *out, enum msg_show show, const struct data *d)
 	default:
 		break;
 	}
+	json_object_end(&j);
+	return json_end(&j);
+}
+
+int
+output_json_health(FILE *out, const struct data *d, bool healthy)
+{
+	char reason[DATA_REASON_MAX];
+	enum data_health health = data_judge(d, reason);
+	struct json j;
+
+	json_begin(&j, out);
+	json_object(&j, NULL);
+	put_result(&j, NULL);
+	json_bool(&j, "healthy", healthy);
+	json_string(&j, "verdict", data_health_name(health));
+	json_string(&j, "reason", reason);
+	json_bool(&j, "draining", d->draining);
+	json_u64(&j, "upstreams_usable", data_usable(d));
 	json_object_end(&j);
 	return json_end(&j);
 }

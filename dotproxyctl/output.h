@@ -73,6 +73,9 @@ void output_text(FILE *, enum msg_show, const struct data *);
  */
 int output_json(FILE *, enum msg_show, const struct data *);
 
+/* The JSON document of "health".  Returns 0 or -1, as above. */
+int output_json_health(FILE *, const struct data *, bool healthy);
+
 /*
  * The JSON document of a request that shows nothing, or could not be made at
  * all: error is NULL or why.  Returns 0, or -1 if it could not be written.

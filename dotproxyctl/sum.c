@@ -74,7 +74,8 @@ sum_state(struct info_upstream *sum, const struct info_upstream *part)
 	static const uint8_t weight[STATE_COUNT] = { [STATE_IDLE] = 0,
 		[STATE_CONNECTING] = 1,
 		[STATE_UP] = 2,
-		[STATE_BACKOFF] = 3 };
+		[STATE_BACKOFF] = 3,
+		[STATE_DISABLED] = 4 };
 
 	if (weight[part->state] > weight[sum->state])
 		sum->state = part->state;
@@ -244,6 +245,7 @@ sum_part(struct data *sum, const struct data *part)
 	sum->have_listener |= part->have_listener;
 	sum->have_pool_counters |= part->have_pool_counters;
 	sum->have_pool |= part->have_pool;
+	sum->draining |= part->draining;
 	for (i = 0; i < part->nupstreams; i++) {
 		u = find_upstream(sum, &part->upstreams[i]);
 		if (u != NULL)

@@ -25,6 +25,8 @@ put_verdict(FILE *out, const struct data *d)
 	health = data_judge(d, reason);
 	(void)fprintf(out, "%s: ", data_health_name(health));
 	format_wrap(out, strlen(data_health_name(health)) + 2, reason);
+	if (d->draining)
+		(void)fprintf(out, "  draining: takes no new TCP clients\n");
 	for (i = 0; i < d->nupstreams && n < DOWN_MAX; i++) {
 		u = &d->upstreams[i];
 		if (!data_upstream_down(u))

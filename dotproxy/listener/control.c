@@ -143,7 +143,9 @@ send_counters(struct control_client *c)
 	info.uptime_ms = listener_now(l) - l->started_ms;
 	info.n = LSTAT_COUNT;
 	memcpy(info.values, l->counters, sizeof(l->counters));
-	if (!msg_send_info_counters(&c->chan, c->request_id, &info))
+	if (!msg_send_u8(&c->chan, MSG_INFO_LISTENER, c->request_id,
+		l->draining ? 1 : 0) ||
+	    !msg_send_info_counters(&c->chan, c->request_id, &info))
 		c->dead = true;
 }
 
@@ -195,30 +197,17 @@ change_begin(struct control_client *c)
 	return NULL;
 }
 
-/* Passes a request for a change on, as this type; level is checked. */
+/* Ends the request if it was not passed on to the parent. */
 static int
-change_request(
-    struct control_client *c, const struct imsg *m, uint16_t type, int level)
+change_sent(struct control_client *c, const char *text, bool sent)
 {
-	struct imsg_chan *parent = &c->listener->parent;
-	uint64_t handle = client_handle(c);
-	const char *text;
-	bool sent;
-
-	client_begin(c, m->id, CONTROL_CHANGE_MS);
-	text = change_begin(c);
-	if (text == NULL) {
-		sent = level == -1
-			   ? imsg_send_empty(parent, type, handle, -1)
-			   : msg_send_u8(parent, type, handle, (uint8_t)level);
-		if (sent)
-			c->waiting |= 1u << ROLE_PARENT;
-		else {
-			c->listener->control->change_handle = 0;
-			text = "parent process is busy";
-		}
+	if (text == NULL && !sent) {
+		c->listener->control->change_handle = 0;
+		text = "parent process is busy";
 	}
-	if (text != NULL)
+	if (text == NULL)
+		c->waiting |= 1u << ROLE_PARENT;
+	else
 		client_fail(c, text);
 	client_end(c, c->text);
 	return 0;
@@ -228,21 +217,64 @@ static int
 on_reload(void *arg, struct imsg *m)
 {
 	struct control_client *c = arg;
+	const char *text;
 
 	if (c->busy)
 		return -1;
-	return change_request(c, m, MSG_LP_RELOAD, -1);
+	client_begin(c, m->id, CONTROL_CHANGE_MS);
+	text = change_begin(c);
+	return change_sent(c, text,
+	    text == NULL && imsg_send_empty(&c->listener->parent, MSG_LP_RELOAD,
+				client_handle(c), -1));
 }
 
 static int
 on_log_level(void *arg, struct imsg *m)
 {
 	struct control_client *c = arg;
+	const char *text;
 	uint8_t level;
 
 	if (c->busy || msg_read_u8(m, &level, LOG_LEVEL_COUNT) == -1)
 		return -1;
-	return change_request(c, m, MSG_LP_LOG_LEVEL, level);
+	client_begin(c, m->id, CONTROL_CHANGE_MS);
+	text = change_begin(c);
+	return change_sent(c, text,
+	    text == NULL && msg_send_u8(&c->listener->parent, MSG_LP_LOG_LEVEL,
+				client_handle(c), level));
+}
+
+/* The index of an upstream; MSG_NO_UPSTREAM if there is none of that name. */
+static uint32_t
+upstream_index(const struct listener *l, const char *name)
+{
+	uint32_t i;
+
+	for (i = 0; i < CONF_UPSTREAMS_MAX; i++)
+		if (name[0] != '\0' && strcmp(l->upstreams[i], name) == 0)
+			return i;
+	return MSG_NO_UPSTREAM;
+}
+
+static int
+on_change(void *arg, struct imsg *m)
+{
+	struct control_client *c = arg;
+	struct msg_request req;
+	const char *text = NULL;
+	uint32_t index;
+
+	if (c->busy || msg_read_request(m, &req) == -1)
+		return -1;
+	client_begin(c, m->id, CONTROL_CHANGE_MS);
+	index = upstream_index(c->listener, req.upstream);
+	if (msg_change_has_upstream(req.change) && index == MSG_NO_UPSTREAM)
+		text = "no such upstream";
+	else
+		text = change_begin(c);
+	return change_sent(c, text,
+	    text == NULL && msg_send_change(&c->listener->parent,
+				client_handle(c), req.change, index));
 }
 
 /* What is accepted from a control client. */
@@ -250,6 +282,7 @@ static const struct imsg_rule control_rules[IMSG_TYPES_MAX] = {
 	[MSG_CL_SHOW] = { on_show, 1, 1, 1, IMSG_FD_NONE },
 	[MSG_CL_RELOAD] = { on_reload, 0, 0, 1, IMSG_FD_NONE },
 	[MSG_CL_LOG_LEVEL] = { on_log_level, 1, 1, 1, IMSG_FD_NONE },
+	[MSG_CL_CHANGE] = { on_change, 3, 3 + CONF_NAME_MAX, 1, IMSG_FD_NONE },
 };
 
 /* May be called in the middle of anything; so it only takes note. */

@@ -31,6 +31,21 @@ on_log_level(void *arg, struct imsg *m)
 }
 
 static int
+on_change(void *arg, struct imsg *m)
+{
+	struct listener *l = arg;
+	uint8_t change;
+
+	if (msg_read_u8(m, &change, CHANGE_COUNT) == -1 || m->id != 0 ||
+	    (change != CHANGE_DRAIN && change != CHANGE_UNDRAIN))
+		return -1;
+	l->draining = change == CHANGE_DRAIN;
+	if (l->draining)
+		tcp_drain(l);
+	return 0;
+}
+
+static int
 on_info(void *arg, struct imsg *m)
 {
 	control_relay(arg, ROLE_PARENT, m);
@@ -63,6 +78,7 @@ static const struct imsg_rule parent_rules[IMSG_TYPES_MAX] = {
 	[MSG_PX_CONF_END] = { config_on_end, 0, 0, PHASE_CONF, IMSG_FD_NONE },
 	[MSG_PX_LINK] = { on_link, 0, 0, PHASE_ANY, IMSG_FD_REQUIRED },
 	[MSG_PX_LOG_LEVEL] = { on_log_level, 1, 1, PHASE_ANY, IMSG_FD_NONE },
+	[MSG_PX_CHANGE] = { on_change, 1, 1, PHASE_ANY, IMSG_FD_NONE },
 	[MSG_INFO_PROCESS] = { on_info, 1, MSG_INFO_MAX, PHASE_ANY,
 	    IMSG_FD_NONE },
 	[MSG_INFO_TEXT] = { on_info, 1, MSG_TEXT_MAX, PHASE_ANY, IMSG_FD_NONE },

@@ -75,6 +75,7 @@ struct listener {
 	uint64_t link_id;      /* which link, in the parent's count */
 	bool link_broken;      /* to be closed at the end of the turn */
 	bool paused;           /* no client is read: the link is congested */
+	bool draining;         /* takes no TCP clients any more */
 	bool pause_over;       /* that has lasted for too long */
 	uint64_t pause_until_ms;
 	bool in_turn;
@@ -264,6 +265,8 @@ void tcp_retire(struct listener *,
 /* A new configuration is in force: timeouts may have changed. */
 void tcp_configure(struct listener *);
 void tcp_resume(struct listener *);
+/* Closes those that are idle, and the others when they are answered. */
+void tcp_drain(struct listener *);
 /* Stops or resumes accepting. */
 void tcp_accept_enable(struct listener *, bool enable);
 /* The connection's list of queries, for inflight_add(). */

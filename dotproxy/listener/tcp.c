@@ -176,7 +176,7 @@ conn_new(struct listener *l, int fd, const union client_addr *peer)
 {
 	struct tcp_conn *c = NULL;
 
-	if (!make_room(l) || (c = calloc(1, sizeof(*c))) == NULL)
+	if (l->draining || !make_room(l) || (c = calloc(1, sizeof(*c))) == NULL)
 		goto fail;
 	c->ev_read =
 	    event_new(l->base, fd, EV_READ | EV_PERSIST, tcp_readable, c);
@@ -293,6 +293,19 @@ void
 tcp_configure(struct listener *l)
 {
 	arm_timers(l);
+}
+
+void
+tcp_drain(struct listener *l)
+{
+	struct tcp_conns *queues[] = { &l->tcp->idle, &l->tcp->busy,
+		&l->tcp->stuck };
+	struct tcp_conn *c;
+	size_t i;
+
+	for (i = 0; i < sizeof(queues) / sizeof(queues[0]); i++)
+		TAILQ_FOREACH (c, queues[i], entry)
+			tcp_mark_dirty(c);
 }
 
 void

@@ -339,6 +339,13 @@ set_writing(struct tcp_conn *c, bool enable)
 		c->broken = true;
 }
 
+/* True if nothing is owed either way. */
+static bool
+is_at_rest(const struct tcp_conn *c)
+{
+	return c->waiting == 0 && c->in.data == NULL && unsent(c) == 0;
+}
+
 void
 tcp_io_turn(struct tcp_conn *c)
 {
@@ -354,6 +361,10 @@ tcp_io_turn(struct tcp_conn *c)
 		set_writing(c, unsent(c) > 0);
 	if (c->broken) {
 		tcp_close(c, LSTAT_tcp_error);
+		return;
+	}
+	if (c->listener->draining && is_at_rest(c)) {
+		tcp_close(c, LSTAT_COUNT);
 		return;
 	}
 	/* Who has said all may still want to hear the answers. */

@@ -279,6 +279,7 @@ const struct imsg_rule broker_last_words_rules[IMSG_TYPES_MAX] = {
 	[MSG_LP_LOG_LEVEL] = IGNORED,
 	[MSG_LP_PROCESSES] = IGNORED,
 	[MSG_LP_CONFIG] = IGNORED,
+	[MSG_LP_CHANGE] = IGNORED,
 	[MSG_TP_CONNECT] = IGNORED,
 	[MSG_TP_CONNECT_PLAIN] = IGNORED,
 };
@@ -293,6 +294,10 @@ const struct imsg_rule broker_listener_rules[IMSG_TYPES_MAX] = {
 	[MSG_LP_PROCESSES] = { .handler = on_processes,
 	    .phases = BROKER_READY },
 	[MSG_LP_CONFIG] = { .handler = on_config, .phases = BROKER_READY },
+	[MSG_LP_CHANGE] = { .handler = change_on_request,
+	    .min = 5,
+	    .max = 5,
+	    .phases = BROKER_READY },
 };
 
 const struct imsg_rule broker_pool_rules[IMSG_TYPES_MAX] = {

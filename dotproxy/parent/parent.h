@@ -91,6 +91,8 @@ struct pair {
 	struct event *relink;
 	uint64_t reload_window_ms; /* start of the time now counted */
 	uint32_t reloads;          /* its listener has asked for in it */
+	uint64_t change_window_ms; /* the same for other changes */
+	uint32_t changes;
 	struct connect_quota quotas[CONF_UPSTREAMS_MAX];
 };
 
@@ -99,6 +101,7 @@ struct parent_conf {
 	struct conf *conf;              /* owned */
 	struct parent_sockets *sockets; /* owned; one for each worker */
 	uint32_t upstream_ids[CONF_UPSTREAMS_MAX];
+	bool disabled[CONF_UPSTREAMS_MAX]; /* by the operator; see change.c */
 };
 
 enum reload_step {
@@ -141,8 +144,9 @@ struct parent {
 	struct event *sig_int;
 	struct event *sig_chld;
 	uint64_t started_ms;
-	int ready_fd; /* tells who started us that we are up; or -1 */
-	bool up;      /* all children have accepted the configuration */
+	int ready_fd;  /* tells who started us that we are up; or -1 */
+	bool draining; /* by the operator; see change.c */
+	bool up;       /* all children have accepted the configuration */
 	bool stopping;
 	bool failed; /* cannot start: end with status 1 */
 };
@@ -230,6 +234,23 @@ enum broker_phase {
 	BROKER_STARTING = 1, /* until XP_READY */
 	BROKER_READY = 2
 };
+
+/* --- change.c: what the operator changes while it runs --- */
+
+/* Serves LP_CHANGE. */
+int change_on_request(void *arg, struct imsg *);
+
+/*
+ * Takes over for a new configuration which upstreams are disabled: those of
+ * the same name.  They are all enabled if none would be left.
+ */
+void change_inherit(struct parent_conf *fresh, const struct parent_conf *old);
+
+/*
+ * Tells a child, in the middle of the configuration it is being sent, what has
+ * been changed since the start.  Returns false if its channel is full.
+ */
+bool change_send(struct child *, const struct parent_conf *);
 
 /* --- reload.c: sending and changing the configuration --- */
 

@@ -207,6 +207,7 @@ reload_send(struct child *c, const struct parent_conf *pc)
 		ok = send_to_listener(c, pc);
 	else if (ok)
 		ok = send_to_pool(&c->chan, pc);
+	ok = ok && change_send(c, pc);
 	ok = ok && imsg_send_empty(&c->chan, MSG_PX_CONF_END, generation, -1);
 	/* What is in force needs nobody else's consent. */
 	if (ok && c->role == ROLE_POOL && pc == &parent->active)
@@ -389,6 +390,7 @@ reload_start(struct parent *parent, struct child *asker, uint64_t handle)
 	if (strcmp(parent->next.conf->user, parent->active.conf->user) != 0)
 		log_warnx("the new user takes effect at the next restart");
 	reload_assign_ids(parent, &parent->next, &parent->active);
+	change_inherit(&parent->next, &parent->active);
 	parent->reload = RELOAD_POOL;
 	if (event_add(parent->reload_timer, &limit) == -1)
 		fatalx("timer");

@@ -25,6 +25,7 @@ struct config_run {
 	uint32_t nupstreams;
 	struct msg_upstream upstreams[CONF_UPSTREAMS_MAX];
 	struct tls_config *tls[CONF_UPSTREAMS_MAX];
+	bool disabled[CONF_UPSTREAMS_MAX];
 	char error[256];
 };
 
@@ -172,6 +173,7 @@ collect_upstreams(
 			fresh |= (uint64_t)1 << i;
 		}
 		run->tls[i] = NULL;
+		up->disabled = run->disabled[i];
 		set[i] = up;
 	}
 	return fresh;
@@ -227,11 +229,23 @@ swap_in(struct pool *pool, struct config_run *run)
 	/* Dialled in the background; who has failed before goes on as it was.
 	 */
 	for (i = 0; i < pool->nupstreams; i++)
-		if ((fresh >> i & 1) != 0)
+		if (pool->upstreams[i]->disabled)
+			continue;
+		else if ((fresh >> i & 1) != 0)
 			upstream_dial(pool->upstreams[i], USE_MANY);
 		else
 			upstream_poke(pool->upstreams[i]);
 	dispatch_parked(pool);
+}
+
+void
+config_disable(struct config_run *run, uint32_t id, bool disabled)
+{
+	uint32_t i;
+
+	for (i = 0; run != NULL && i < run->nupstreams; i++)
+		if (run->upstreams[i].id == id)
+			run->disabled[i] = disabled;
 }
 
 int

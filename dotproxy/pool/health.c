@@ -249,7 +249,7 @@ upstream_poke(struct upstream *up)
 	uint64_t at, when;
 	struct timeval tv;
 
-	if (up->index == UPSTREAM_NO_INDEX)
+	if (up->index == UPSTREAM_NO_INDEX || up->disabled)
 		return;
 	/* In this order: a dial may be the last for now. */
 	when = serve_waiting(up);

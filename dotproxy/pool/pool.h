@@ -159,6 +159,8 @@ int config_on_ca(void *arg, struct imsg *);
 int config_on_upstream(void *arg, struct imsg *);
 int config_on_end(void *arg, struct imsg *);
 int config_on_decide(void *arg, struct imsg *);
+/* An upstream, by its id, is disabled or not in what is not in force yet. */
+void config_disable(struct config_run *, uint32_t id, bool disabled);
 void config_run_free(struct config_run *);
 
 /* --- dispatch.c: queries, from the listener and back --- */

@@ -108,8 +108,9 @@ standby_keep(struct upstream *up)
 {
 	struct pool *pool = up->pool;
 
-	if (standby_left(up) == 0 || up->suspect || !TAILQ_EMPTY(&up->avail) ||
-	    up->nconnecting > 0 || up->nconns >= up->conf.pool_size ||
+	if (standby_left(up) == 0 || up->suspect || up->disabled ||
+	    !TAILQ_EMPTY(&up->avail) || up->nconnecting > 0 ||
+	    up->nconns >= up->conf.pool_size ||
 	    pool->ndials >= POOL_DIALS_MAX || up->quota_ms > pool->now_ms)
 		return;
 	up->n.warm_dials++;

@@ -312,6 +312,7 @@ upstream_conn_ready(struct conn *c)
 	upstream_relist(c);
 	upstream_refresh(up);
 	place_waiting(up);
+	admin_conn_ready(c);
 	if (c->apart)
 		place_transfer(c);
 	upstream_poke(up);
@@ -405,17 +406,13 @@ upstream_conn_ended(struct conn *c, const struct conn_end *end)
 	upstream_poke(up);
 }
 
-void
-upstream_retire(struct upstream *up)
+/* Lets the connections end with the queries they have. */
+static void
+end_conns(struct upstream *up, const char *why)
 {
-	struct query_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
-	const struct conn_end end = { .cause = CAUSE_NETWORK,
-		.text = "no longer configured" };
+	const struct conn_end end = { .cause = CAUSE_NETWORK, .text = why };
 	struct conn *c, *next;
 
-	event_del(&up->timer);
-	take_waiting(up, &waiting, false);
-	dispatch_list_again(up->pool, &waiting, up, CAUSE_NETWORK, POLICY_NONE);
 	for (c = TAILQ_FIRST(&up->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
 		if (c->state == CONN_READY)
@@ -423,6 +420,30 @@ upstream_retire(struct upstream *up)
 		else if (c->state != CONN_DRAINING)
 			conn_end(c, &end);
 	}
+}
+
+void
+upstream_retire(struct upstream *up)
+{
+	struct query_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
+
+	event_del(&up->timer);
+	take_waiting(up, &waiting, false);
+	dispatch_list_again(up->pool, &waiting, up, CAUSE_NETWORK, POLICY_NONE);
+	end_conns(up, "no longer configured");
+}
+
+void
+upstream_stand_down(struct upstream *up)
+{
+	struct query_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
+
+	event_del(&up->timer);
+	up->flush_request = 0;
+	upstream_refresh(up);
+	take_waiting(up, &waiting, false);
+	dispatch_list_anew(up->pool, &waiting);
+	end_conns(up, "disabled");
 }
 
 void
@@ -463,6 +484,8 @@ count_conns(const struct upstream *up, struct info_upstream *info)
 static enum info_state
 state_of(const struct upstream *up)
 {
+	if (up->disabled)
+		return STATE_DISABLED;
 	if (up->nready > 0)
 		return STATE_UP;
 	if (up->failed)

@@ -100,7 +100,10 @@ struct upstream {
 	struct hedge_latency late;
 	struct event timer; /* upstream_poke() */
 	struct backoff backoff;
-	bool plain;       /* dialled without TCP Fast Open since plain_ms */
+	bool plain; /* dialled without TCP Fast Open since plain_ms */
+	/* Those asked for up to then go when another is ready; 0: none. */
+	uint64_t flush_request;
+	bool disabled;    /* by the operator: gets no queries, no dials */
 	bool failed;      /* out, until a connection is ready */
 	bool suspect;     /* failed_ms is newer than any success */
 	bool need_answer; /* a handshake alone is no success */
@@ -170,7 +173,21 @@ void upstream_conn_ended(struct conn *, const struct conn_end *);
  */
 void upstream_reset(struct upstream *, struct query_list *list);
 
+/*
+ * Gives back what waits here to be dispatched anew, and lets its connections
+ * end with the queries they have.  It must be disabled already.
+ */
+void upstream_stand_down(struct upstream *);
+
 void upstream_fill_info(struct upstream *, struct info_upstream *);
+
+/* --- admin.c: what the operator does to it --- */
+
+/* Serves PX_CHANGE. */
+int admin_on_change(void *arg, struct imsg *);
+
+/* A connection is ready: those it is to replace are drained. */
+void admin_conn_ready(struct conn *);
 
 /* --- health.c: when to dial, and what to say about it --- */
 
@@ -178,7 +195,7 @@ void upstream_fill_info(struct upstream *, struct info_upstream *);
 static inline bool
 upstream_usable(const struct upstream *up)
 {
-	return up->nready > 0 || !up->failed;
+	return !up->disabled && (up->nready > 0 || !up->failed);
 }
 
 /* Tells the policy. */

@@ -218,7 +218,8 @@ def test_pool_gets_no_more_sockets_than_it_may(
 @pytest.mark.parametrize("role,attack", [
     ("listener", "flood-log"), ("pool", "flood-log"),
     ("listener", "flood-log-level"), ("listener", "flood-reload"),
-    ("listener", "flood-config"), ("listener", "flood-config-deaf"),
+    ("listener", "flood-change"), ("listener", "flood-config"),
+    ("listener", "flood-config-deaf"),
     ("listener", "flood-link-down"), ("pool", "flood-link-down"),
     ("pool", "flood-conf-done"),
 ])

@@ -297,6 +297,16 @@ flood_config(struct hostile *h)
 	(void)imsg_send_empty(&h->parent, MSG_LP_CONFIG, ++h->requests, -1);
 }
 
+/* All it can do to the others: upstreams taken from them, and clients. */
+static inline void
+flood_change(struct hostile *h)
+{
+	uint8_t change = (uint8_t)(++h->requests % CHANGE_COUNT);
+
+	(void)msg_send_change(&h->parent, h->requests, change,
+	    msg_change_has_upstream(change) ? 0 : MSG_NO_UPSTREAM);
+}
+
 static inline void
 flood_link_down(struct hostile *h)
 {

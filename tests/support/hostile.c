@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
 /* LINK: common/msg_info.c common/util.c dotproxy/sandbox.c */
+/* LINK: common/msg_change.c */
 /* LINK: dotproxy/sandbox_layers.c */
 /* LIBS: -lseccomp -lcap-ng */
 /*
@@ -232,6 +233,7 @@ static const struct attack attacks[] = {
 	{ .name = "flood-reload", .flood = flood_reload },
 	{ .name = "flood-log-level", .flood = flood_log_level },
 	{ .name = "flood-config", .flood = flood_config },
+	{ .name = "flood-change", .flood = flood_change },
 	{ .name = "flood-config-deaf", .flood = flood_config, .deaf = true },
 	{ .name = "flood-link-down", .flood = flood_link_down },
 	{ .name = "flood-conf-done", .flood = flood_conf_done },

@@ -254,7 +254,7 @@ worst_upstream(struct info_upstream *u, uint32_t index)
 	memset(u->server_name, 'x', sizeof(u->server_name));
 	u->server_name[sizeof(u->server_name) - 1] = '\0';
 	sin6->sin6_family = AF_INET6;
-	u->state = index % STATE_COUNT;
+	u->state = (uint8_t)(index % STATE_COUNT);
 	u->last_cause = CAUSE_EXPIRED; /* the longest name */
 	if (index % 2)
 		u->pool_size = 16; /* the longest gauge */

@@ -6,6 +6,8 @@
 #ifndef TESTS_MSG_RECORDS_H
 #define TESTS_MSG_RECORDS_H
 
+#include <stdio.h>
+
 #include "tests/unit/msg_codec.h"
 
 /* --- PX_SETUP --- */
@@ -473,6 +475,98 @@ failed_spoil(void *x, int n)
 		f->upstream = CONF_UPSTREAMS_MAX;
 	else
 		f->upstream = MSG_NO_UPSTREAM - 1;
+	return n < 3;
+}
+
+/* --- LP_CHANGE --- */
+
+struct change {
+	uint8_t change;
+	uint32_t upstream;
+};
+
+static inline void
+change_fill(void *x, enum variant v)
+{
+	struct change *c = x;
+
+	c->change = v == SMALL   ? CHANGE_DISABLE
+		    : v == LARGE ? CHANGE_COUNT - 1
+				 : CHANGE_ENABLE;
+	c->upstream = v == SMALL   ? 0
+		      : v == LARGE ? MSG_NO_UPSTREAM
+				   : CONF_UPSTREAMS_MAX - 1;
+}
+
+static inline bool
+change_send(struct imsg_chan *ch, const void *x)
+{
+	const struct change *c = x;
+
+	return msg_send_change(ch, 7, c->change, c->upstream);
+}
+
+static inline int
+change_read(const struct imsg *m, void *x)
+{
+	struct change *c = x;
+
+	memset(c, 0, sizeof(*c)); /* the padding is compared, too */
+	return msg_read_change(m, &c->change, &c->upstream);
+}
+
+static inline bool
+change_spoil(void *x, int n)
+{
+	static const struct change wrong[] = {
+		{ CHANGE_COUNT, MSG_NO_UPSTREAM },
+		{ CHANGE_COUNT, 0 },
+		{ CHANGE_DISABLE, MSG_NO_UPSTREAM },
+		{ CHANGE_ENABLE, CONF_UPSTREAMS_MAX },
+		{ CHANGE_FLUSH, 0 },
+		{ CHANGE_DRAIN, 1 },
+	};
+
+	if (n >= (int)(sizeof(wrong) / sizeof(wrong[0])))
+		return false;
+	memcpy(x, &wrong[n], sizeof(wrong[n]));
+	return true;
+}
+
+/* --- CL_CHANGE --- */
+
+static inline void
+request_fill(void *x, enum variant v)
+{
+	struct msg_request *r = x;
+	uint64_t next = 9;
+
+	r->change = v == SMALL ? CHANGE_FLUSH : CHANGE_DISABLE;
+	text(v, r->upstream, sizeof(r->upstream), &next);
+}
+
+static inline bool
+request_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_request(ch, 8, x);
+}
+
+static inline int
+request_read(const struct imsg *m, void *x)
+{
+	return msg_read_request(m, x);
+}
+
+static inline bool
+request_spoil(void *x, int n)
+{
+	struct msg_request *r = x;
+
+	r->change = n == 0   ? CHANGE_COUNT
+		    : n == 1 ? CHANGE_DRAIN
+			     : CHANGE_ENABLE;
+	(void)snprintf(
+	    r->upstream, sizeof(r->upstream), "%s", n == 2 ? "" : "name");
 	return n < 3;
 }
 

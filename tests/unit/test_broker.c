@@ -39,6 +39,7 @@ static const struct expected {
 	{ MSG_LP_LOG_LEVEL, BROKER_READY, 1, 1, true, false },
 	{ MSG_LP_PROCESSES, BROKER_READY, 0, 0, true, false },
 	{ MSG_LP_CONFIG, BROKER_READY, 0, 0, true, false },
+	{ MSG_LP_CHANGE, BROKER_READY, 5, 5, true, false },
 	{ MSG_TP_CONNECT, BROKER_READY, 4, 4, false, true },
 	{ MSG_TP_CONNECT_PLAIN, BROKER_READY, 4, 4, false, true },
 };
@@ -46,6 +47,14 @@ static const struct expected {
 /* What broker.c calls; none of it is reached. */
 int
 connect_on_request(void *arg, struct imsg *m)
+{
+	(void)arg;
+	(void)m;
+	return 0;
+}
+
+int
+change_on_request(void *arg, struct imsg *m)
 {
 	(void)arg;
 	(void)m;

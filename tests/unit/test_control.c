@@ -10,6 +10,7 @@
 /* LINK: dotproxy/listener/udp_send.c */
 /* LINK: dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
+/* LINK: common/msg_change.c */
 /* LIBS: -levent_core */
 /* The control socket: who is asked, what is passed on, and what is refused. */
 #include <setjmp.h>
@@ -28,6 +29,8 @@ static struct {
 	uint16_t types[64];
 	uint64_t ids[64];
 	struct info_counters counters;
+	size_t nlistener; /* INFO_LISTENER, which n does not count */
+	uint8_t draining;
 	bool ended;
 	uint64_t end_id;
 	struct msg_result end;
@@ -46,6 +49,14 @@ on_info(void *arg, struct imsg *m)
 	if (m->type == MSG_INFO_COUNTERS)
 		assert_int_equal(msg_read_info_counters(m, &ctl.counters), 0);
 	return 0;
+}
+
+static int
+on_listener(void *arg, struct imsg *m)
+{
+	(void)arg;
+	ctl.nlistener++;
+	return msg_read_u8(m, &ctl.draining, 2);
 }
 
 static int
@@ -71,6 +82,10 @@ static const struct imsg_rule rules[IMSG_TYPES_MAX] = {
 	[MSG_INFO_UPSTREAM] = INFO_RULE,
 	[MSG_INFO_CONN] = INFO_RULE,
 	[MSG_INFO_PROCESS] = INFO_RULE,
+	[MSG_INFO_LISTENER] = { .handler = on_listener,
+	    .min = 1,
+	    .max = 1,
+	    .phases = 1 },
 	[MSG_INFO_TEXT] = INFO_RULE,
 	[MSG_INFO_END] = { .handler = on_end,
 	    .max = MSG_INFO_MAX,
@@ -561,6 +576,66 @@ test_silent_client_is_let_go(void **state)
 }
 
 static void
+ctl_change(uint8_t change, const char *upstream)
+{
+	struct msg_request r = { .change = change };
+
+	(void)snprintf(r.upstream, sizeof(r.upstream), "%s", upstream);
+	ctl.ended = false;
+	assert_true(msg_send_request(&ctl.chan, 5, &r));
+	ctl_turn();
+	ctl_turn();
+}
+
+/* The parent gets a number, never the text. */
+static void
+test_change_names_upstream_by_number(void **state)
+{
+	(void)state;
+	rig_conf_begin();
+	rig_send_allow("127.0.0.0", 8);
+	rig_send_listen(RIG_UDP_ID, false, &rig.udp_addr, -1);
+	rig_send_listen(RIG_TCP_ID, true, &rig.tcp_addr, -1);
+	assert_true(msg_send_upstream_name(&rig.parent, 3, "quad9"));
+	rig_conf_end();
+	ctl_change(CHANGE_DISABLE, "quad9");
+	ctl_until(rig.nasked_parent == 1);
+	assert_int_equal(rig.asked_parent, MSG_LP_CHANGE);
+	assert_int_equal(rig.asked_parent_value, CHANGE_DISABLE);
+	assert_false(ctl.ended);
+	says_end(&rig.parent, rig.asked_parent_id, false, "not now");
+	ctl_until(ctl.ended);
+	assert_false(ctl.end.ok);
+	assert_string_equal(ctl.end.text, "not now");
+	ctl_change(CHANGE_DISABLE, "quad");
+	ctl_until(ctl.ended);
+	assert_string_equal(ctl.end.text, "no such upstream");
+	assert_int_equal(rig.nasked_parent, 1);
+	/* That was no change under way. */
+	ctl_change(CHANGE_FLUSH, "");
+	ctl_until(rig.nasked_parent == 2);
+	says_end(&rig.parent, rig.asked_parent_id, true, NULL);
+	ctl_until(ctl.ended);
+	assert_true(ctl.end.ok);
+}
+
+static void
+test_draining_is_told(void **state)
+{
+	(void)state;
+	ctl_show(SHOW_STATS, 1);
+	ctl_until(ctl.nlistener == 1);
+	assert_int_equal(ctl.draining, 0);
+	says_end(&rig.pool, rig.asked_pool_id, true, NULL);
+	ctl_until(ctl.ended);
+	assert_true(msg_send_u8(&rig.parent, MSG_PX_CHANGE, 0, CHANGE_DRAIN));
+	rig_settle();
+	ctl_show(SHOW_STATS, 2);
+	ctl_until(ctl.nlistener == 2);
+	assert_int_equal(ctl.draining, 1);
+}
+
+static void
 test_socket_is_replaced(void **state)
 {
 	struct sockaddr_storage addr;
@@ -610,6 +685,8 @@ main(void)
 		CTL_TEST(test_one_change_at_a_time),
 		CTL_TEST(test_too_many_clients),
 		CTL_TEST(test_silent_client_is_let_go),
+		CTL_TEST(test_change_names_upstream_by_number),
+		CTL_TEST(test_draining_is_told),
 		CTL_TEST(test_socket_is_replaced),
 	};
 

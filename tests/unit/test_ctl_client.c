@@ -8,6 +8,7 @@
 /* LINK: dotproxyctl/client.c dotproxyctl/data.c dotproxyctl/format.c */
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/util.c */
+/* LINK: common/msg_change.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

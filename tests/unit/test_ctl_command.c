@@ -12,6 +12,7 @@
 #include "dotproxyctl/command.h"
 
 #define WORDS_MAX 5
+#define TOP "show, check, reload, log, health, upstream, pool, drain"
 
 /* Parses a line of words; returns what command_parse() does. */
 static int
@@ -77,6 +78,69 @@ all_commands(void **state)
 }
 
 static void
+accepts_change(const char *line, enum msg_change change, const char *upstream)
+{
+	char error[COMMAND_ERROR_MAX];
+	struct command c;
+
+	if (parse(line, &c, error) != 0)
+		fail_msg("%s: %s", line, error);
+	assert_int_equal(c.request, MSG_CL_CHANGE);
+	assert_int_equal(c.change.change, change);
+	assert_string_equal(c.change.upstream, upstream);
+}
+
+static void
+changes(void **state)
+{
+	(void)state;
+	accepts_change("upstream quad9 disable", CHANGE_DISABLE, "quad9");
+	accepts_change("u off enable", CHANGE_ENABLE, "off");
+	accepts_change("pool flush", CHANGE_FLUSH, "");
+	accepts_change("drain", CHANGE_DRAIN, "");
+	accepts_change("drain on", CHANGE_DRAIN, "");
+	accepts_change("d of", CHANGE_UNDRAIN, "");
+}
+
+static void
+health(void **state)
+{
+	char error[COMMAND_ERROR_MAX];
+	struct command c;
+
+	(void)state;
+	assert_int_equal(parse("health", &c, error), 0);
+	assert_true(c.health);
+	assert_int_equal(c.at_least, 0);
+	assert_int_equal(parse("h u 12", &c, error), 0);
+	assert_int_equal(c.request, MSG_CL_SHOW);
+	assert_int_equal(c.show, SHOW_SUMMARY);
+	assert_int_equal(c.at_least, 12);
+	refuses("health upstreams", "missing argument; possible: NUMBER");
+	refuses("health upstreams 0",
+	    "not a number of upstreams \"0\"; possible: NUMBER");
+	refuses("health upstreams 1x",
+	    "not a number of upstreams \"1x\"; possible: NUMBER");
+}
+
+/* What is near to one word is taken for it, and nothing else. */
+static void
+did_you_mean(void **state)
+{
+	(void)state;
+	refuses("relaod",
+	    "unknown argument \"relaod\"; did you mean \"reload\"? "
+	    "possible: " TOP);
+	refuses("drian", "unknown argument \"drian\"; did you mean \"drain\"? "
+			 "possible: " TOP);
+	refuses("xyzzy", "unknown argument \"xyzzy\"; possible: " TOP);
+	refuses("sh0", "unknown argument \"sh0\"; possible: " TOP);
+	refuses("upstream one disabel",
+	    "unknown argument \"disabel\"; did you mean \"disable\"? "
+	    "possible: disable, enable");
+}
+
+static void
 abbreviations(void **state)
 {
 	(void)state;
@@ -95,11 +159,11 @@ static void
 mistakes(void **state)
 {
 	(void)state;
-	refuses("", "missing argument; possible: show, check, reload, log");
+	refuses("", "missing argument; possible: " TOP);
 	refuses("shaw",
-	    "unknown argument \"shaw\"; possible: show, check, reload, log");
-	refuses("shows",
-	    "unknown argument \"shows\"; possible: show, check, reload, log");
+	    "unknown argument \"shaw\"; did you mean \"show\"? possible: " TOP);
+	refuses("shows", "unknown argument \"shows\"; did you mean \"show\"? "
+			 "possible: " TOP);
 	refuses("show p", "ambiguous argument \"p\"; possible: summary, pool, "
 			  "stats, latency, "
 			  "processes, config");
@@ -153,7 +217,7 @@ hostile_words(void **state)
 	assert_int_equal(command_parse(&c, 1, argv, error), -1);
 	for (i = 0; error[i] != '\0'; i++)
 		assert_in_range(error[i], ' ', '~');
-	assert_non_null(strstr(error, "possible: show, check, reload, log"));
+	assert_non_null(strstr(error, "possible: " TOP));
 }
 
 int
@@ -161,6 +225,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_commands),
+		cmocka_unit_test(changes),
+		cmocka_unit_test(health),
+		cmocka_unit_test(did_you_mean),
 		cmocka_unit_test(abbreviations),
 		cmocka_unit_test(mistakes),
 		cmocka_unit_test(empty_word),

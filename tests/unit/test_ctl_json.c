@@ -403,7 +403,8 @@ document_summary(void **state)
 	(void)state;
 	document_has(SHOW_SUMMARY, d,
 	    "{\"ok\":true,\"verdict\":\"degraded\",\"reason\":"
-	    "\"1 of 3 upstreams down\",\"uptime_ms\":100000000,"
+	    "\"1 of 3 upstreams down\",\"draining\":false,"
+	    "\"uptime_ms\":100000000,"
 	    "\"policy\":\"availability\",\"in_flight\":12,"
 	    "\"max_in_flight\":8192,\"parked\":0,\"queries\":{\"received\":"
 	    "1200446,\"answered\":1199000,\"failed\":538,\"refused\":223,"

@@ -10,6 +10,7 @@
 /* LINK: dotproxy/listener/udp_send.c */
 /* LINK: dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
+/* LINK: common/msg_change.c */
 /* LIBS: -levent_core */
 /* The configuration run: all of it at its end, or the end of the process. */
 #include <setjmp.h>

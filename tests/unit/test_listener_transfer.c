@@ -10,6 +10,7 @@
 /* LINK: dotproxy/listener/udp_send.c */
 /* LINK: dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
+/* LINK: common/msg_change.c */
 /* LIBS: -levent_core */
 /* Zone transfers in the listener: limits, parts, credit, cancelling. */
 #include <setjmp.h>

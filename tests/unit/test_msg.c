@@ -5,6 +5,7 @@
  * a test of its own.  A type without a test fails.
  */
 /* LINK: common/msg.c common/msg_info.c common/msg_upstream.c common/imsg.c */
+/* LINK: common/msg_change.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,6 +50,7 @@ static const struct {
 	[MSG_PX_CONF_END] = { .kind = NOTHING },
 	[MSG_PX_LINK] = { .kind = NOTHING },
 	[MSG_PX_LOG_LEVEL] = { .kind = BYTE },
+	[MSG_PX_CHANGE] = { .kind = BYTE },
 	[MSG_XP_READY] = RECORD_OF(MSG_XP_READY, ready, uint32_t, ready_spoil),
 	[MSG_XP_LOG] = RECORD_OF(MSG_XP_LOG, log, struct msg_log, log_spoil),
 	[MSG_XP_CONF_DONE] =
@@ -67,6 +69,8 @@ static const struct {
 	[MSG_LP_LOG_LEVEL] = { .kind = BYTE },
 	[MSG_LP_PROCESSES] = { .kind = NOTHING },
 	[MSG_LP_CONFIG] = { .kind = NOTHING },
+	[MSG_LP_CHANGE] =
+	    RECORD_OF(MSG_LP_CHANGE, change, struct change, change_spoil),
 	[MSG_PT_POOL] =
 	    RECORD_OF(MSG_PT_POOL, pool, struct msg_pool, pool_spoil),
 	[MSG_PT_CA] = { .kind = NOTHING },
@@ -89,6 +93,8 @@ static const struct {
 	[MSG_CL_SHOW] = { .kind = BYTE },
 	[MSG_CL_RELOAD] = { .kind = NOTHING },
 	[MSG_CL_LOG_LEVEL] = { .kind = BYTE },
+	[MSG_CL_CHANGE] = RECORD_OF(
+	    MSG_CL_CHANGE, request, struct msg_request, request_spoil),
 };
 
 static void

@@ -5,6 +5,7 @@
  */
 /* LINK: common/msg_hist.c */
 /* LINK: common/msg.c common/msg_info.c common/imsg.c */
+/* LINK: common/msg_change.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -330,6 +331,26 @@ process_spoil(void *x, int n)
 	return n < 5;
 }
 
+/* --- INFO_LISTENER --- */
+
+static void
+listener_fill(void *x, enum variant v)
+{
+	*(uint8_t *)x = v == SMALL ? 0 : 1;
+}
+
+static bool
+listener_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_u8(ch, MSG_INFO_LISTENER, ID, *(const uint8_t *)x);
+}
+
+static int
+listener_read(const struct imsg *m, void *x)
+{
+	return msg_read_u8(m, x, 2);
+}
+
 /* --- INFO_END --- */
 
 static void
@@ -373,6 +394,7 @@ static const struct codec infos[MSG_TYPE_COUNT - MSG_INFO_COUNTERS] = {
 	RECORD_OF(MSG_INFO_HIST, hist, struct info_hist, hist_spoil),
 	RECORD_OF(
 	    MSG_INFO_PROCESS, process, struct info_process, process_spoil),
+	RECORD_OF(MSG_INFO_LISTENER, listener, uint8_t, NULL),
 	{ .type = MSG_INFO_TEXT }, /* has a test of its own */
 	RECORD_OF(MSG_INFO_END, end, struct msg_result, NULL),
 };

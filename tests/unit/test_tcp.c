@@ -10,6 +10,7 @@
 /* LINK: dotproxy/listener/udp_send.c */
 /* LINK: dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
+/* LINK: common/msg_change.c */
 /* LIBS: -levent_core */
 /* TCP clients come and go: timeouts, limits, and those who mean no good. */
 #include <setjmp.h>
@@ -52,6 +53,49 @@ test_client_goes_with_queries_in_flight(void **state)
 	rig_answer(&q, 0);
 	rig_settle();
 	assert_int_equal(rig_count(LSTAT_stale_answers), 1);
+}
+
+/* Told to drain: who is owed nothing goes, and nobody comes. */
+static void
+test_drained(void **state)
+{
+	int idle = rig_tcp_client(), busy = rig_tcp_client(), half, fresh;
+	static uint8_t frame[512];
+	size_t len;
+	struct rig_query q;
+
+	(void)state;
+	exchange(idle);
+	q = *ask(busy, 1);
+	half = rig_tcp_client();
+	rig_make_query(&pkt, 2, "www.example", 0);
+	len = pkt.w.pos;
+	wire_store_u16(frame, (uint16_t)len);
+	memcpy(frame + 2, pkt.buf, len);
+	assert_int_equal(send(half, frame, 10, 0), 10);
+	rig_settle();
+	assert_true(msg_send_u8(&rig.parent, MSG_PX_CHANGE, 0, CHANGE_DRAIN));
+	rig_until(rig_is_closed(idle));
+	assert_false(rig_is_closed(busy));
+	/* A message that has begun is still taken, and answered. */
+	assert_false(rig_is_closed(half));
+	assert_int_equal(send(half, frame + 10, len - 8, 0), len - 8);
+	rig_until(rig_count(LSTAT_queries_tcp) == 3);
+	rig_answer(&q, 0);
+	rig_settle();
+	assert_int_equal(rig_count(LSTAT_tcp_open), 1);
+	fresh = rig_tcp_client();
+	rig_until(rig_is_closed(fresh));
+	assert_int_equal(rig_count(LSTAT_tcp_refused), 1);
+	assert_true(msg_send_u8(&rig.parent, MSG_PX_CHANGE, 0, CHANGE_UNDRAIN));
+	rig_settle();
+	close(fresh);
+	fresh = rig_tcp_client();
+	exchange(fresh);
+	close(idle);
+	close(busy);
+	close(half);
+	close(fresh);
 }
 
 static void
@@ -352,6 +396,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_client_goes_with_queries_in_flight),
+		RIG_TEST(test_drained),
 		RIG_TEST(test_idle_client_is_closed),
 		RIG_TEST(test_slow_pool_is_not_the_clients_fault),
 		RIG_TEST(test_dripping_bytes_is_no_life_sign),

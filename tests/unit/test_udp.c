@@ -10,6 +10,7 @@
 /* LINK: dotproxy/listener/udp_send.c */
 /* LINK: dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
+/* LINK: common/msg_change.c */
 /* LIBS: -levent_core */
 /* Datagrams: batches, addresses, and sockets that come and go. */
 #include <setjmp.h>
