@@ -46,17 +46,6 @@ struct name_iter {
 	uint8_t label_len;
 };
 
-/* A resource record within its message. */
-struct rr {
-	size_t start;
-	size_t end;
-	bool at_root; /* the owner is the root */
-	uint16_t type;
-	uint16_t class;
-	uint16_t data_len;
-	uint32_t ttl;
-};
-
 static void
 name_iter_init(struct name_iter *it, const struct wire_reader *r)
 {
@@ -210,7 +199,7 @@ question_equal(struct wire_reader *a, struct wire_reader *b)
 
 /* Reads one record; false if it is not one, or not all there. */
 static bool
-rr_next(struct wire_reader *r, struct rr *rr)
+rr_next(struct wire_reader *r, struct dns_rr *rr)
 {
 	uint8_t n;
 
@@ -240,7 +229,7 @@ rr_next(struct wire_reader *r, struct rr *rr)
  * counts.  Returns false if there is none or the records are garbage.
  */
 static bool
-opt_find(struct wire_reader *r, struct rr *opt)
+opt_find(struct wire_reader *r, struct dns_rr *opt)
 {
 	uint32_t before, n;
 
@@ -270,15 +259,23 @@ dns_walk_answers(struct dns_walk *w, const uint8_t *msg, size_t len)
 	return true;
 }
 
+bool
+dns_walk_rr(struct dns_walk *w, struct dns_rr *rr)
+{
+	if (w->left == 0)
+		return false;
+	w->left--;
+	return rr_next(&w->r, rr);
+}
+
 int
 dns_walk_next(struct dns_walk *w, uint16_t *type, uint32_t *serial)
 {
-	struct rr rr;
+	struct dns_rr rr;
 
 	if (w->left == 0)
 		return 0;
-	w->left--;
-	if (!rr_next(&w->r, &rr))
+	if (!dns_walk_rr(w, &rr))
 		return -1;
 	*type = rr.type;
 	if (rr.type != DNS_TYPE_SOA)
@@ -308,7 +305,7 @@ enum dns_verdict
 dns_query_parse(const uint8_t *msg, size_t len, struct dns_query *q)
 {
 	struct wire_reader r;
-	struct rr opt;
+	struct dns_rr opt;
 	const uint8_t *tail;
 	size_t budget;
 	uint16_t n;
@@ -457,7 +454,7 @@ bool
 dns_keepalive(const uint8_t *answer, size_t len, uint32_t *idle_ms)
 {
 	struct wire_reader r;
-	struct rr opt;
+	struct dns_rr opt;
 	uint16_t code, n;
 	bool found = false;
 
@@ -488,7 +485,7 @@ dns_truncate(const uint8_t *answer, size_t answer_len,
 {
 	struct wire_reader r;
 	struct wire_writer w;
-	struct rr opt;
+	struct dns_rr opt;
 	size_t question_len, reserve;
 	bool parsed, has_opt;
 

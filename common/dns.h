@@ -39,8 +39,13 @@ enum dns_rcode {
 };
 
 enum dns_type {
+	DNS_TYPE_A = 1,
 	DNS_TYPE_SOA = 6,
+	DNS_TYPE_SIG = 24,
+	DNS_TYPE_AAAA = 28,
 	DNS_TYPE_OPT = 41,
+	DNS_TYPE_RRSIG = 46,
+	DNS_TYPE_TSIG = 250,
 	DNS_TYPE_IXFR = 251,
 	DNS_TYPE_AXFR = 252
 };
@@ -147,6 +152,17 @@ dns_may_repeat(const struct dns_query *q)
 bool dns_answer_matches(const uint8_t *query, size_t query_len,
     const uint8_t *answer, size_t answer_len);
 
+/* A resource record within its message. */
+struct dns_rr {
+	size_t start;
+	size_t end;
+	bool at_root; /* the owner is the root */
+	uint16_t type;
+	uint16_t class;
+	uint16_t data_len;
+	uint32_t ttl;
+};
+
 /* The records of a section, one after another. */
 struct dns_walk {
 	struct wire_reader r;
@@ -161,6 +177,13 @@ bool dns_walk_answers(struct dns_walk *, const uint8_t *msg, size_t len);
  * the end of the section, or -1 if it is no record.
  */
 int dns_walk_next(struct dns_walk *, uint16_t *type, uint32_t *serial);
+
+/*
+ * The same, with all there is to know of the record; false at the end, and if
+ * it is none.  Who adds the counts of the next sections to left goes on into
+ * them.
+ */
+bool dns_walk_rr(struct dns_walk *, struct dns_rr *);
 
 /* The serial in the authority section of an IXFR query (RFC 1995 3). */
 bool dns_ixfr_serial(const uint8_t *query, size_t len, uint32_t *serial);
