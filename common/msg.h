@@ -71,6 +71,7 @@ enum msg_type {
 	MSG_LT_CREDIT,   /* id = handle; u32 bytes the client has taken */
 	MSG_LT_CANCEL,   /* id = handle: nobody wants the rest */
 	MSG_LT_SHOW,     /* id = control handle; u8 enum msg_show */
+	MSG_LT_PROBE,    /* id = control handle; u32 index */
 	/* Pool to listener. */
 	MSG_TL_ANSWER, /* id = handle; DNS message, the last one */
 	MSG_TL_PART,   /* id = handle; DNS message, and more belong to it */
@@ -87,6 +88,7 @@ enum msg_type {
 	MSG_INFO_CONN,     /* struct info_conn; after its upstream */
 	MSG_INFO_HIST,     /* struct info_hist; after its upstream, if any */
 	MSG_INFO_PROCESS,  /* struct info_process */
+	MSG_INFO_PROBE,    /* struct info_probe */
 	MSG_INFO_LISTENER, /* u8: 1 if it is being drained */
 	MSG_INFO_TEXT,     /* bytes: a piece of text (the configuration) */
 	MSG_INFO_END,      /* struct msg_result: nothing more follows */
@@ -114,6 +116,7 @@ enum msg_change {
 	CHANGE_FLUSH, /* connections to upstreams are made anew */
 	CHANGE_DRAIN, /* no more TCP clients; those that are idle go */
 	CHANGE_UNDRAIN,
+	CHANGE_PROBE, /* changes nothing, and is not asked of the parent */
 	CHANGE_COUNT
 };
 
@@ -121,7 +124,8 @@ enum msg_change {
 static inline bool
 msg_change_has_upstream(unsigned int change)
 {
-	return change == CHANGE_DISABLE || change == CHANGE_ENABLE;
+	return change == CHANGE_DISABLE || change == CHANGE_ENABLE ||
+	       change == CHANGE_PROBE;
 }
 
 /* A change as a control client asks for it. */
@@ -385,6 +389,32 @@ struct info_process {
 	char last_death[128]; /* "killed by signal 9"; empty if none */
 };
 
+/* The steps of a probe, in order. */
+enum info_step {
+	STEP_SOCKET,    /* the parent makes one */
+	STEP_CONNECT,   /* TCP */
+	STEP_HANDSHAKE, /* TLS, and the certificate */
+	STEP_QUERY,
+	STEP_COUNT /* all were taken */
+};
+
+/* How an upstream was tried, on a connection made for that. */
+struct info_probe {
+	char name[CONF_NAME_MAX];
+	char server_name[CONF_HOST_MAX]; /* what the certificate is for */
+	struct sockaddr_storage addr;
+	uint8_t failed; /* enum info_step; STEP_COUNT: it works */
+	uint8_t phase;  /* enum info_phase, if it failed */
+	char error[160];
+	uint64_t step_us[STEP_COUNT]; /* how long each took */
+	char version[16];             /* "TLSv1.3" */
+	char cipher[64];
+	uint64_t expires_s; /* of the certificate, since 1970; 0: not seen */
+	bool pinned;        /* pins are configured */
+	uint8_t rcode;
+	uint32_t answer_len;
+};
+
 /* --- names for people, and their number; "?" if out of range --- */
 
 const char *msg_type_name(uint16_t type);       /* "TL_ANSWER" */
@@ -470,6 +500,9 @@ int msg_read_request(const struct imsg *, struct msg_request *);
 bool msg_send_change(
     struct imsg_chan *, uint64_t id, uint8_t change, uint32_t upstream);
 int msg_read_change(const struct imsg *, uint8_t *change, uint32_t *upstream);
+bool msg_send_info_probe(
+    struct imsg_chan *, uint64_t id, const struct info_probe *);
+int msg_read_info_probe(const struct imsg *, struct info_probe *);
 
 /* --- answers to control requests; id is the control handle --- */
 

@@ -117,6 +117,7 @@ static const struct word log_words[] = {
 static const struct word upstream_words[] = {
 	{ "disable", NULL, true, mean_change, CHANGE_DISABLE, NULL },
 	{ "enable", NULL, true, mean_change, CHANGE_ENABLE, NULL },
+	{ "probe", NULL, true, mean_change, CHANGE_PROBE, NULL },
 	{ NULL, NULL, false, NULL, 0, NULL },
 };
 

@@ -213,6 +213,9 @@ data_add(struct data *d, const struct imsg *m)
 		return add_hist(d, m);
 	case MSG_INFO_PROCESS:
 		return add_process(d, m);
+	case MSG_INFO_PROBE:
+		d->have_probe = true;
+		return msg_read_info_probe(m, &d->probe);
 	case MSG_INFO_LISTENER:
 		return add_draining(d, m);
 	case MSG_INFO_TEXT:

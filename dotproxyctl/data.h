@@ -30,11 +30,13 @@ struct data {
 	bool have_listener;
 	bool have_pool_counters;
 	bool have_pool;
+	bool have_probe;
 	bool draining; /* some listener is */
 	bool have_process[ROLE_COUNT];
 	struct info_counters listener;
 	struct info_counters pool_counters;
 	struct info_pool pool;
+	struct info_probe probe;
 	struct info_process processes[ROLE_COUNT];
 	size_t nupstreams;
 	struct info_upstream upstreams[CONF_UPSTREAMS_MAX];

@@ -48,6 +48,7 @@ usage(FILE *out)
 	    "  check security        is each process confined as promised?\n"
 	    "  health [upstreams N]  is it well? says the exit status, too\n"
 	    "  upstream NAME disable no more queries for it; or enable\n"
+	    "  upstream NAME probe   try it, step by step\n"
 	    "  pool flush            make all connections anew\n"
 	    "  drain [off]           take no more TCP clients\n"
 	    "  reload                read the configuration file again\n"
@@ -177,6 +178,21 @@ refusal(const struct data *d)
 					 : "the daemon gives no reason";
 }
 
+/* Prints what a probe has found; returns the exit status. */
+static int
+print_probe(const struct options *o, const struct info_probe *p)
+{
+	int ret = 0;
+
+	if (o->quiet)
+		; /* the exit status says it all */
+	else if (o->json)
+		ret = output_json_probe(stdout, p);
+	else
+		text_probe(stdout, p);
+	return printed(ret, p->failed == STEP_COUNT ? 0 : 1);
+}
+
 /* Prints the answer; returns the exit status. */
 static int
 print(const struct options *o, const struct command *cmd, const struct data *d)
@@ -187,6 +203,8 @@ print(const struct options *o, const struct command *cmd, const struct data *d)
 	if (cmd->request != MSG_CL_SHOW || (error != NULL && !has_facts(d))) {
 		if (error != NULL)
 			return fail(o, error);
+		if (d->have_probe)
+			return print_probe(o, &d->probe);
 		if (o->json)
 			ret = output_json_result(stdout, NULL);
 	} else if (o->json)

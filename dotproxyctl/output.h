@@ -30,6 +30,14 @@ void text_security(FILE *, const struct security_report *);
 /* The upstreams with all that is known of them, and their connections. */
 void text_pool(FILE *, const struct data *);
 
+/* --- text_probe.c --- */
+
+/* How an upstream was tried: a line for each step, and what went wrong. */
+void text_probe(FILE *, const struct info_probe *);
+
+/* The same as JSON.  Returns 0, or -1 if it could not be written. */
+int output_json_probe(FILE *, const struct info_probe *);
+
 /* --- text_latency.c --- */
 
 /* How long the upstreams take, and what is done about those that are late. */

@@ -256,6 +256,21 @@ upstream_index(const struct listener *l, const char *name)
 	return MSG_NO_UPSTREAM;
 }
 
+/* The pool tries an upstream; nothing changes, so others may ask meanwhile. */
+static int
+probe_request(struct control_client *c, uint32_t index)
+{
+	if (index == MSG_NO_UPSTREAM)
+		client_fail(c, "no such upstream");
+	else if (msg_send_u32(
+		     &c->listener->link, MSG_LT_PROBE, client_handle(c), index))
+		c->waiting |= 1u << ROLE_POOL;
+	else
+		client_fail(c, "pool process is not ready");
+	client_end(c, c->text);
+	return 0;
+}
+
 static int
 on_change(void *arg, struct imsg *m)
 {
@@ -268,6 +283,8 @@ on_change(void *arg, struct imsg *m)
 		return -1;
 	client_begin(c, m->id, CONTROL_CHANGE_MS);
 	index = upstream_index(c->listener, req.upstream);
+	if (req.change == CHANGE_PROBE)
+		return probe_request(c, index);
 	if (msg_change_has_upstream(req.change) && index == MSG_NO_UPSTREAM)
 		text = "no such upstream";
 	else

@@ -100,6 +100,7 @@ change_do(struct parent *parent, uint8_t change, uint32_t index)
 		parent->draining = change == CHANGE_DRAIN;
 		tell_all(parent, ROLE_LISTENER, change, 0);
 		return NULL;
+	case CHANGE_PROBE:
 	case CHANGE_COUNT:
 		break;
 	}

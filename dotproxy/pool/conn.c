@@ -116,6 +116,8 @@ conn_retime(struct conn *c)
 static void
 conn_enter(struct conn *c, enum conn_state state)
 {
+	if (c->probe && state != CONN_DRAINING)
+		probe_on_step(c);
 	c->state = state;
 	c->phase_us = c->up->pool->now_us;
 	conn_arm(c);
@@ -141,7 +143,7 @@ conn_start(struct conn *c, int fd)
 		conn_fail(c, err.phase, err.cause, err.text);
 		return;
 	}
-	if (up->conf.resumption)
+	if (up->conf.resumption && !c->probe)
 		session_resume(&c->session, &up->tickets, pool->now_ms);
 	event_add(&c->ev_read, NULL);
 	/* Writable for the first time after the ClientHello: connected. */
@@ -434,7 +436,7 @@ conn_on_eof(struct conn *c, const char *text, bool clean)
 	} else {
 		end.counts = true;
 		end.blame = !c->lone && (c->served == 0 || !clean);
-		if (clean)
+		if (clean && !c->probe)
 			standby_overtaken(c);
 	}
 	conn_end(c, &end);
@@ -483,8 +485,10 @@ conn_on_due(struct conn *c)
 static void
 conn_connect_timeout(struct conn *c)
 {
-	c->up->plain = !c->plain;
-	c->up->plain_ms = c->up->pool->now_ms;
+	if (!c->probe) {
+		c->up->plain = !c->plain;
+		c->up->plain_ms = c->up->pool->now_ms;
+	}
 	conn_fail(c, PHASE_CONNECT, CAUSE_NETWORK, "timed out");
 }
 

@@ -107,6 +107,7 @@ struct conn {
 	struct transfer transfer; /* of the query on it, if it is one */
 	bool lone;  /* takes one query at a time, of up->alone; or is apart */
 	bool apart; /* takes one query, of up->transfers */
+	bool probe; /* is pool->probe.conn; lone and apart, without a query */
 	bool heard; /* some byte came from the peer */
 	/* The upstream is about to close it: for queries that have no other. */
 	bool expiring;

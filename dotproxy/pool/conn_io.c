@@ -204,6 +204,8 @@ conn_collect(struct conn *c)
 	struct query *q;
 	size_t len = 0, need;
 
+	if (c->probe)
+		return probe_query(c, pool->plain);
 	while ((q = TAILQ_FIRST(&c->sendq)) != NULL) {
 		need = (size_t)FRAME_HDR_LEN + q->len;
 		if (len > 0 && (len + need > POOL_RECORD_MAX ||
@@ -321,6 +323,10 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 	bool transfer, says_idle;
 
 	pool->counters[TSTAT_bytes_received] += len;
+	if (c->probe) {
+		probe_on_message(c, msg, len);
+		return;
+	}
 	if (len < DNS_HDR_LEN || !dns_is_response(msg)) {
 		conn_fail(c, PHASE_PROTOCOL, CAUSE_PROTOCOL, "not an answer");
 		return;

@@ -48,6 +48,16 @@
 
 struct config_run;
 
+/* An upstream that is being tried for the operator; one at a time. */
+struct probe {
+	struct conn *conn; /* in up->conns; NULL: there is none */
+	uint64_t handle;   /* who asks */
+	uint64_t begun_ms; /* the last one, of any upstream */
+	uint8_t step;      /* enum info_step it is at */
+	uint16_t id;       /* of its query */
+	struct info_probe info;
+};
+
 struct pool {
 	struct event_base *base;
 	struct imsg_chan parent;
@@ -83,6 +93,7 @@ struct pool {
 	struct conn_list dirty;  /* have queries to encrypt, by turn */
 	struct conn_list paused; /* not read: the link is full, by pause */
 	struct conn_list dead;   /* owned, freed at the end of the turn */
+	struct probe probe;
 	uint64_t last_request;
 	uint32_t ndials;       /* connections not ready yet, of all upstreams */
 	uint64_t used_ms;      /* last query given to any upstream; 0: never */
@@ -220,6 +231,25 @@ void stream_on_part(
 
 /* Reads no more until the client has taken what there is. */
 void stream_stop(struct conn *);
+
+/* --- probe.c: an upstream tried for the operator --- */
+
+int probe_on_request(void *arg, struct imsg *);
+
+/* A step of the probe's connection is done: the time it took is taken. */
+void probe_on_step(struct conn *);
+
+/* Its handshake is: what is known of certificate and session is taken. */
+void probe_on_ready(struct conn *);
+
+/* Writes its query with its length to out, once; returns the bytes, or 0. */
+size_t probe_query(struct conn *, uint8_t *out);
+
+/* Takes a message from the upstream.  Ends the connection. */
+void probe_on_message(struct conn *, const uint8_t *msg, size_t len);
+
+/* Its connection has ended, and is dead: tells who asked. */
+void probe_on_end(struct conn *, const struct conn_end *);
 
 /* --- stats.c: answers to LT_SHOW --- */
 

@@ -288,8 +288,12 @@ upstream_conn_ready(struct conn *c)
 	struct upstream *up = c->up;
 	struct pool *pool = up->pool;
 
-	up->nconnecting -= !c->apart;
 	pool->ndials--;
+	if (c->probe) {
+		probe_on_ready(c);
+		return;
+	}
+	up->nconnecting -= !c->apart;
 	up->n.opened++;
 	if (session_resumed(&c->session)) {
 		up->n.resumed++;
@@ -364,13 +368,14 @@ bury(struct conn *c)
 	}
 	if (c->state == CONN_ASKED)
 		TAILQ_REMOVE(&pool->asked, c, place);
-	if (c->apart && c->ready_ms == 0)
+	if (c->apart && c->ready_ms == 0 && !c->probe)
 		up->napart--;
 	if (c == up->lone)
 		up->lone = NULL;
 	if (!c->lone)
 		up->nconns--;
-	else if (c->served == 0 && (c->given > 0 || c->ready_ms == 0))
+	else if (!c->probe && c->served == 0 &&
+		 (c->given > 0 || c->ready_ms == 0))
 		up->lone_ms = pool->now_ms + LONE_PAUSE_MS;
 	c->state = CONN_DEAD;
 	upstream_relist(c);
@@ -387,6 +392,10 @@ upstream_conn_ended(struct conn *c, const struct conn_end *end)
 
 	conn_take_all(c, &lost);
 	bury(c);
+	if (c->probe) {
+		probe_on_end(c, end);
+		return;
+	}
 	if (end->counts)
 		up->n.failures[end->phase]++;
 	if (end->blame) {

@@ -188,3 +188,30 @@ def test_workers_are_all_told(make_proxy, make_upstream):
         assert data["draining"]
         assert [u["state"] == "disabled" for u in data["upstreams"]] == [
             True, False]
+
+
+def test_probe_tells_every_step(two):
+    proxy, _ = two
+    done = proxy.ctl("upstream", "one", "probe")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("one (127.0.0.1:") and "works" in lines[0]
+    assert [line.split()[0] for line in lines[1:]] == [
+        "socket", "connect", "handshake", "certificate", "query"]
+    assert "TLSv1.3" in done.stdout and "NOERROR" in done.stdout
+
+
+def test_probe_names_what_fails(make_proxy, make_upstream):
+    good, down = make_upstream(), make_upstream()
+    proxy = make_proxy(good.block("good"), down.block("down"))
+    down.go_down()
+    done = proxy.ctl("upstream", "down", "probe")
+    assert done.returncode == 1
+    assert "failed: connect" in done.stdout
+    eventually(lambda: "just been" not in proxy.ctl(
+        "upstream", "good", "probe").stderr)
+    eventually(lambda: proxy.ctl(
+        "-j", "upstream", "good", "probe").returncode == 0)
+    done = proxy.ctl("upstream", "bad", "probe")
+    assert done.returncode == 1
+    assert "no such upstream" in done.stderr

@@ -491,7 +491,7 @@ change_fill(void *x, enum variant v)
 	struct change *c = x;
 
 	c->change = v == SMALL   ? CHANGE_DISABLE
-		    : v == LARGE ? CHANGE_COUNT - 1
+		    : v == LARGE ? CHANGE_UNDRAIN
 				 : CHANGE_ENABLE;
 	c->upstream = v == SMALL   ? 0
 		      : v == LARGE ? MSG_NO_UPSTREAM
@@ -519,6 +519,7 @@ static inline bool
 change_spoil(void *x, int n)
 {
 	static const struct change wrong[] = {
+		{ CHANGE_PROBE, 0 },
 		{ CHANGE_COUNT, MSG_NO_UPSTREAM },
 		{ CHANGE_COUNT, 0 },
 		{ CHANGE_DISABLE, MSG_NO_UPSTREAM },

@@ -112,6 +112,8 @@ struct rig {
 	size_t ninfo_conns;
 	size_t nends;
 	size_t nrefused; /* of these, not ok */
+	size_t nprobes;
+	struct info_probe probe;
 	bool end_ok;
 	char log[65536];
 };

@@ -126,6 +126,9 @@ rig_on_info(void *arg, struct imsg *m)
 	case MSG_INFO_HIST:
 		return msg_read_info_hist(
 		    m, &rig.info_hists[rig.ninfo_hists++ % RIG_HISTS]);
+	case MSG_INFO_PROBE:
+		rig.nprobes++;
+		return msg_read_info_probe(m, &rig.probe);
 	case MSG_INFO_CONN:
 		return msg_read_info_conn(
 		    m, &rig.info_conns[rig.ninfo_conns++ % RIG_PEERS_MAX]);
@@ -158,6 +161,9 @@ static const struct imsg_rule rig_link_rules[IMSG_TYPES_MAX] = {
 	    .max = MSG_INFO_MAX,
 	    .phases = 1 },
 	[MSG_INFO_HIST] = { .handler = rig_on_info,
+	    .max = MSG_INFO_MAX,
+	    .phases = 1 },
+	[MSG_INFO_PROBE] = { .handler = rig_on_info,
 	    .max = MSG_INFO_MAX,
 	    .phases = 1 },
 	[MSG_INFO_CONN] = { .handler = rig_on_info,

@@ -96,6 +96,7 @@ changes(void **state)
 	(void)state;
 	accepts_change("upstream quad9 disable", CHANGE_DISABLE, "quad9");
 	accepts_change("u off enable", CHANGE_ENABLE, "off");
+	accepts_change("upstream quad9 probe", CHANGE_PROBE, "quad9");
 	accepts_change("pool flush", CHANGE_FLUSH, "");
 	accepts_change("drain", CHANGE_DRAIN, "");
 	accepts_change("drain on", CHANGE_DRAIN, "");
@@ -137,7 +138,7 @@ did_you_mean(void **state)
 	refuses("sh0", "unknown argument \"sh0\"; possible: " TOP);
 	refuses("upstream one disabel",
 	    "unknown argument \"disabel\"; did you mean \"disable\"? "
-	    "possible: disable, enable");
+	    "possible: disable, enable, probe");
 }
 
 static void

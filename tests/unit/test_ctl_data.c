@@ -4,6 +4,7 @@
  * verdict on it.
  */
 /* LINK: common/msg_hist.c */
+/* LINK: common/msg_change.c */
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
 /* LINK: dotproxyctl/data.c dotproxyctl/format.c common/imsg.c common/log.c */
 /* LINK: common/msg.c common/msg_info.c */

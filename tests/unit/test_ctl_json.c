@@ -3,6 +3,7 @@
  * The JSON emitter, and every document dotproxyctl makes with it: read back
  * by a strict little checker, and compared where the bytes matter.
  */
+/* LINK: common/msg_change.c */
 /* LINK: dotproxyctl/text_latency.c dotproxyctl/output_latency.c */
 /* LINK: common/msg_hist.c */
 /* LINK: dotproxyctl/json.c dotproxyctl/output.c dotproxyctl/data.c */

@@ -5,6 +5,7 @@
  * byte that a terminal would act upon.
  */
 /* LINK: common/msg_hist.c */
+/* LINK: common/msg_change.c */
 /* LINK: dotproxyctl/data.c dotproxyctl/format.c dotproxyctl/text_pool.c */
 /* LINK: dotproxyctl/text_latency.c */
 /* LINK: dotproxyctl/text_stats.c dotproxyctl/text_summary.c */

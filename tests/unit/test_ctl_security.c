@@ -4,6 +4,7 @@
  * and each single weakness gives its own, and no other.
  */
 /* LINK: common/msg_hist.c */
+/* LINK: common/msg_change.c */
 /* LINK: dotproxyctl/security.c dotproxyctl/data.c dotproxyctl/proc.c */
 /* LINK: dotproxyctl/proc_text.c dotproxyctl/format.c common/imsg.c */
 /* LINK: dotproxyctl/text_process.c dotproxyctl/output_process.c */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* LINK: common/msg_hist.c */
+/* LINK: common/msg_change.c */
 /* LINK: dotproxyctl/sum.c dotproxyctl/data.c dotproxyctl/format.c */
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c common/imsg.c */
 /* LINK: common/log.c common/msg.c common/msg_info.c common/util.c */

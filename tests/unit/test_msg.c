@@ -86,6 +86,7 @@ static const struct {
 	[MSG_LT_CREDIT] = { .kind = WORD },
 	[MSG_LT_CANCEL] = { .kind = NOTHING },
 	[MSG_LT_SHOW] = { .kind = BYTE },
+	[MSG_LT_PROBE] = { .kind = WORD },
 	[MSG_TL_ANSWER] = { .kind = WIRE },
 	[MSG_TL_PART] = { .kind = WIRE },
 	[MSG_TL_FAILED] =

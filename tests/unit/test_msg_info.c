@@ -331,6 +331,57 @@ process_spoil(void *x, int n)
 	return n < 5;
 }
 
+/* --- INFO_PROBE --- */
+
+static void
+probe_fill(void *x, enum variant v)
+{
+	struct info_probe *p = x;
+	uint64_t next = 8;
+	size_t i;
+
+	text(v, p->name, sizeof(p->name), &next);
+	text(v, p->server_name, sizeof(p->server_name), &next);
+	address(v, &p->addr, &next);
+	NUMBER(p->failed, 0, STEP_COUNT);
+	NUMBER(p->phase, 0, PHASE_COUNT - 1);
+	text(v, p->error, sizeof(p->error), &next);
+	for (i = 0; i < STEP_COUNT; i++)
+		NUMBER(p->step_us[i], 0, UINT64_MAX - 1);
+	text(v, p->version, sizeof(p->version), &next);
+	text(v, p->cipher, sizeof(p->cipher), &next);
+	NUMBER(p->expires_s, 0, UINT64_MAX - 1);
+	NUMBER(p->pinned, 0, 1);
+	NUMBER(p->rcode, 0, 15);
+	NUMBER(p->answer_len, 0, UINT32_MAX);
+}
+
+static bool
+probe_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_info_probe(ch, ID, x);
+}
+
+static int
+probe_read(const struct imsg *m, void *x)
+{
+	return msg_read_info_probe(m, x);
+}
+
+static bool
+probe_spoil(void *x, int n)
+{
+	struct info_probe *p = x;
+
+	if (n == 0)
+		p->failed = STEP_COUNT + 1;
+	else if (n == 1)
+		p->phase = PHASE_COUNT;
+	else
+		p->rcode = 16;
+	return n < 3;
+}
+
 /* --- INFO_LISTENER --- */
 
 static void
@@ -394,6 +445,7 @@ static const struct codec infos[MSG_TYPE_COUNT - MSG_INFO_COUNTERS] = {
 	RECORD_OF(MSG_INFO_HIST, hist, struct info_hist, hist_spoil),
 	RECORD_OF(
 	    MSG_INFO_PROCESS, process, struct info_process, process_spoil),
+	RECORD_OF(MSG_INFO_PROBE, probe, struct info_probe, probe_spoil),
 	RECORD_OF(MSG_INFO_LISTENER, listener, uint8_t, NULL),
 	{ .type = MSG_INFO_TEXT }, /* has a test of its own */
 	RECORD_OF(MSG_INFO_END, end, struct msg_result, NULL),

@@ -10,7 +10,7 @@
 /* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c */
 /* LINK: common/store.c dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
 /* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
-/* LINK: common/msg_change.c dotproxy/pool/admin.c */
+/* LINK: common/msg_change.c dotproxy/pool/admin.c dotproxy/pool/probe.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Late answers: copies, who wins, and who gets no more queries. */
 #include <setjmp.h>

@@ -10,7 +10,7 @@
 /* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
 /* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c common/store.c */
 /* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
-/* LINK: common/msg_change.c dotproxy/pool/admin.c */
+/* LINK: common/msg_change.c dotproxy/pool/admin.c dotproxy/pool/probe.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Connections kept for the next query, replaced in time, and let go. */
 #include <setjmp.h>

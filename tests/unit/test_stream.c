@@ -10,7 +10,7 @@
 /* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c */
 /* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
 /* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
-/* LINK: common/msg_change.c dotproxy/pool/admin.c */
+/* LINK: common/msg_change.c dotproxy/pool/admin.c dotproxy/pool/probe.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Zone transfers through the pool: parts, credit, and how they end. */
 #include <setjmp.h>
