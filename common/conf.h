@@ -76,13 +76,15 @@ struct conf_client {
 	uint32_t tcp_write_timeout_ms;
 	uint32_t max_inflight;
 	uint32_t max_tcp;
+	uint32_t max_tcp_per_client;
 	uint32_t max_transfers; /* of zones, at a time; 0: none */
 };
 
 #define CONF_CLIENT_DEFAULT                                                \
 	{                                                                  \
 		.tcp_read_timeout_ms = 5000, .tcp_write_timeout_ms = 5000, \
-		.max_inflight = 8192, .max_tcp = 1024, .max_transfers = 8  \
+		.max_inflight = 8192, .max_tcp = 1024,                     \
+		.max_tcp_per_client = 512, .max_transfers = 8              \
 	}
 
 /* One upstream { } block. */

@@ -436,12 +436,13 @@ msg_send_client(struct imsg_chan *ch, const struct msg_client *c)
 {
 	struct wire_writer w;
 
-	if (!imsg_begin(ch, &w, 28))
+	if (!imsg_begin(ch, &w, 32))
 		return false;
 	wire_put_u32(&w, c->client.tcp_read_timeout_ms);
 	wire_put_u32(&w, c->client.tcp_write_timeout_ms);
 	wire_put_u32(&w, c->client.max_inflight);
 	wire_put_u32(&w, c->client.max_tcp);
+	wire_put_u32(&w, c->client.max_tcp_per_client);
 	wire_put_u32(&w, c->client.max_transfers);
 	wire_put_u32(&w, c->query_timeout_ms);
 	wire_put_u32(&w, c->transfer_idle_ms);
@@ -458,12 +459,14 @@ msg_read_client(const struct imsg *m, struct msg_client *c)
 	c->client.tcp_write_timeout_ms = wire_get_u32(&r);
 	c->client.max_inflight = wire_get_u32(&r);
 	c->client.max_tcp = wire_get_u32(&r);
+	c->client.max_tcp_per_client = wire_get_u32(&r);
 	c->client.max_transfers = wire_get_u32(&r);
 	c->query_timeout_ms = wire_get_u32(&r);
 	c->transfer_idle_ms = wire_get_u32(&r);
 	if (!wire_done(&r) || c->client.max_inflight == 0 ||
 	    c->client.max_inflight > CONF_INFLIGHT_MAX ||
 	    c->client.max_tcp > CONF_TCP_MAX ||
+	    c->client.max_tcp_per_client > CONF_TCP_MAX ||
 	    c->client.max_transfers > CONF_TRANSFERS_MAX ||
 	    c->query_timeout_ms == 0 ||
 	    c->query_timeout_ms > CONF_QUERY_TIMEOUT_MAX_MS ||

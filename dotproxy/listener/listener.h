@@ -281,7 +281,10 @@ void tcp_break(struct tcp_conn *);
 /* Queues a reply; outcome is LSTAT_COUNT if more of it follows. */
 void tcp_reply(struct listener *, struct tcp_conn *, uint16_t id,
     const uint8_t *wire, size_t len, enum listener_counter outcome);
-/* Answers nothing after what is queued, and closes when that is sent. */
+/*
+ * Answers nothing after what is queued, and closes when that is sent and the
+ * client has closed, or has had the time to.
+ */
 void tcp_close_when_sent(struct tcp_conn *);
 void tcp_turn_end(struct listener *);
 

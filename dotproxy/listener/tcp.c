@@ -3,7 +3,8 @@
  * TCP clients of the listener: accepting them, their timeouts, their limit,
  * and their end.  Timeouts are the same for all, so connections stand in
  * queues in the order of time, and one timer looks at the head of each.  Must
- * never let a client hold what others need: who is idle longest goes first.
+ * never let a client hold what others need: who is idle longest goes first, and
+who has many connections loses one of its own.
  */
 #include "dotproxy/listener/tcp.h"
 
@@ -19,6 +20,23 @@
 
 /* Connections accepted from one socket before others have their turn. */
 #define TCP_ACCEPTS 64
+
+uint32_t
+tcp_idle_ms(const struct listener *l)
+{
+	uint64_t max = l->conf.client.max_tcp, open, left;
+	uint32_t full = l->conf.client.tcp_read_timeout_ms;
+	uint64_t ms;
+
+	open = l->counters[LSTAT_tcp_open];
+	left = open < max ? max - open : 0;
+	if (2 * left >= max)
+		return full;
+	ms = full * 2 * left / max;
+	if (ms >= LISTENER_YIELD_MS)
+		return (uint32_t)ms;
+	return full < LISTENER_YIELD_MS ? full : LISTENER_YIELD_MS;
+}
 
 /* Arms a timer for the head of its queue. */
 static void
@@ -37,10 +55,10 @@ arm_timers(struct listener *l)
 {
 	struct tcp *t = l->tcp;
 
-	arm_timer(
-	    l, &t->idle, &t->read_timer, l->conf.client.tcp_read_timeout_ms);
-	arm_timer(
-	    l, &t->stuck, &t->write_timer, l->conf.client.tcp_write_timeout_ms);
+	arm_timer(l, &t->all.idle, &t->read_timer, tcp_idle_ms(l));
+	arm_timer(l, &t->all.stuck, &t->write_timer,
+	    l->conf.client.tcp_write_timeout_ms);
+	arm_timer(l, &t->all.leaving, &t->leave_timer, TCP_LEAVE_MS);
 }
 
 /* The head of a queue if it has been there for timeout_ms, or NULL. */
@@ -63,8 +81,8 @@ read_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	l->tcp->read_timer.due_ms = 0;
-	while ((c = overdue(l, &l->tcp->idle,
-		    l->conf.client.tcp_read_timeout_ms)) != NULL)
+	/* Each that goes may leave the others more time. */
+	while ((c = overdue(l, &l->tcp->all.idle, tcp_idle_ms(l))) != NULL)
 		tcp_close(c, LSTAT_tcp_timeout);
 	arm_timers(l);
 }
@@ -78,29 +96,44 @@ write_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	l->tcp->write_timer.due_ms = 0;
-	while ((c = overdue(l, &l->tcp->stuck,
+	while ((c = overdue(l, &l->tcp->all.stuck,
 		    l->conf.client.tcp_write_timeout_ms)) != NULL)
 		if (!tcp_last_try(c))
 			tcp_close(c, LSTAT_tcp_timeout);
 	arm_timers(l);
 }
 
+static void
+leave_timeout(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+	struct tcp_conn *c;
+
+	(void)fd;
+	(void)what;
+	l->tcp->leave_timer.due_ms = 0;
+	while ((c = overdue(l, &l->tcp->all.leaving, TCP_LEAVE_MS)) != NULL)
+		tcp_close(c, LSTAT_COUNT);
+	arm_timers(l);
+}
+
 void
 tcp_init(struct listener *l)
 {
+	struct rng rng = { .left = 0 };
+	uint64_t secret = (uint64_t)rng_u32(&rng) << 32 | rng_u32(&rng);
 	struct tcp *t;
 
 	t = l->tcp = calloc(1, sizeof(*t));
-	if (t == NULL)
+	if (t == NULL || tcp_peers_init(&t->peers, secret) == -1)
 		fatalx("out of memory");
 	TAILQ_INIT(&t->socks);
-	TAILQ_INIT(&t->idle);
-	TAILQ_INIT(&t->busy);
-	TAILQ_INIT(&t->stuck);
+	tcp_queues_init(&t->all);
 	TAILQ_INIT(&t->dirty);
 	TAILQ_INIT(&t->held);
 	lazy_timer_init(&t->read_timer, l->base, read_timeout, l);
 	lazy_timer_init(&t->write_timer, l->base, write_timeout, l);
+	lazy_timer_init(&t->leave_timer, l->base, leave_timeout, l);
 }
 
 static void
@@ -128,55 +161,69 @@ tcp_free(struct listener *l)
 	struct tcp *t = l->tcp;
 	struct tcp_sock *s;
 
-	close_all(&t->idle);
-	close_all(&t->busy);
-	close_all(&t->stuck);
+	close_all(&t->all.idle);
+	close_all(&t->all.busy);
+	close_all(&t->all.stuck);
+	close_all(&t->all.leaving);
 	while ((s = TAILQ_FIRST(&t->socks)) != NULL)
 		sock_close(t, s);
 	lazy_timer_free(&t->read_timer);
 	lazy_timer_free(&t->write_timer);
+	lazy_timer_free(&t->leave_timer);
+	tcp_peers_free(&t->peers);
 	free(t);
 	l->tcp = NULL;
 }
 
 /*
- * The connection that can best be spared: one that is idle, else one that does
- * not take its answers, else one that waits for answers which do not come.
+ * The connection that can best be spared: one that was refused, else one that
+ * is idle, else one that does not take its answers, else one that waits for
+ * answers which do not come.
  */
 static struct tcp_conn *
-least_needed(struct listener *l)
+least_needed(struct listener *l, const struct tcp_queues *q)
 {
-	struct tcp_conn *c = TAILQ_FIRST(&l->tcp->idle);
+	struct tcp_conn *c = TAILQ_FIRST(&q->leaving);
 
 	if (c == NULL)
-		c = overdue(l, &l->tcp->stuck, LISTENER_YIELD_MS);
+		c = TAILQ_FIRST(&q->idle);
 	if (c == NULL)
-		c = overdue(l, &l->tcp->busy, LISTENER_YIELD_MS);
+		c = overdue(l, &q->stuck, LISTENER_YIELD_MS);
+	if (c == NULL)
+		c = overdue(l, &q->busy, LISTENER_YIELD_MS);
 	return c;
 }
 
-/* Makes room for one more connection.  Returns false if there is none. */
+/*
+ * Makes room for one more connection of a peer, which is counted already, at
+ * the cost of its own if it has its share.  Returns false if there is none.
+ */
 static bool
-make_room(struct listener *l)
+make_room(struct listener *l, const struct tcp_peer *peer)
 {
+	const struct conf_client *conf = &l->conf.client;
+	bool own = peer->count > conf->max_tcp_per_client;
 	struct tcp_conn *oldest;
 
-	if (l->counters[LSTAT_tcp_open] < l->conf.client.max_tcp)
+	if (!own && l->counters[LSTAT_tcp_open] < conf->max_tcp)
 		return true;
-	oldest = least_needed(l);
-	if (oldest == NULL || l->conf.client.max_tcp == 0)
+	oldest = least_needed(l, own ? &peer->queues : &l->tcp->all);
+	if (oldest == NULL || conf->max_tcp == 0)
 		return false;
 	tcp_close(oldest, LSTAT_tcp_timeout);
-	return l->counters[LSTAT_tcp_open] < l->conf.client.max_tcp;
+	return peer->count <= conf->max_tcp_per_client &&
+	       l->counters[LSTAT_tcp_open] < conf->max_tcp;
 }
 
 /* Takes on a client; fd is consumed. */
 static void
-conn_new(struct listener *l, int fd, const union client_addr *peer)
+conn_new(struct listener *l, int fd, const union client_addr *addr)
 {
+	struct tcp_peer *peer = tcp_peer_take(&l->tcp->peers, addr);
 	struct tcp_conn *c = NULL;
 
-	if (l->draining || !make_room(l) || (c = calloc(1, sizeof(*c))) == NULL)
+	if (l->draining || peer == NULL || !make_room(l, peer) ||
+	    (c = calloc(1, sizeof(*c))) == NULL)
 		goto fail;
 	c->ev_read =
 	    event_new(l->base, fd, EV_READ | EV_PERSIST, tcp_readable, c);
@@ -184,7 +231,8 @@ conn_new(struct listener *l, int fd, const union client_addr *peer)
 		goto fail;
 	c->listener = l;
 	c->fd = fd;
-	c->peer = *peer;
+	c->peer = *addr;
+	c->peer_of = peer;
 	c->reading = true;
 	LIST_INIT(&c->queries);
 	l->counters[LSTAT_tcp_open]++;
@@ -195,6 +243,8 @@ fail:
 	if (c != NULL && c->ev_read != NULL)
 		event_free(c->ev_read);
 	free(c);
+	if (peer != NULL)
+		tcp_peer_drop(peer);
 	close(fd);
 }
 
@@ -298,8 +348,8 @@ tcp_configure(struct listener *l)
 void
 tcp_drain(struct listener *l)
 {
-	struct tcp_conns *queues[] = { &l->tcp->idle, &l->tcp->busy,
-		&l->tcp->stuck };
+	struct tcp_queues *all = &l->tcp->all;
+	struct tcp_conns *queues[] = { &all->idle, &all->busy, &all->stuck };
 	struct tcp_conn *c;
 	size_t i;
 
@@ -391,6 +441,8 @@ tcp_close(struct tcp_conn *c, enum listener_counter why)
 	tcp_buf_free(t, &c->out);
 	tcp_buf_free(t, &c->outcomes);
 	TAILQ_REMOVE(c->queue, c, entry);
+	TAILQ_REMOVE(c->peer_queue, c, peer_entry);
+	tcp_peer_drop(c->peer_of);
 	if (c->dirty)
 		TAILQ_REMOVE(&t->dirty, c, dirty_entry);
 	if (c->held)
@@ -415,8 +467,8 @@ void
 tcp_place(struct tcp_conn *c)
 {
 	struct listener *l = c->listener;
-	struct tcp *t = l->tcp;
-	struct tcp_conns *queue = &t->idle;
+	struct tcp_queues *all = &l->tcp->all, *own = &c->peer_of->queues;
+	struct tcp_conns *queue = &all->idle, *peer_queue = &own->idle;
 	bool moves = c->active;
 
 	/*
@@ -424,17 +476,27 @@ tcp_place(struct tcp_conn *c)
 	 * 6.2.3), and with bytes the client took, not with more queries.
 	 */
 	if (c->out.data != NULL) {
-		queue = &t->stuck;
+		queue = &all->stuck;
+		peer_queue = &own->stuck;
 		moves = c->progress;
-	} else if (c->waiting > 0)
-		queue = &t->busy;
+	} else if (c->waiting > 0) {
+		queue = &all->busy;
+		peer_queue = &own->busy;
+	} else if (c->leaving) {
+		queue = &all->leaving;
+		peer_queue = &own->leaving;
+	}
 	c->active = c->progress = false;
 	if (c->queue == queue && !moves)
 		return;
-	if (c->queue != NULL)
+	if (c->queue != NULL) {
 		TAILQ_REMOVE(c->queue, c, entry);
+		TAILQ_REMOVE(c->peer_queue, c, peer_entry);
+	}
 	TAILQ_INSERT_TAIL(queue, c, entry);
+	TAILQ_INSERT_TAIL(peer_queue, c, peer_entry);
 	c->queue = queue;
+	c->peer_queue = peer_queue;
 	c->since_ms = listener_now(l);
 	arm_timers(l);
 }
@@ -443,14 +505,14 @@ tcp_place(struct tcp_conn *c)
 static struct tcp_conn *
 worst_holder(struct tcp *t)
 {
-	struct tcp_conn *c = TAILQ_FIRST(&t->stuck);
+	struct tcp_conn *c = TAILQ_FIRST(&t->all.stuck);
 
 	if (c != NULL)
 		return c;
-	TAILQ_FOREACH (c, &t->idle, entry)
+	TAILQ_FOREACH (c, &t->all.idle, entry)
 		if (c->in.data != NULL)
 			return c;
-	TAILQ_FOREACH (c, &t->busy, entry)
+	TAILQ_FOREACH (c, &t->all.busy, entry)
 		if (c->in.data != NULL)
 			return c;
 	return NULL;

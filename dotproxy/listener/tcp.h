@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "dotproxy/listener/listener.h"
+#include "dotproxy/listener/tcp_peer.h"
 
 /* Queries of one connection in flight; above, it is not read. */
 #define TCP_QUERIES_MAX 256
@@ -20,6 +21,13 @@
 #define TCP_UNSENT_LOW ((size_t)MSG_TRANSFER_WINDOW / 2)
 /* Bytes in the buffers of all connections; above, the worst are closed. */
 #define TCP_BYTES_MAX ((size_t)64 * 1024 * 1024)
+/*
+ * Who was refused is given so long to close, and so many bytes that it had sent
+ * before it knew are thrown away: closed over unread bytes, a connection is
+ * reset, and the answer may be lost with it (RFC 1122 4.2.2.13).
+ */
+#define TCP_LEAVE_MS 1000
+#define TCP_DISCARD_MAX ((size_t)256 * 1024)
 /* A message with its length (RFC 1035 4.2.2). */
 #define TCP_FRAME_MAX (2 + DNS_MSG_MAX)
 
@@ -30,8 +38,6 @@ struct tcp_buf {
 	size_t len;
 	size_t cap;
 };
-
-TAILQ_HEAD(tcp_conns, tcp_conn);
 
 /* A listening socket.  Owned by struct tcp. */
 struct tcp_sock {
@@ -51,8 +57,11 @@ TAILQ_HEAD(tcp_socks, tcp_sock);
  */
 struct tcp_conn {
 	TAILQ_ENTRY(tcp_conn) entry;       /* in *queue */
-	struct tcp_conns *queue;           /* idle, busy or stuck */
-	uint64_t since_ms;                 /* at the end of that queue */
+	TAILQ_ENTRY(tcp_conn) peer_entry;  /* in *peer_queue */
+	struct tcp_conns *queue;           /* one of all; NULL: new */
+	struct tcp_conns *peer_queue;      /* the same one of its peer's */
+	struct tcp_peer *peer_of;          /* whose it is */
+	uint64_t since_ms;                 /* at the end of these queues */
 	TAILQ_ENTRY(tcp_conn) dirty_entry; /* valid if dirty */
 	TAILQ_ENTRY(tcp_conn) held_entry;  /* valid if held */
 	struct listener *listener;
@@ -65,6 +74,7 @@ struct tcp_conn {
 	struct tcp_buf out;      /* from the first frame not sent to its end */
 	struct tcp_buf outcomes; /* one byte for each frame in out */
 	size_t sent;             /* bytes of the first frame in out */
+	uint32_t discarded;      /* bytes that came while it was leaving */
 	union client_addr peer;
 	int fd;
 	bool reading;  /* ev_read is added */
@@ -74,24 +84,19 @@ struct tcp_conn {
 	bool held;     /* not read because the link is congested */
 	bool eof;      /* the client has sent all it had */
 	bool closing;  /* answers what it must, takes nothing more */
+	bool leaving;  /* has done so: the client is to close */
 	bool broken;   /* to be closed at the end of the turn */
 };
 
 struct tcp {
 	struct tcp_socks socks;
-	/*
-	 * Each connection is in one of these, in the order in which it came
-	 * there.  idle: it owes us a message, until the read timeout.  busy:
-	 * we owe it an answer.  stuck: it has to take what we sent, until the
-	 * write timeout.
-	 */
-	struct tcp_conns idle;
-	struct tcp_conns busy;
-	struct tcp_conns stuck;
+	struct tcp_queues all; /* each connection is in one of these */
+	struct tcp_peers peers;
 	struct tcp_conns dirty;
 	struct tcp_conns held;
 	struct lazy_timer read_timer;
 	struct lazy_timer write_timer;
+	struct lazy_timer leave_timer;
 	size_t bytes;              /* in buffers of connections */
 	uint8_t in[TCP_FRAME_MAX]; /* where all are received */
 };
@@ -102,7 +107,14 @@ struct tcp {
 void tcp_close(struct tcp_conn *, enum listener_counter why);
 /* Has tcp_io_turn() called at the end of the turn. */
 void tcp_mark_dirty(struct tcp_conn *);
-/* Puts a connection in the queue it belongs to. */
+/*
+ * How long a connection may be idle now (RFC 7766 6.2.3): the read timeout
+ * while no more than half of the connections are open that may be; then less
+ * the fewer are left, down to LISTENER_YIELD_MS (or the read timeout, if that
+ * is less).
+ */
+uint32_t tcp_idle_ms(const struct listener *);
+/* Puts a connection in the queues it belongs to. */
 void tcp_place(struct tcp_conn *);
 
 /* --- tcp_io.c --- */

@@ -214,6 +214,19 @@ hold(struct tcp_conn *c)
 	c->held = true;
 }
 
+/* Throws away what a client sends that has had its last answer. */
+static void
+discard(struct tcp_conn *c)
+{
+	ssize_t n = receive(c, c->listener->tcp->in, TCP_FRAME_MAX);
+
+	if (n <= 0)
+		return;
+	c->discarded += (uint32_t)n;
+	if (c->discarded > TCP_DISCARD_MAX)
+		c->broken = true;
+}
+
 void
 tcp_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -223,6 +236,10 @@ tcp_readable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	tcp_mark_dirty(c);
+	if (c->leaving) {
+		discard(c);
+		return;
+	}
 	for (i = 0; i < TCP_READS && may_take(c); i++) {
 		if (listener_check_pressure(c->listener)) {
 			hold(c);
@@ -360,18 +377,22 @@ tcp_io_turn(struct tcp_conn *c)
 	if (!c->broken)
 		set_writing(c, unsent(c) > 0);
 	if (c->broken) {
-		tcp_close(c, LSTAT_tcp_error);
+		tcp_close(c, c->leaving ? LSTAT_COUNT : LSTAT_tcp_error);
 		return;
 	}
-	if (c->listener->draining && is_at_rest(c)) {
+	if (c->listener->draining && !c->closing && is_at_rest(c)) {
 		tcp_close(c, LSTAT_COUNT);
 		return;
 	}
 	/* Who has said all may still want to hear the answers. */
-	if ((c->eof || c->closing) && c->waiting == 0 && unsent(c) == 0) {
+	if (c->eof && c->waiting == 0 && unsent(c) == 0) {
 		tcp_close(c, LSTAT_COUNT);
 		return;
 	}
-	set_reading(c, !c->eof && !c->held && may_take(c));
+	if (c->closing && c->waiting == 0 && unsent(c) == 0 && !c->leaving) {
+		tcp_buf_free(c->listener->tcp, &c->in);
+		c->leaving = true;
+	}
+	set_reading(c, !c->eof && !c->held && (c->leaving || may_take(c)));
 	tcp_place(c);
 }

@@ -57,7 +57,7 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 %token FAST "fast" CA_FILE "file" FREEBIND "freebind" HANDSHAKE "handshake" HEDGE "hedge"
 %token INCLUDE "include"
 %token INFLIGHT "inflight" KEEP "keep" LISTEN "listen" MAX "max" METRICS "metrics"
-%token SERVER_NAME "name" ON "on" FAST_OPEN "open" PIN "pin" POLICY "policy" POOL "pool"
+%token SERVER_NAME "name" ON "on" FAST_OPEN "open" PER "per" PIN "pin" POLICY "policy" POOL "pool"
 %token PORT "port" QUERY "query" RATE "rate" READ "read"
 %token RESUMPTION "resumption" RETRIES "retries"
 %token SAMPLE "sample" SERVER "server" SIZE "size" SOCKET "socket"
@@ -179,6 +179,8 @@ client_line
 		{ conf_set_value(&p->set, KEY_MAX_INFLIGHT, $3, @3); }
 	| MAX TCP CONNECTIONS value
 		{ conf_set_value(&p->set, KEY_MAX_TCP, $4, @4); }
+	| MAX TCP CONNECTIONS PER CLIENT value
+		{ conf_set_value(&p->set, KEY_MAX_TCP_PER_CLIENT, $6, @6); }
 	| MAX TRANSFERS value
 		{ conf_set_value(&p->set, KEY_MAX_TRANSFERS, $3, @3); }
 	;

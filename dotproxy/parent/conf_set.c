@@ -31,6 +31,7 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_TCP_WRITE_TIMEOUT] = "tcp write timeout",
 	[KEY_MAX_INFLIGHT] = "max inflight",
 	[KEY_MAX_TCP] = "max tcp connections",
+	[KEY_MAX_TCP_PER_CLIENT] = "max tcp connections per client",
 	[KEY_MAX_TRANSFERS] = "max transfers",
 	[KEY_ALL_KEEP_WARM] = "keep warm",
 	[KEY_ALL_FAST_OPEN] = "tcp fast open",
@@ -148,6 +149,9 @@ key_range(struct conf_set *s, enum conf_key key)
 		    &c->client.max_inflight, 1, CONF_INFLIGHT_MAX);
 	case KEY_MAX_TCP:
 		return number_range(&c->client.max_tcp, 1, CONF_TCP_MAX);
+	case KEY_MAX_TCP_PER_CLIENT:
+		return number_range(
+		    &c->client.max_tcp_per_client, 1, CONF_TCP_MAX);
 	case KEY_MAX_TRANSFERS:
 		return number_range(
 		    &c->client.max_transfers, 0, CONF_TRANSFERS_MAX);
@@ -599,6 +603,9 @@ conf_set_finish(struct conf_set *s, const char *file)
 		for (i = 0; i < sizeof(local) / sizeof(local[0]); i++)
 			conf_set_allow(s, local[i], at);
 	spread_common(s);
+	if (s->seen[KEY_MAX_TCP_PER_CLIENT].line == 0)
+		s->conf->client.max_tcp_per_client =
+		    (s->conf->client.max_tcp + 1) / 2;
 	/* After other errors these may be consequences. */
 	if (s->errs->count > 0)
 		return;

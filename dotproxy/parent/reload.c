@@ -120,6 +120,8 @@ send_to_listener(struct child *l, const struct parent_conf *pc)
 	c.client.max_inflight = conf_share(conf, c.client.max_inflight);
 	c.client.max_tcp =
 	    nofile_clients(l, conf_share(conf, c.client.max_tcp));
+	c.client.max_tcp_per_client =
+	    conf_share(conf, c.client.max_tcp_per_client);
 	c.client.max_transfers = conf_share(conf, c.client.max_transfers);
 	if (!msg_send_client(ch, &c))
 		return false;

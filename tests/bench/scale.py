@@ -24,7 +24,8 @@ import programs     # noqa: E402
 MANY = min(10000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2 - 500)
 ROOMY = """policy {policy}
 client {{ max inflight 65536
-max tcp connections {many}
+max tcp connections {room}
+max tcp connections per client {many}
 tcp read timeout 1h }}"""
 UPSTREAM = ("read timeout 1m",)
 OPEN = ("-r", "20000", "-c", "8", "-q", "65536", "-n", "60000", "-w", "30")
@@ -78,7 +79,8 @@ class Bed:
             daemon.configure(
                 *(self.server.block("up%d" % i, *UPSTREAM)
                   for i in range(count)),
-                timeout="30s", settings=ROOMY.format(policy=policy, many=MANY))
+                timeout="30s", settings=ROOMY.format(
+                    policy=policy, many=MANY, room=MANY + MANY // 8))
             daemon.start()
             self.daemons[key] = daemon
         return self.daemons[key]

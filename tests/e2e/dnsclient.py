@@ -53,8 +53,9 @@ def tcp(address, query):
 class Stream:
     """DNS messages over a TCP connection."""
 
-    def __init__(self, address, context=None, server_name=None):
-        self.sock = socket.create_connection(address, TIMEOUT)
+    def __init__(self, address, context=None, server_name=None, source=None):
+        self.sock = socket.create_connection(
+            address, TIMEOUT, (source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context:
             self.sock = context.wrap_socket(
@@ -85,6 +86,9 @@ class Stream:
     def ask(self, wire):
         self.send(wire)
         return self.receive()
+
+    def exchange(self, query):
+        return dns.message.from_wire(self.ask(query.to_wire()))
 
     def at_end(self):
         """True once the other side has closed."""

@@ -16,8 +16,9 @@ RESERVE = 320       # of dotproxy/parent/nofile.c
 
 
 def client(limit):
-    return ("client {\nmax tcp connections %d\ntcp read timeout 1h\n}"
-            % limit)
+    return ("client {\nmax tcp connections %d\n"
+            "max tcp connections per client %d\ntcp read timeout 1h\n}"
+            % (limit, limit))
 
 
 @pytest.fixture
@@ -51,7 +52,8 @@ def test_limit_too_low_holds_instead(limited):
             stream = stack.enter_context(Stream(daemon.address))
             query = make_query("n%d.test" % i)
             assert stream.ask(query.to_wire())[:2] == query.to_wire()[:2]
-        assert tcp_open(daemon) == 50
+        # Fewer when the last ones have been idle for a while.
+        assert 25 <= tcp_open(daemon) <= 50
         query = make_query("www.test")
         assert is_right(query, tcp(daemon.address, query))
 

@@ -42,8 +42,10 @@ def test_at_rest(proxy):
 def test_idle_tcp_clients(make_proxy, upstream):
     count = min(4000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
     proxy = make_proxy(upstream, settings="client {\n"
-                       "max tcp connections %d\ntcp read timeout 1h\n}"
-                       % count)
+                       "max tcp connections %d\n"
+                       "max tcp connections per client %d\n"
+                       "tcp read timeout 1h\n}"
+                       % (count + count // 8, count))
     before = warm(proxy)
     clients = [socket.create_connection(proxy.address) for _ in range(count)]
     eventually(lambda: proxy.ctl_json("show", "stats")["listener"]["tcp_open"]

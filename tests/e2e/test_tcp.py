@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: ISC
 """Clients over TCP (RFC 7766)."""
 
+import contextlib
 import socket
 import struct
+import threading
 import time
 
 import dns.message
+import dns.rcode
 import pytest
 
 from dnsclient import (
-    Stream, frame, is_right, make_query, tcp, udp)
+    Stream, ede_codes, frame, is_right, make_query, tcp, udp)
 from programs import is_flawless, load
 
 
@@ -38,6 +41,53 @@ def test_pipelined_queries_are_all_answered(proxy):
         for _ in range(200):
             answer = receive(stream)
             assert is_right(queries.pop(answer.id), answer)
+
+
+def test_thousands_of_queries_in_one_go(proxy):
+    """All are answered, and others do not wait for that."""
+    count = 5000
+    queries = {i: make_query("n%d.test" % i, id=i) for i in range(count)}
+    data = b"".join(frame(q.to_wire()) for q in queries.values())
+    with Stream(proxy.address) as stream:
+        sender = threading.Thread(target=stream.sock.sendall, args=(data,))
+        sender.start()
+        query = make_query("meanwhile.test")
+        assert is_right(query, udp(proxy.address, query))
+        assert is_right(query, tcp(proxy.address, query))
+        for _ in range(count):
+            answer = receive(stream)
+            assert is_right(queries.pop(answer.id), answer)
+        sender.join()
+    assert not queries
+
+
+def resident_kib(pid):
+    with open("/proc/%d/status" % pid) as status:
+        return int(next(line.split()[1] for line in status
+                        if line.startswith("VmRSS")))
+
+
+def test_clients_that_do_not_read_cost_little(make_proxy, upstream):
+    """Nor do those that do not finish what they write; others are served."""
+    proxy = make_proxy(upstream)
+    listener = proxy.child("listener")
+    query = make_query("www.test")
+    long = [make_query("size-60000.n%d.test" % i, "TXT").to_wire()
+            for i in range(200)]
+    assert is_right(query, tcp(proxy.address, query))
+    before = resident_kib(listener)
+    with contextlib.ExitStack() as stack:
+        for i in range(10):
+            stream = stack.enter_context(Stream(proxy.address))
+            stream.send(*long)
+            stream = stack.enter_context(Stream(proxy.address))
+            stream.sock.sendall(struct.pack("!H", 60000) + b"x" * i)
+        for i in range(50):
+            query = make_query("n%d.test" % i)
+            assert is_right(query, tcp(proxy.address, query))
+            assert is_right(query, udp(proxy.address, query))
+        # Of 10 clients, each with at most TCP_OUT_MAX, of tcp.h.
+        assert resident_kib(listener) - before < 10 * 4 * 1024 + 16 * 1024
 
 
 def test_a_slow_answer_does_not_hold_up_the_next(proxy):
@@ -150,7 +200,8 @@ def test_no_more_connections_than_the_limit(make_proxy, upstream):
 
 
 def test_clients_above_the_limit_cost_nobody_an_answer(make_proxy, upstream):
-    proxy = make_proxy(upstream, settings="client { max tcp connections 4 }")
+    proxy = make_proxy(upstream, settings="client {\nmax tcp connections 4\n"
+                       "max tcp connections per client 4\n}")
     queries = [make_query("delay-700.n%d.test" % i) for i in range(4)]
     streams = [Stream(proxy.address) for _ in queries]
     for stream, query in zip(streams, queries):
@@ -161,6 +212,57 @@ def test_clients_above_the_limit_cost_nobody_an_answer(make_proxy, upstream):
         assert is_right(query, receive(stream))
     for stream in more + streams:
         stream.sock.close()
+
+
+def test_one_client_can_not_keep_others_out(make_proxy, upstream):
+    """It has its share of the connections, and loses its own for more."""
+    proxy = make_proxy(upstream, settings="client {\nmax tcp connections 12\n"
+                       "max tcp connections per client 4\n}")
+    query = make_query("www.test")
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Stream(proxy.address, source="127.0.0.2"))
+        assert is_right(query, first.exchange(query))
+        streams = []
+        for i in range(40):
+            streams.append(stack.enter_context(Stream(proxy.address)))
+            assert is_right(query, streams[-1].exchange(query))
+        for stream in streams[-4:]:
+            assert is_right(query, stream.exchange(query))
+        assert all(stream.at_end() for stream in streams[:-4])
+        assert is_right(query, first.exchange(query))
+        stats = proxy.ctl_json("show", "stats")["listener"]
+        assert stats["tcp_open"] == 5 and stats["tcp_refused"] == 0
+
+
+def test_idle_connections_go_sooner_when_there_are_many(make_proxy, upstream):
+    proxy = make_proxy(upstream, settings="client {\nmax tcp connections 20\n"
+                       "max tcp connections per client 20\n"
+                       "tcp read timeout 1h\n}")
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(Stream(proxy.address))
+                   for _ in range(20)]
+        assert streams[0].at_end()      # a quarter of a second, not an hour
+        query = make_query("www.test")
+        assert is_right(query, streams[-1].exchange(query))
+        assert is_right(query, tcp(proxy.address, query))
+
+
+def test_client_not_allowed_gets_its_refusal_whatever_it_sends(
+        make_proxy, upstream):
+    """And the end of the stream after it: a reset could overtake it."""
+    proxy = make_proxy(upstream, settings="allow 192.0.2.0/24")
+    query = make_query("www.test", edns=1232)
+    with Stream(proxy.address) as stream:
+        stream.send(*[query.to_wire()] * 500)
+        for _ in range(20):
+            stream.sock.sendall(b"x" * 4096)
+            time.sleep(0.002)
+        answer = receive(stream)
+        assert answer.rcode() == dns.rcode.REFUSED
+        assert ede_codes(answer) == [18]
+        assert stream.sock.recv(1) == b""
+    stats = proxy.ctl_json("show", "stats")["listener"]
+    assert stats["tcp_error"] == 0 and stats["refused_acl"] == 1
 
 
 @pytest.mark.parametrize("reset", [False, True])

@@ -145,6 +145,7 @@ client_fill(void *x, enum variant v)
 	NUMBER(c->client.tcp_write_timeout_ms, 0, UINT32_MAX);
 	NUMBER(c->client.max_inflight, 1, CONF_INFLIGHT_MAX);
 	NUMBER(c->client.max_tcp, 0, CONF_TCP_MAX);
+	NUMBER(c->client.max_tcp_per_client, 0, CONF_TCP_MAX);
 	NUMBER(c->client.max_transfers, 0, CONF_TRANSFERS_MAX);
 	NUMBER(c->query_timeout_ms, 1, CONF_QUERY_TIMEOUT_MAX_MS);
 	NUMBER(c->transfer_idle_ms, 0, CONF_TIMEOUT_MAX_MS);
@@ -188,6 +189,9 @@ client_spoil(void *x, int n)
 		return true;
 	case 6:
 		c->transfer_idle_ms = CONF_TIMEOUT_MAX_MS + 1;
+		return true;
+	case 7:
+		c->client.max_tcp_per_client = CONF_TCP_MAX + 1;
 		return true;
 	default:
 		return false;

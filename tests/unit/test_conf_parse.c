@@ -48,6 +48,8 @@ static const struct setting {
 	    65536, "1-65536" },
 	{ "max tcp connections", CLIENT(max_tcp), "0", "1", "65536", "65537", 1,
 	    65536, "1-65536" },
+	{ "max tcp connections per client", CLIENT(max_tcp_per_client), "0",
+	    "1", "65536", "65537", 1, 65536, "1-65536" },
 	{ "max transfers", CLIENT(max_transfers), NULL, "0", "256", "257", 0,
 	    256, "0-256" },
 	{ "pool size", UPSTREAM(pool_size), "0", "1", "64", "65", 1, 64,
@@ -180,6 +182,7 @@ defaults_are_as_documented(void **state)
 	assert_int_equal(c->client.tcp_write_timeout_ms, 5000);
 	assert_int_equal(c->client.max_inflight, 8192);
 	assert_int_equal(c->client.max_tcp, 1024);
+	assert_int_equal(c->client.max_tcp_per_client, 512);
 	assert_int_equal(c->client.max_transfers, 8);
 	assert_false(c->statsd.enabled);
 	assert_int_equal(c->nlistens, 1);

@@ -11,6 +11,7 @@
 /* LINK: dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LINK: common/msg_change.c */
+/* LINK: dotproxy/listener/tcp_peer.c */
 /* LIBS: -levent_core */
 /* The configuration run: all of it at its end, or the end of the process. */
 #include <setjmp.h>

@@ -11,6 +11,7 @@
 /* LINK: dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LINK: common/msg_change.c */
+/* LINK: dotproxy/listener/tcp_peer.c */
 /* LIBS: -levent_core */
 /* TCP clients come and go: timeouts, limits, and those who mean no good. */
 #include <setjmp.h>
@@ -175,7 +176,7 @@ test_client_that_does_not_read(void **state)
 	/* It is not read any more, and does not cost more than that. */
 	taken = rig_count(LSTAT_queries_tcp);
 	assert_true(taken < 1000);
-	c = TAILQ_FIRST(&rig.l->tcp->stuck);
+	c = TAILQ_FIRST(&rig.l->tcp->all.stuck);
 	assert_non_null(c);
 	assert_false(c->reading);
 	assert_true(rig.l->tcp->bytes < 2 * TCP_OUT_MAX);
@@ -274,7 +275,7 @@ test_long_stuck_makes_room(void **state)
 	(void)state;
 	rig.client.client.max_tcp = 1;
 	rig_reload("127.0.0.0", 8);
-	while (TAILQ_EMPTY(&rig.l->tcp->stuck)) {
+	while (TAILQ_EMPTY(&rig.l->tcp->all.stuck)) {
 		q = *ask(a, 1);
 		rig_answer(&q, 60000);
 		rig_turn();
@@ -288,23 +289,232 @@ test_long_stuck_makes_room(void **state)
 	close(b);
 }
 
+/* A client at another address. */
+static int
+client_from(const char *host)
+{
+	struct sockaddr_storage addr;
+	int fd = rig_socket(SOCK_STREAM, host, 0, &addr);
+
+	close(fd); /* that one listens */
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(
+	    bind(fd, (struct sockaddr *)&addr, sockaddr_len(&addr)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&rig.tcp_addr,
+			     sockaddr_len(&rig.tcp_addr)),
+	    0);
+	return fd;
+}
+
+static void
+test_own_oldest_idle_yields(void **state)
+{
+	int other = client_from("127.0.0.2"), fds[4], i;
+
+	(void)state;
+	rig.client.client.max_tcp_per_client = 3;
+	rig_reload("127.0.0.0", 8);
+	exchange(other); /* idle for longest of all */
+	for (i = 0; i < 3; i++) {
+		fds[i] = rig_tcp_client();
+		exchange(fds[i]);
+		rig_run_ms(3);
+	}
+	exchange(fds[0]); /* so that the second is the oldest */
+	fds[3] = rig_tcp_client();
+	rig_until(rig_is_closed(fds[1]));
+	exchange(fds[3]);
+	assert_false(rig_is_closed(fds[0]));
+	assert_false(rig_is_closed(fds[2]));
+	exchange(other);
+	assert_int_equal(rig_count(LSTAT_tcp_refused), 0);
+	assert_int_equal(rig_count(LSTAT_tcp_timeout), 1);
+	assert_int_equal(rig_count(LSTAT_tcp_open), 4);
+	close(other);
+	for (i = 0; i < 4; i++)
+		close(fds[i]);
+}
+
+/* What it waits for is not lost by its having come once more. */
+static void
+test_own_busy_ones_stay(void **state)
+{
+	int a = rig_tcp_client(), b, other = client_from("127.0.0.2");
+	struct rig_query q;
+
+	(void)state;
+	rig.client.client.max_tcp_per_client = 1;
+	rig_reload("127.0.0.0", 8);
+	q = *ask(a, 1);
+	b = rig_tcp_client();
+	rig_until(rig_is_closed(b));
+	assert_int_equal(rig_count(LSTAT_tcp_refused), 1);
+	exchange(other);
+	rig_answer(&q, 0);
+	assert_true(rig_recv_tcp(a, buf) > 0);
+	close(b);
+	rig_run_ms(5);
+	b = rig_tcp_client(); /* a is idle now */
+	rig_until(rig_is_closed(a));
+	exchange(b);
+	assert_int_equal(rig_count(LSTAT_tcp_refused), 1);
+	close(a);
+	close(b);
+	close(other);
+}
+
+/* Who has left leaves his place. */
+static void
+test_places_come_back(void **state)
+{
+	int fd, i;
+
+	(void)state;
+	rig.client.client.max_tcp_per_client = 2;
+	rig_reload("127.0.0.0", 8);
+	for (i = 0; i < 20; i++) {
+		fd = rig_tcp_client();
+		exchange(fd);
+		close(fd);
+		rig_until(rig_count(LSTAT_tcp_open) == 0);
+	}
+	assert_int_equal(rig_count(LSTAT_tcp_refused), 0);
+	assert_int_equal(rig_count(LSTAT_tcp_timeout), 0);
+}
+
+static void
+test_idle_time_under_pressure(void **state)
+{
+	static const struct {
+		uint32_t max, open, timeout_ms, idle_ms;
+	} cases[] = {
+		{ 1000, 0, 5000, 5000 },
+		{ 1000, 500, 5000, 5000 },
+		{ 1000, 501, 5000, 4990 },
+		{ 1000, 750, 5000, 2500 },
+		{ 1000, 900, 5000, 1000 },
+		{ 1000, 975, 5000, 250 },
+		{ 1000, 999, 5000, 250 },
+		{ 1000, 1000, 5000, 250 },
+		{ 1000, 1200, 5000, 250 }, /* a reload has lowered it */
+		{ 1000, 1000, 100, 100 },
+		{ 1000, 900, 100, 100 },
+		{ 65536, 65535, 3600000, 250 },
+		{ 65536, 49152, 3600000, 1800000 },
+		{ 1, 0, 5000, 5000 },
+		{ 1, 1, 5000, 250 },
+	};
+	static struct listener l;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		l.conf.client.max_tcp = cases[i].max;
+		l.conf.client.tcp_read_timeout_ms = cases[i].timeout_ms;
+		l.counters[LSTAT_tcp_open] = cases[i].open;
+		assert_int_equal(tcp_idle_ms(&l), cases[i].idle_ms);
+	}
+}
+
+/* The oldest go until the others have time. */
+static void
+test_pressure_closes_idle_clients(void **state)
+{
+	int fds[10], i;
+
+	(void)state;
+	rig.client.client.max_tcp = 10;
+	set_timeouts(2000, 1000);
+	for (i = 0; i < 10; i++) {
+		fds[i] = rig_tcp_client();
+		rig_until(rig_count(LSTAT_tcp_open) == (uint64_t)i + 1);
+	}
+	rig_until(rig_count(LSTAT_tcp_open) == 8); /* at 8 it is 800 ms */
+	assert_true(rig_is_closed(fds[0]));
+	assert_true(rig_is_closed(fds[1]));
+	exchange(fds[9]);
+	assert_int_equal(rig_count(LSTAT_tcp_timeout), 2);
+	for (i = 0; i < 10; i++)
+		close(fds[i]);
+}
+
+/*
+ * It gets its answer and then the end, not a reset, whatever it had sent; for
+ * at once it closes, and no longer than it may.
+ */
 static void
 test_client_not_allowed(void **state)
 {
-	static uint8_t stream[512];
+	static uint8_t stream[65536];
 	int fd = rig_tcp_client();
-	size_t len = make_pipeline(stream, 3);
+	size_t len = make_pipeline(stream, 1000);
+	uint64_t start_ms;
 
 	(void)state;
 	rig_reload("192.0.2.0", 24);
 	assert_int_equal(send(fd, stream, len, 0), len);
+	start_ms = util_now_ms();
+	rig_until(rig_count(LSTAT_refused_acl) == 1);
+	rig_settle();
+	assert_int_equal(send(fd, stream, len, MSG_NOSIGNAL), len);
+	rig_settle();
 	assert_true(rig_recv_tcp(fd, buf) > 0);
 	assert_int_equal(dns_rcode(buf), DNS_RCODE_REFUSED);
 	assert_int_equal(rig_recv_tcp(fd, buf), 0);
+	assert_true(util_now_ms() - start_ms >= TCP_LEAVE_MS - 10);
 	assert_int_equal(rig_count(LSTAT_refused_acl), 1);
 	assert_int_equal(rig_count(LSTAT_tcp_open), 0);
+	assert_int_equal(rig.l->tcp->bytes, 0);
 	assert_int_equal(rig.nqueries, 0);
 	close(fd);
+}
+
+static void
+test_client_not_allowed_closes(void **state)
+{
+	int fd = rig_tcp_client();
+
+	(void)state;
+	rig_reload("192.0.2.0", 24);
+	rig_make_query(&pkt, 1, "www.example", 0);
+	rig_send_tcp(fd, &pkt);
+	assert_true(rig_recv_tcp(fd, buf) > 0);
+	assert_int_equal(rig_count(LSTAT_tcp_open), 1);
+	close(fd);
+	rig_until(rig_count(LSTAT_tcp_open) == 0);
+	assert_int_equal(rig_count(LSTAT_tcp_error), 0);
+	assert_int_equal(rig_count(LSTAT_tcp_timeout), 0);
+}
+
+/* What is thrown away has a limit, and it is the first to make room. */
+static void
+test_client_not_allowed_never_ends(void **state)
+{
+	static uint8_t stream[65536];
+	int fd = rig_tcp_client(), other = rig_tcp_client();
+	size_t len = make_pipeline(stream, 1000), sent = 0;
+	ssize_t n;
+
+	(void)state;
+	rig_reload("192.0.2.0", 24);
+	while (rig_count(LSTAT_tcp_open) != 1) {
+		n = send(fd, stream, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent += n > 0 ? (size_t)n : 0;
+		assert_true(sent < 16 * TCP_DISCARD_MAX);
+		rig_turn();
+	}
+	assert_true(sent > TCP_DISCARD_MAX);
+	close(fd);
+	fd = rig_tcp_client();
+	rig_send_tcp(fd, &pkt);
+	assert_true(rig_recv_tcp(fd, buf) > 0);
+	rig.client.client.max_tcp = 2;
+	rig_reload("127.0.0.0", 8);
+	close(rig_tcp_client());
+	rig_until(rig_is_closed(fd));
+	exchange(other); /* though it was idle for longer */
+	close(fd);
+	close(other);
 }
 
 static void
@@ -340,6 +550,23 @@ test_memory_has_a_limit(void **state)
 	assert_int_equal(rig.l->tcp->bytes, 0);
 }
 
+/* How often the loop wakes up in a time in which nothing happens. */
+static unsigned int
+turns_in_ms(int ms)
+{
+	struct timeval tv = { .tv_usec = ms * 1000 };
+	uint64_t end_ms = util_now_ms() + (uint64_t)ms;
+	unsigned int n = 0;
+
+	while (util_now_ms() < end_ms) {
+		(void)event_base_loopexit(rig.base, &tv);
+		(void)event_base_loop(rig.base, EVLOOP_ONCE);
+		listener_turn_end(rig.l);
+		n++;
+	}
+	return n;
+}
+
 static void
 test_no_descriptors_left(void **state)
 {
@@ -360,6 +587,7 @@ test_no_descriptors_left(void **state)
 	rig_settle();
 	start_ms = util_now_ms();
 	exchange(fd); /* others are served */
+	assert_true(turns_in_ms(200) < 10);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	rig_until(rig_count(LSTAT_tcp_open) == 3);
 	assert_in_range(util_now_ms() - start_ms, 800, 1500);
@@ -405,7 +633,14 @@ main(void)
 		RIG_TEST(test_no_room_among_the_busy),
 		RIG_TEST(test_long_busy_makes_room),
 		RIG_TEST(test_long_stuck_makes_room),
+		RIG_TEST(test_own_oldest_idle_yields),
+		RIG_TEST(test_own_busy_ones_stay),
+		RIG_TEST(test_places_come_back),
+		cmocka_unit_test(test_idle_time_under_pressure),
+		RIG_TEST(test_pressure_closes_idle_clients),
 		RIG_TEST(test_client_not_allowed),
+		RIG_TEST(test_client_not_allowed_closes),
+		RIG_TEST(test_client_not_allowed_never_ends),
 		RIG_TEST(test_idle_client_costs_little),
 		RIG_TEST(test_memory_has_a_limit),
 		RIG_TEST(test_no_descriptors_left),

@@ -11,6 +11,7 @@
 /* LINK: dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LINK: common/msg_change.c */
+/* LINK: dotproxy/listener/tcp_peer.c */
 /* LIBS: -levent_core */
 /* The bytes of TCP clients: RFC 7766, in all the pieces they may come in. */
 #include <setjmp.h>

@@ -11,6 +11,7 @@
 /* LINK: dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LINK: common/msg_change.c */
+/* LINK: dotproxy/listener/tcp_peer.c */
 /* LIBS: -levent_core */
 /* Datagrams: batches, addresses, and sockets that come and go. */
 #include <setjmp.h>
