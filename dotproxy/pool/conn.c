@@ -123,11 +123,42 @@ conn_enter(struct conn *c, enum conn_state state)
 	conn_arm(c);
 }
 
+/* Makes the session and its first message; returns 0, or -1 with *err. */
+static int
+conn_begin(struct conn *c, struct session_error *err)
+{
+	struct upstream *up = c->up;
+
+	if (standby_take_session(up, &c->session, err) == -1)
+		return -1;
+	if (up->conf.resumption && !c->probe)
+		session_resume(&c->session, &up->tickets, up->pool->now_ms);
+	return conn_hello(c, err);
+}
+
+void
+conn_prepare(struct conn *c)
+{
+	struct session_error err;
+
+	/* If it cannot be done now, conn_start() does it, or knows why not. */
+	if (c->up->pool->io == NULL && conn_begin(c, &err) == -1)
+		conn_unprepare(c);
+}
+
+void
+conn_unprepare(struct conn *c)
+{
+	session_close(&c->session);
+	free(c->pending);
+	c->pending = NULL;
+	c->pending_len = 0;
+}
+
 void
 conn_start(struct conn *c, int fd)
 {
-	struct upstream *up = c->up;
-	struct pool *pool = up->pool;
+	struct pool *pool = c->up->pool;
 	struct session_error err;
 
 	c->fd = fd;
@@ -138,17 +169,14 @@ conn_start(struct conn *c, int fd)
 	event_assign(&c->ev_timer, pool->base, -1, 0, conn_timeout, c);
 	event_assign(&c->ev_late, pool->base, -1, 0, overdue_on_timer, c);
 	conn_enter(c, CONN_CONNECT);
-	if (session_start(&pool->tls, &c->session, up->tls, up->trust,
-		up->peer_name, conn_tls_read, conn_tls_write, c, &err) == -1) {
+	if (c->pending_len == 0 && conn_begin(c, &err) == -1) {
 		conn_fail(c, err.phase, err.cause, err.text);
 		return;
 	}
-	if (up->conf.resumption && !c->probe)
-		session_resume(&c->session, &up->tickets, pool->now_ms);
 	event_add(&c->ev_read, NULL);
 	/* Writable for the first time after the ClientHello: connected. */
 	event_add(&c->ev_write, NULL);
-	conn_hello(c);
+	(void)conn_send_pending(c);
 }
 
 void
@@ -372,7 +400,6 @@ conn_end(struct conn *c, const struct conn_end *end)
 		/* One that was never used has its ticket still. */
 		if (!end->counts)
 			conn_save_ticket(c);
-		session_close(&c->session);
 		event_del(&c->ev_read);
 		event_del(&c->ev_write);
 		event_del(&c->ev_timer);
@@ -380,6 +407,7 @@ conn_end(struct conn *c, const struct conn_end *end)
 		close(c->fd);
 		c->fd = -1;
 	}
+	session_close(&c->session);
 	if (c->dirty)
 		TAILQ_REMOVE(&pool->dirty, c, turn);
 	if (c->paused)

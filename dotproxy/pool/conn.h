@@ -139,6 +139,15 @@ struct conn *conn_new(struct upstream *, uint64_t request);
 /* Frees a connection that is DEAD or still ASKED, and in no list. */
 void conn_free(struct conn *);
 
+/*
+ * Makes the first message of the handshake, if the buffers are free: there is
+ * time while the parent makes the socket.
+ */
+void conn_prepare(struct conn *);
+
+/* Drops that message, and its session, in state CONN_ASKED. */
+void conn_unprepare(struct conn *);
+
 /* Begins on the socket the parent has sent, which is consumed. */
 void conn_start(struct conn *, int fd);
 
@@ -215,12 +224,15 @@ void conn_on_eof(struct conn *, const char *text, bool clean);
 void conn_readable(evutil_socket_t, short what, void *arg);
 void conn_writable(evutil_socket_t, short what, void *arg);
 
-/* TLS's way to the shared buffers. */
+/* TLS's way to the shared buffers; arg is the pool. */
 ssize_t conn_tls_read(struct tls *, void *buf, size_t len, void *arg);
 ssize_t conn_tls_write(struct tls *, const void *buf, size_t len, void *arg);
 
-/* Begins the handshake. */
-void conn_hello(struct conn *);
+/* Makes the first message of the handshake; returns 0, or -1 with *err. */
+int conn_hello(struct conn *, struct session_error *err);
+
+/* Sends what the socket did not take before; false if c has ended. */
+bool conn_send_pending(struct conn *);
 
 /* Encrypts and sends the queries put on it in this turn. */
 void conn_flush(struct conn *);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -37,15 +39,20 @@ io_end(struct pool *pool)
 	pool->rx_pos = pool->rx_len = pool->tx_len = 0;
 }
 
+/* True if the shared buffers are for this session's connection. */
+static bool
+is_served(const struct pool *pool, const struct tls *tls)
+{
+	return pool->io != NULL && pool->io->session.tls == tls;
+}
+
 ssize_t
 conn_tls_read(struct tls *tls, void *buf, size_t len, void *arg)
 {
-	struct conn *c = arg;
-	struct pool *pool = c->up->pool;
+	struct pool *pool = arg;
 	size_t left = pool->rx_len - pool->rx_pos;
 
-	(void)tls;
-	if (pool->io != c || left == 0)
+	if (!is_served(pool, tls) || left == 0)
 		return TLS_WANT_POLLIN;
 	if (len > left)
 		len = left;
@@ -57,15 +64,13 @@ conn_tls_read(struct tls *tls, void *buf, size_t len, void *arg)
 ssize_t
 conn_tls_write(struct tls *tls, const void *buf, size_t len, void *arg)
 {
-	struct conn *c = arg;
-	struct pool *pool = c->up->pool;
+	struct pool *pool = arg;
 
-	(void)tls;
 	/*
 	 * It cannot fill up but by a peer that makes TLS answer without end:
 	 * to wait would be to lose what is left to read.
 	 */
-	if (pool->io != c || len > sizeof(pool->tx) - pool->tx_len)
+	if (!is_served(pool, tls) || len > sizeof(pool->tx) - pool->tx_len)
 		return -1;
 	memcpy(pool->tx + pool->tx_len, buf, len);
 	pool->tx_len += len;
@@ -137,8 +142,7 @@ conn_send(struct conn *c)
 	return conn_keep(c, pool->tx + n, len - (size_t)n);
 }
 
-/* Sends what the socket did not take before; false if c has ended. */
-static bool
+bool
 conn_send_pending(struct conn *c)
 {
 	ssize_t n;
@@ -297,13 +301,26 @@ conn_handshake(struct conn *c)
 	return c->state != CONN_DEAD && conn_encrypt(c);
 }
 
-void
-conn_hello(struct conn *c)
+int
+conn_hello(struct conn *c, struct session_error *err)
 {
+	struct pool *pool = c->up->pool;
+	int r;
+
+	err->phase = PHASE_HANDSHAKE;
+	err->cause = CAUSE_TLS;
+	(void)snprintf(err->text, sizeof(err->text), "out of memory");
 	io_begin(c);
-	if (conn_handshake(c))
-		(void)conn_send(c);
-	io_end(c->up->pool);
+	r = session_handshake(&c->session, &c->up->conf, pool->now_ms, err);
+	if (r == TLS_WANT_POLLIN) {
+		c->pending = malloc(pool->tx_len);
+		if (c->pending != NULL) {
+			memcpy(c->pending, pool->tx, pool->tx_len);
+			c->pending_len = pool->tx_len;
+		}
+	}
+	io_end(pool);
+	return c->pending != NULL ? 0 : -1;
 }
 
 /*

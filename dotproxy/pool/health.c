@@ -74,6 +74,8 @@ upstream_dial(struct upstream *up, enum upstream_use use)
 		up->quota_ms = pool->now_ms + UPSTREAM_QUOTA_MS;
 		return;
 	}
+	/* The parent makes the socket while we make what is sent first. */
+	(void)imsg_flush(&pool->parent); /* on_down exits */
 	pool->last_request++;
 	pool_count(pool, TSTAT_connect_requests);
 	TAILQ_INSERT_TAIL(&up->conns, c, all);
@@ -89,6 +91,7 @@ upstream_dial(struct upstream *up, enum upstream_use use)
 		up->lone = c;
 	else
 		up->napart++;
+	conn_prepare(c);
 }
 
 /*

@@ -68,7 +68,8 @@ struct pool {
 	uint64_t info_handle;
 	struct rng rng;
 	bool in_turn;
-	uint64_t now_us; /* of this turn */
+	uint32_t nprepared; /* sessions, in this turn */
+	uint64_t now_us;    /* of this turn */
 	uint64_t now_ms;
 	uint64_t started_ms;
 	uint64_t asleep_ms;
@@ -127,6 +128,7 @@ pool_turn_begin(struct pool *pool)
 	if (pool->in_turn)
 		return;
 	pool->in_turn = true;
+	pool->nprepared = 0;
 	pool->now_us = util_now_us();
 	pool->now_ms = pool->now_us / 1000;
 }

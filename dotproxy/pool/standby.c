@@ -13,6 +13,8 @@
 #define STANDBY_AGE_MIN_MS 500u
 /* How often queries make sure of the upstreams they were not for. */
 #define STANDBY_WAKE_MS 1000u
+/* Sessions prepared in one turn: many upstreams may fall asleep at once. */
+#define STANDBY_PREPARE_MAX 4u
 
 /*
  * True if any query counts, not only those that this upstream got: it may be
@@ -101,6 +103,49 @@ standby_due(const struct conn *c)
 	uint64_t at = c->expiring ? survives_at(c) : expires_at(c);
 
 	return at < due ? at : due;
+}
+
+static int
+make_session(struct upstream *up, struct session *s, struct session_error *err)
+{
+	struct pool *pool = up->pool;
+
+	return session_start(&pool->tls, s, up->tls, up->trust, up->peer_name,
+	    conn_tls_read, conn_tls_write, pool, err);
+}
+
+void
+standby_prepare(struct upstream *up)
+{
+	struct pool *pool = up->pool;
+	struct session_error err;
+
+	if (up->spare.tls != NULL || !TAILQ_EMPTY(&up->conns) || up->suspect ||
+	    up->index == UPSTREAM_NO_INDEX ||
+	    pool->nprepared >= STANDBY_PREPARE_MAX)
+		return;
+	pool->nprepared++;
+	/* If it fails the next connection fails, too, and says why. */
+	(void)make_session(up, &up->spare, &err);
+}
+
+void
+standby_unprepare(struct upstream *up)
+{
+	session_close(&up->spare);
+}
+
+int
+standby_take_session(
+    struct upstream *up, struct session *s, struct session_error *err)
+{
+	const struct session none = { .tls = NULL };
+
+	if (up->spare.tls == NULL)
+		return make_session(up, s, err);
+	*s = up->spare;
+	up->spare = none;
+	return 0;
 }
 
 void

@@ -23,6 +23,19 @@ void standby_wake(struct pool *);
 /* How long it will be kept warm if no query comes; 0 if it is not. */
 uint64_t standby_left(const struct upstream *);
 
+/*
+ * Makes the TLS session of the next connection, which takes most of a
+ * millisecond, while an upstream has no connection and nobody asks.
+ */
+void standby_prepare(struct upstream *);
+
+/* Forgets that session: it was made with settings of before. */
+void standby_unprepare(struct upstream *);
+
+/* The session for a connection; returns 0, or -1 with *err. */
+int standby_take_session(
+    struct upstream *, struct session *, struct session_error *err);
+
 /* Dials, if there should be a connection for the next query and is none. */
 void standby_keep(struct upstream *);
 

@@ -82,9 +82,12 @@ upstream_update(struct upstream *up, const struct msg_upstream *m,
 	tls_config_free(up->tls);
 	take_settings(up, m, trust, cfg);
 	trust_unref(old_trust);
+	standby_unprepare(up);
 	/* The CA file may say something else now: verify again. */
 	session_tickets_clear(&up->tickets);
 	TAILQ_FOREACH (c, &up->conns, all) {
+		if (c->state == CONN_ASKED)
+			conn_unprepare(c);
 		conn_keep_no_ticket(c);
 		conn_retime(c);
 	}
@@ -97,6 +100,7 @@ upstream_free(struct upstream *up)
 		return;
 	event_del(&up->timer);
 	event_del(&up->ev_wait);
+	standby_unprepare(up);
 	session_tickets_clear(&up->tickets);
 	trust_unref(up->trust);
 	tls_config_free(up->tls);
@@ -413,6 +417,7 @@ upstream_conn_ended(struct conn *c, const struct conn_end *end)
 	if (end->by_peer)
 		standby_closed(up, c);
 	upstream_poke(up);
+	standby_prepare(up);
 }
 
 /* Lets the connections end with the queries they have. */
@@ -437,6 +442,7 @@ upstream_retire(struct upstream *up)
 	struct query_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
 
 	event_del(&up->timer);
+	standby_unprepare(up);
 	take_waiting(up, &waiting, false);
 	dispatch_list_again(up->pool, &waiting, up, CAUSE_NETWORK, POLICY_NONE);
 	end_conns(up, "no longer configured");

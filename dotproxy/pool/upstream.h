@@ -78,6 +78,7 @@ struct upstream {
 	struct trust *trust;           /* counted */
 	struct tls_config *tls;        /* counted by libtls */
 	struct session_tickets tickets;
+	struct session spare;      /* standby_prepare()'s, of these settings */
 	struct conn_list conns;    /* all but the dead */
 	struct conn_list avail;    /* most recently used first */
 	struct conn_list busy;     /* taken in turn */

@@ -246,6 +246,47 @@ test_each_upstream_has_its_own_ca(void **state)
 	X509_free(old);
 }
 
+/* Sends the same, with another CA, that has not signed what upstreams show. */
+static void
+trust_another_ca(void)
+{
+	close(rig.ca_fd);
+	rig_new_ca();
+	rig.ca_fd = rig_ca_file();
+	rig_configure();
+}
+
+static void
+test_session_of_a_sleeper_trusts_the_new_ca(void **state)
+{
+	(void)state;
+	rig.ups[0].conf.keep_warm_ms = 0;
+	rig.ups[0].conf.stale_timeout_ms = 50;
+	rig_configure();
+	RIG_UNTIL(rig_up(0)->spare.tls != NULL);
+	trust_another_ca();
+	assert_null(rig_up(0)->spare.tls);
+	rig_ask(1);
+	RIG_UNTIL(rig_up(0)->n.failures[PHASE_VERIFY] == 1);
+	assert_int_equal(rig_up(0)->n.opened, 1);
+}
+
+static void
+test_session_that_waits_for_its_socket_trusts_the_new_ca(void **state)
+{
+	(void)state;
+	rig.manual = true;
+	rig_configure();
+	RIG_UNTIL(rig.ndials == 1);
+	assert_true(TAILQ_FIRST(&rig_up(0)->conns)->pending_len > 0);
+	trust_another_ca();
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PT_CONNECTED, rig.last_request, rig_connect()));
+	(void)rig_accept(1);
+	RIG_UNTIL(rig_up(0)->n.failures[PHASE_VERIFY] == 1);
+	assert_int_equal(rig_up(0)->n.opened, 0);
+}
+
 static void
 test_sixty_four_upstreams(void **state)
 {
@@ -460,6 +501,9 @@ main(void)
 		RIG_TEST_ONE(test_new_timeouts_hold_for_old_connections),
 		RIG_TEST_ONE(test_bad_ca_changes_nothing),
 		RIG_TEST(test_each_upstream_has_its_own_ca),
+		RIG_TEST(test_session_of_a_sleeper_trusts_the_new_ca),
+		RIG_TEST(
+		    test_session_that_waits_for_its_socket_trusts_the_new_ca),
 		RIG_TEST(test_sixty_four_upstreams),
 		RIG_TEST_ONE(test_nothing_changes_before_it_is_decided),
 		RIG_TEST_ONE(test_what_is_decided_against_is_forgotten),

@@ -348,6 +348,72 @@ test_handshakes_at_a_time_are_limited(void **state)
 	assert_int_equal(rig.ndials, 8 + POOL_DIALS_MAX);
 }
 
+/* The first query after a sleep is the one that would wait for it. */
+static void
+test_session_is_prepared_while_nobody_asks(void **state)
+{
+	struct upstream *up;
+	struct tls *spare;
+
+	(void)state;
+	rig.ups[0].conf.keep_warm_ms = 0;
+	rig.ups[0].conf.stale_timeout_ms = 50;
+	rig_configure();
+	up = rig_up(0);
+	RIG_UNTIL(up->nready == 1);
+	assert_null(up->spare.tls);
+	RIG_UNTIL(up->nready == 0);
+	spare = up->spare.tls;
+	assert_non_null(spare);
+	rig_pass(20);
+	assert_int_equal(rig.ndials, 1);
+	rig.manual = true;
+	rig_ask(1);
+	RIG_UNTIL(rig.ndials == 2);
+	assert_null(up->spare.tls);
+	/* What is sent first is ready before the socket is. */
+	assert_ptr_equal(TAILQ_FIRST(&up->conns)->session.tls, spare);
+	assert_true(TAILQ_FIRST(&up->conns)->pending_len > 0);
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PT_CONNECTED, rig.last_request, rig_connect()));
+	(void)rig_accept(1);
+	RIG_UNTIL(up->nready == 1);
+	assert_ptr_equal(TAILQ_FIRST(&up->conns)->session.tls, spare);
+}
+
+static void
+test_nothing_is_prepared_for_one_that_fails(void **state)
+{
+	(void)state;
+	rig.refuse = ECONNREFUSED;
+	rig_configure();
+	RIG_UNTIL(rig_up(0)->failed);
+	assert_null(rig_up(0)->spare.tls);
+}
+
+/* Many may fall asleep at once, while somebody asks another. */
+static void
+test_few_sessions_are_prepared_in_one_turn(void **state)
+{
+	uint32_t i, n = 0;
+
+	(void)state;
+	for (i = 2; i <= 16; i++)
+		(void)rig_add(i);
+	for (i = 0; i < 16; i++)
+		rig.ups[i].conf.stale_timeout_ms = 60000;
+	rig_configure();
+	for (i = 0; i < 16; i++)
+		RIG_UNTIL(rig_up(i)->nready == 1);
+	pool_turn_begin(rig.pool);
+	for (i = 0; i < 16; i++)
+		conn_close(TAILQ_FIRST(&rig_up(i)->conns));
+	for (i = 0; i < 16; i++)
+		n += rig_up(i)->spare.tls != NULL;
+	assert_int_equal(n, 4);
+	rig_turn();
+}
+
 int
 main(void)
 {
@@ -369,6 +435,9 @@ main(void)
 		RIG_TEST(test_next_choice_is_kept_warm),
 		RIG_TEST(test_all_choices_wake_with_the_first_query),
 		RIG_TEST(test_handshakes_at_a_time_are_limited),
+		RIG_TEST(test_session_is_prepared_while_nobody_asks),
+		RIG_TEST(test_nothing_is_prepared_for_one_that_fails),
+		RIG_TEST(test_few_sessions_are_prepared_in_one_turn),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
