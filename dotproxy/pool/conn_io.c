@@ -89,7 +89,11 @@ conn_socket_error(struct conn *c, enum info_phase phase, int err)
 		conn_on_eof(c, strerror(err), false);
 }
 
-/* Keeps ciphertext until the socket takes more; false if c has ended. */
+/*
+ * Keeps ciphertext until the socket takes more; false if c has ended.  As long
+ * as some is kept no query is encrypted: this allocates once when a socket is
+ * full, with what a turn has brought, and not for a query.
+ */
 static bool
 conn_keep(struct conn *c, const uint8_t *p, size_t len)
 {
@@ -312,7 +316,7 @@ conn_hello(struct conn *c, struct session_error *err)
 	(void)snprintf(err->text, sizeof(err->text), "out of memory");
 	io_begin(c);
 	r = session_handshake(&c->session, &c->up->conf, pool->now_ms, err);
-	if (r == TLS_WANT_POLLIN) {
+	if (r == TLS_WANT_POLLIN && pool->tx_len > 0) {
 		c->pending = malloc(pool->tx_len);
 		if (c->pending != NULL) {
 			memcpy(c->pending, pool->tx, pool->tx_len);
@@ -383,10 +387,8 @@ conn_on_message(struct conn *c, const uint8_t *msg, size_t len)
 	if (!q->transfer) {
 		hist_live_add(&up->latency, pool->now_ms, us);
 		policy_answered(&pool->policy, up->index, us, pool->now_ms);
-		hedge_latency_add(
-		    &up->late, us, c->suspect || q->sent_us <= c->stalled_us);
+		overdue_answered(c, q, us);
 	}
-	overdue_count(c, q);
 	up->n.answers++;
 	transfer = q->transfer;
 	says_idle = c->served % KEEPALIVE_EVERY == 0 &&
