@@ -7,6 +7,8 @@
 
 /* One of so many samples of a stopped connection counts. */
 #define STALLED_SHARE 4u
+/* Nothing counts more than so many doublings. */
+#define LOST_MAX 3u
 /* How often the estimate is made anew. */
 #define FRESH_MAX 32u
 /* The margin above the 95th percentile: a quarter, but at least this. */
@@ -44,23 +46,41 @@ estimate(struct hedge_latency *l)
 	l->fresh = 0;
 }
 
-void
-hedge_latency_add(struct hedge_latency *l, uint64_t us, bool stalled)
+static void
+take_sample(struct hedge_latency *l, uint64_t us)
 {
 	uint32_t i, n = 0;
 
-	if (stalled && ++l->stalled % STALLED_SHARE != 0)
-		return;
 	l->buckets[hist_bucket(us) / 4]++;
 	l->n++;
 	l->fresh++;
-	if (l->n >= HEDGE_SAMPLES_MAX) {
-		for (i = 0; i < HEDGE_BUCKETS; i++)
-			n += l->buckets[i] /= 2;
-		l->n = (uint16_t)n;
-	}
+	if (l->n < HEDGE_SAMPLES_MAX)
+		return;
+	for (i = 0; i < HEDGE_BUCKETS; i++)
+		n += l->buckets[i] /= 2;
+	l->n = (uint16_t)n;
+}
+
+void
+hedge_latency_add(struct hedge_latency *l, uint64_t us, bool stalled)
+{
+	if (stalled && ++l->stalled % STALLED_SHARE != 0)
+		return;
+	take_sample(l, us);
 	if (l->fresh >= FRESH_MAX || l->n <= HEDGE_SAMPLES_FEW)
 		estimate(l);
+}
+
+void
+hedge_latency_lost(struct hedge_latency *l, uint64_t us)
+{
+	uint32_t i;
+
+	for (i = 0; i < 1u << l->lost; i++)
+		take_sample(l, us);
+	if (l->lost < LOST_MAX)
+		l->lost++;
+	estimate(l);
 }
 
 void

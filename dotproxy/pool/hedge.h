@@ -35,6 +35,7 @@ struct hedge_latency {
 	uint16_t n;
 	uint16_t fresh;   /* samples since the last estimate */
 	uint16_t stalled; /* such samples, of which few are taken */
+	uint8_t lost;     /* copies in a row that came after the answer */
 	uint16_t buckets[HEDGE_BUCKETS];
 };
 
@@ -45,6 +46,21 @@ struct hedge_latency {
  * slow, and too little to take for usual what loss does.
  */
 void hedge_latency_add(struct hedge_latency *, uint64_t us, bool stalled);
+
+/*
+ * The answer to a query that had been sent once more has come before the
+ * copy's, after us: the upstream is only slow.  The second of these in a row
+ * counts as two samples, the next as four, so that not all of the budget is
+ * spent before that is learnt.
+ */
+void hedge_latency_lost(struct hedge_latency *, uint64_t us);
+
+/* The copy's was the first one. */
+static inline void
+hedge_latency_won(struct hedge_latency *l)
+{
+	l->lost = 0;
+}
 
 /*
  * A connection took so long to be ready, which is two round trips at least: so
@@ -59,11 +75,14 @@ hedge_late_us(const struct hedge_latency *l)
 	return l->late_us != 0 ? l->late_us : HEDGE_START_US;
 }
 
-/* Who has not answered anything for so long is silent. */
+/*
+ * Who has not answered anything for so long is silent.  Of one who has never
+ * answered what is late is a guess already, and not a short one.
+ */
 static inline uint64_t
 hedge_silent_us(const struct hedge_latency *l)
 {
-	uint64_t us = 2 * hedge_late_us(l);
+	uint64_t us = hedge_late_us(l) * (l->n > 0 ? 2 : 1);
 
 	return us > HEDGE_SILENT_MIN_US ? us : HEDGE_SILENT_MIN_US;
 }

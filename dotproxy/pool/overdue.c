@@ -11,6 +11,8 @@
 
 /* A query goes out so often at most, beside what lost connections cost. */
 #define COPIES_MAX 3u
+/* But so often if the upstream it is with has fallen silent. */
+#define COPIES_LAST 8u
 /* When to look again for a connection to send a copy on. */
 #define RETRY_US 20000u
 
@@ -99,16 +101,20 @@ overdue_heard(struct conn *c)
 }
 
 void
-overdue_count(const struct conn *c, const struct query *q)
+overdue_answered(struct conn *c, const struct query *q, uint64_t us)
 {
 	struct pool *pool = c->up->pool;
 	const struct query *twin = q->twin;
 
+	hedge_latency_add(
+	    &c->up->late, us, c->suspect || q->sent_us <= c->stalled_us);
 	if (q->copy) {
+		hedge_latency_won(&c->up->late);
 		pool_count(pool, TSTAT_hedges_won);
 		if (twin != NULL && twin->conn != NULL)
 			twin->conn->up->n.hedges_won++;
 	} else if (twin != NULL) {
+		hedge_latency_lost(&c->up->late, us);
 		pool_count(pool, TSTAT_hedges_lost);
 		c->up->n.hedges_lost++;
 	}
@@ -221,25 +227,29 @@ find_target(struct conn *c, const struct query *q, struct target *t)
 }
 
 /*
- * True if the last copy of a query has a better use than this: to get away
- * from an upstream that is about to turn out silent.  All its connections may
- * be, and the copies must not be gone before that is known.  Others that can
- * be used and have no connection are dialled.
+ * An upstream is in doubt and there is nobody to rescue its queries: others
+ * that can be used and have no connection are dialled.
  */
-static bool
-is_spared(struct conn *c, const struct query *q, const struct target *t)
+static void
+wake_others(const struct upstream *up)
 {
-	struct upstream *up = c->up;
 	const struct policy *p = &up->pool->policy;
 	uint64_t set = p->up & ~p->doubt;
 
 	if (up->index != UPSTREAM_NO_INDEX)
 		set &= ~((uint64_t)1 << up->index);
-	if (q->copies < COPIES_MAX - 1 || t->rescue || !c->suspect || set == 0)
-		return false;
-	for (; up->doubt && set != 0; set &= set - 1)
+	for (; set != 0; set &= set - 1)
 		upstream_relieve(up->pool->upstreams[__builtin_ctzll(set)]);
-	return true;
+}
+
+/*
+ * Whoever leaves an upstream in doubt does not need a copy for it: the next one
+ * may turn out to be silent, too, after all of them are gone.
+ */
+static bool
+has_copies(const struct query *q, bool rescue)
+{
+	return q->copies < (rescue ? COPIES_LAST : COPIES_MAX);
 }
 
 static bool
@@ -295,17 +305,21 @@ hedge(struct conn *c, struct query *q)
 	const struct query *twin = q->twin;
 	struct query *copy;
 	struct target t;
+	bool found;
 
-	if (!q->may_repeat || q->copies >= COPIES_MAX)
+	if (!q->may_repeat || !has_copies(q, c->up->doubt))
 		return true;
 	/* A copy has time of its own; if it is late as well one of them goes.
 	 */
 	if (twin != NULL &&
 	    !(c->suspect && twin->conn != NULL && twin->conn->suspect))
 		return true;
-	if (!find_target(c, q, &t))
+	found = find_target(c, q, &t);
+	if (c->up->doubt && !t.rescue)
+		wake_others(c->up);
+	if (!found)
 		return false;
-	if (is_spared(c, q, &t) || !can_pay(c, t.rescue))
+	if (!has_copies(q, t.rescue) || !can_pay(c, t.rescue))
 		return !c->silent;
 	copy = take_copy(c, q);
 	if (copy == NULL)

@@ -52,8 +52,11 @@ void overdue_heard(struct conn *);
 /* It takes no more queries: its silence says nothing any more. */
 void overdue_unlist(struct conn *);
 
-/* Counts who has won, before q, which c has answered, ends. */
-void overdue_count(const struct conn *c, const struct query *q);
+/*
+ * Learns from an answer that took so long, and counts who has won, before q,
+ * which c has answered, ends.
+ */
+void overdue_answered(struct conn *c, const struct query *q, uint64_t us);
 
 /* A query has begun to wait for a connection. */
 void overdue_wait(struct upstream *);

@@ -152,6 +152,33 @@ def test_an_upstream_that_is_stopped(far_link, far_proxy, far_load):
     assert counts["answered"] == counts["sent"]
 
 
+@pytest.mark.parametrize("policy", [
+    "failover", "availability", "round-robin", "latency"])
+@pytest.mark.parametrize("count, stopped", [(2, 1), (3, 2)])
+def test_upstreams_that_are_stopped_at_once(
+        far_link, far_proxy, far_load, policy, count, stopped):
+    """Whichever a query is with when all but one fall silent, it moves on."""
+    upstreams = [far_link.upstream() for _ in range(count)]
+    proxy = started(far_proxy, far_link, *upstreams,
+                    settings="policy " + policy)
+
+    def tell(number):
+        for upstream in upstreams[:stopped]:
+            upstream.process.send_signal(number)
+
+    times, counts, trace = run_load(
+        far_load, proxy, 6, (2, lambda: tell(signal.SIGSTOP)))
+    tell(signal.SIGCONT)
+    late = [(due - times[0], took) for due, took, _ in trace.lines
+            if due > times[0] - 0.1]
+    print("slowest %.0f ms; of those a second later %.0f ms" % (
+        1000 * max(took for _, took in late),
+        1000 * max(took for after, took in late if after > 1)))
+    assert counts["answered"] == counts["sent"]
+    # 0.3 s is aimed at.
+    assert max(took for _, took in late) < 1
+
+
 def test_a_half_open_connection(proxy, far_link, upstream):
     """The server restarts behind a cut: the first query meets its RST."""
     far_link.cut()

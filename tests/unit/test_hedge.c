@@ -35,7 +35,10 @@ test_nothing_known(void **state)
 {
 	(void)state;
 	assert_int_equal(hedge_late_us(&l), HEDGE_START_US);
-	assert_int_equal(hedge_silent_us(&l), 2 * HEDGE_START_US);
+	/* It has had long enough for the first time. */
+	assert_int_equal(hedge_silent_us(&l), HEDGE_START_US);
+	add(100, 60000);
+	assert_int_equal(hedge_silent_us(&l), 2 * hedge_late_us(&l));
 }
 
 /* A far upstream's first answer is not late for the distance alone. */
@@ -121,6 +124,43 @@ test_stalls_count_little(void **state)
 	assert_in_range(hedge_late_us(&l), 53000, 60000);
 }
 
+/* Copies to one that is slow for a minute, at 20 queries/s, are all in vain. */
+static void
+test_slow_upstream_leaves_most_of_the_budget(void **state)
+{
+	uint32_t i, extra = 0;
+
+	(void)state;
+	add(1000, 11300);
+	hedge_budget_init(&b, 5, 10, 10);
+	for (i = 0; i < 60 * 20; i++) {
+		if (hedge_late_us(&l) < 100000 && hedge_budget_take(&b)) {
+			extra++;
+			hedge_latency_lost(&l, 100000);
+		}
+		hedge_latency_add(&l, 100000, true);
+	}
+	assert_in_range(extra, 1, 5);
+	assert_in_range(hedge_late_us(&l), 100000, 140000);
+}
+
+/* Where packets are lost a copy is in vain now and then: late is still late. */
+static void
+test_copy_in_vain_now_and_then_means_little(void **state)
+{
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < 1000; i++) {
+		add(1, 11300);
+		if (i % 100 == 50)
+			hedge_latency_lost(&l, 43000);
+		if (i % 25 == 0)
+			hedge_latency_won(&l);
+	}
+	assert_in_range(hedge_late_us(&l), 14000, 16000);
+}
+
 static void
 test_budget_is_kept(void **state)
 {
@@ -192,6 +232,10 @@ main(void)
 		cmocka_unit_test_setup(test_rare_delays_are_late, setup),
 		cmocka_unit_test_setup(test_follows, setup),
 		cmocka_unit_test_setup(test_stalls_count_little, setup),
+		cmocka_unit_test_setup(
+		    test_slow_upstream_leaves_most_of_the_budget, setup),
+		cmocka_unit_test_setup(
+		    test_copy_in_vain_now_and_then_means_little, setup),
 		cmocka_unit_test(test_budget_is_kept),
 		cmocka_unit_test(test_burst_after_silence),
 		cmocka_unit_test(test_budget_suffices),

@@ -65,10 +65,12 @@ warm(uint32_t upstream)
 static int
 setup(void **state, uint32_t n, uint32_t percent)
 {
+	uint32_t i;
+
 	(void)rig_setup(state);
 	rig.conf.forward.hedge_percent = percent;
-	for (; n > 1; n--)
-		(void)rig_add(2);
+	for (i = 2; i <= n; i++)
+		(void)rig_add(i);
 	rig_configure();
 	RIG_UNTIL(rig_peer(1, 0) != NULL && rig_up(0)->nready == 1);
 	warm(1);
@@ -85,6 +87,12 @@ static int
 setup_two(void **state)
 {
 	return setup(state, 2, 5);
+}
+
+static int
+setup_three(void **state)
+{
+	return setup(state, 3, 5);
 }
 
 static int
@@ -396,11 +404,36 @@ test_last_copy_leaves_upstream(void **state)
 	rig_ask(1);
 	RIG_UNTIL((answer_all(2), rig_answered(1)));
 	assert_int_equal(count(TSTAT_rescues), 1);
-	assert_in_range(count(TSTAT_hedges), 1, 2);
+	assert_in_range(count(TSTAT_hedges), 1, 3);
 	assert_int_equal(rig.pool->queries.used, 0);
 	answer_all(1);
 	RIG_UNTIL(count(TSTAT_late_answers) == 1 + count(TSTAT_hedges));
 	assert_int_equal(rig_nreplies(1), 1);
+}
+
+/* The one it leaves for turns out silent as well: there is a third. */
+static void
+test_two_of_three_are_silent(void **state)
+{
+	uint64_t i, before_ms;
+
+	(void)state;
+	RIG_UNTIL(rig_up(1)->nready == 1 && rig_up(2)->nready == 1);
+	for (i = 1; i <= 3; i++) {
+		before_ms = util_now_ms();
+		rig_ask(i);
+		RIG_UNTIL((answer_all(3), rig_answered(i)));
+		print_message("# %llu ms\n",
+		    (unsigned long long)(util_now_ms() - before_ms));
+	}
+	assert_true(rig_up(0)->doubt && rig_up(1)->doubt);
+	assert_in_range(count(TSTAT_rescues), 2, 4);
+	assert_int_equal(rig.pool->queries.used, 0);
+	answer_all(1);
+	answer_all(2);
+	RIG_UNTIL(!rig_up(0)->doubt && !rig_up(1)->doubt);
+	for (i = 1; i <= 3; i++)
+		assert_int_equal(rig_nreplies(i), 1);
 }
 
 /* If the other one has no connection it is dialled. */
@@ -437,7 +470,7 @@ test_denied_moves_no_counter(void **state)
 	rig_up(0)->conf.pool_size = rig_up(1)->conf.pool_size = 1;
 	p = &rig.pool->policy;
 	p->kind = POLICY_ROUND_ROBIN;
-	rig.pool->hedge.tokens = 0;
+	rig.pool->hedge.tokens = rig.pool->rescue.tokens = 0;
 	rig_ask(1);
 	RIG_UNTIL(rig_peer_with_query() != NULL);
 	next = p->next;
@@ -598,6 +631,8 @@ main(void)
 		    test_last_copy_leaves_upstream, setup_two, rig_teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_last_copy_waits_for_a_dial, setup_two, rig_teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_two_of_three_are_silent, setup_three, rig_teardown),
 		cmocka_unit_test_teardown(
 		    test_denied_moves_no_counter, rig_teardown),
 		ON(test_full_table_counts_no_copy),
