@@ -44,6 +44,10 @@
 #define CONF_TCP_MAX 65536u
 #define CONF_WORKERS_MAX 64u
 #define CONF_TRANSFERS_MAX 256u
+#define CONF_SAMPLE_PPM_MAX 1000000u
+#define CONF_FLUSH_MIN_MS 1000u
+#define CONF_PAYLOAD_MIN 512u
+#define CONF_PAYLOAD_MAX 8932u /* of a jumbo frame over IPv6 */
 
 enum conf_policy {
 	POLICY_ROUND_ROBIN,
@@ -115,11 +119,29 @@ struct conf_upstream {
 		.ca_file = CONF_CA_FILE_DEFAULT                                \
 	}
 
+/* How a line of metrics has its tags. */
+enum conf_flavour {
+	FLAVOUR_INFLUX,    /* name,tag=value:1|c */
+	FLAVOUR_DOGSTATSD, /* name:1|c|#tag:value */
+	FLAVOUR_STATSD,    /* name.value:1|c */
+	FLAVOUR_COUNT
+};
+
 struct conf_statsd {
 	bool enabled;
 	struct sockaddr_storage addr;
 	uint32_t sample_ppm; /* sample rate in millionths, 1..1000000 */
+	enum conf_flavour flavour;
+	uint32_t flush_ms;
+	uint32_t payload; /* no datagram is longer */
 };
+
+#define CONF_STATSD_DEFAULT                                                   \
+	{                                                                     \
+		.sample_ppm = CONF_SAMPLE_PPM_MAX, .flavour = FLAVOUR_INFLUX, \
+		.flush_ms = 10000,                                            \
+		.payload = 1432 /* of an Ethernet frame over IPv6 */          \
+	}
 
 /* What the pool needs beside its upstreams, and the listener too. */
 struct conf_forward {

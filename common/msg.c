@@ -30,6 +30,7 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
 	[MSG_PL_ALLOW] = "PL_ALLOW",
 	[MSG_PL_CONTROL] = "PL_CONTROL",
 	[MSG_PL_UPSTREAM] = "PL_UPSTREAM",
+	[MSG_PL_STATSD] = "PL_STATSD",
 	[MSG_LP_RELOAD] = "LP_RELOAD",
 	[MSG_LP_LOG_LEVEL] = "LP_LOG_LEVEL",
 	[MSG_LP_PROCESSES] = "LP_PROCESSES",
@@ -563,6 +564,48 @@ msg_read_upstream_name(const struct imsg *m, char name[CONF_NAME_MAX])
 	wire_reader_init(&r, m->data, m->len);
 	wire_get_str(&r, name, CONF_NAME_MAX);
 	return wire_done(&r) && m->id < CONF_UPSTREAMS_MAX ? 0 : -1;
+}
+
+bool
+msg_send_statsd(struct imsg_chan *ch, const struct msg_statsd *s, int fd)
+{
+	struct wire_writer w;
+
+	if (!imsg_begin(ch, &w, 14)) {
+		msg_close_fd(fd);
+		return false;
+	}
+	wire_put_u32(&w, s->conf.sample_ppm);
+	wire_put_u8(&w, (uint8_t)s->conf.flavour);
+	wire_put_u32(&w, s->conf.flush_ms);
+	wire_put_u32(&w, s->conf.payload);
+	wire_put_u8(&w, s->worker);
+	return imsg_commit(ch, &w, MSG_PL_STATSD, 0, fd);
+}
+
+int
+msg_read_statsd(const struct imsg *m, struct msg_statsd *s)
+{
+	struct wire_reader r;
+	uint8_t flavour;
+
+	memset(s, 0, sizeof(*s));
+	wire_reader_init(&r, m->data, m->len);
+	s->conf.enabled = true;
+	s->conf.sample_ppm = wire_get_u32(&r);
+	flavour = wire_get_u8(&r);
+	s->conf.flush_ms = wire_get_u32(&r);
+	s->conf.payload = wire_get_u32(&r);
+	s->worker = wire_get_u8(&r);
+	if (!wire_done(&r) || s->conf.sample_ppm == 0 ||
+	    s->conf.sample_ppm > CONF_SAMPLE_PPM_MAX ||
+	    flavour >= FLAVOUR_COUNT || s->conf.flush_ms < CONF_FLUSH_MIN_MS ||
+	    s->conf.flush_ms > CONF_TIMEOUT_MAX_MS ||
+	    s->conf.payload < CONF_PAYLOAD_MIN ||
+	    s->conf.payload > CONF_PAYLOAD_MAX || s->worker > CONF_WORKERS_MAX)
+		return -1;
+	s->conf.flavour = (enum conf_flavour)flavour;
+	return 0;
 }
 
 bool

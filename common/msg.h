@@ -49,6 +49,7 @@ enum msg_type {
 	MSG_PL_ALLOW,    /* struct msg_allow; repeated */
 	MSG_PL_CONTROL,  /* + fd: the listening control socket */
 	MSG_PL_UPSTREAM, /* id = index; string name, for error texts */
+	MSG_PL_STATSD,   /* struct msg_statsd + fd, connected; or none of it */
 	/* Listener to parent; id = control handle. */
 	MSG_LP_RELOAD,
 	MSG_LP_LOG_LEVEL, /* u8 */
@@ -193,6 +194,11 @@ struct msg_listen {
 struct msg_allow {
 	uint32_t n;
 	struct conf_prefix prefixes[MSG_ALLOW_MAX];
+};
+
+struct msg_statsd {
+	struct conf_statsd conf; /* without its address */
+	uint8_t worker;          /* from 1; 0: there is only one */
 };
 
 struct msg_pool {
@@ -482,6 +488,9 @@ bool msg_send_allow(struct imsg_chan *, const struct msg_allow *);
 int msg_read_allow(const struct imsg *, struct msg_allow *);
 bool msg_send_upstream_name(struct imsg_chan *, uint64_t index, const char *);
 int msg_read_upstream_name(const struct imsg *, char name[CONF_NAME_MAX]);
+/* fd is consumed. */
+bool msg_send_statsd(struct imsg_chan *, const struct msg_statsd *, int fd);
+int msg_read_statsd(const struct imsg *, struct msg_statsd *);
 bool msg_send_pool(struct imsg_chan *, const struct msg_pool *);
 int msg_read_pool(const struct imsg *, struct msg_pool *);
 /* Does not carry what is the parent's: ca_file and fast_open. */

@@ -7,6 +7,7 @@
 #ifndef COMMON_STATS_H
 #define COMMON_STATS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -47,7 +48,9 @@
 	X(rcode_nxdomain, "replies with NXDOMAIN")                      \
 	X(rcode_servfail, "replies with SERVFAIL")                      \
 	X(rcode_refused, "replies with REFUSED")                        \
-	X(rcode_other, "replies with any other RCODE")
+	X(rcode_other, "replies with any other RCODE")                  \
+	X(statsd_sent, "datagrams of metrics sent")                     \
+	X(statsd_failed, "datagrams of metrics not sent, or not taken")
 
 #define POOL_COUNTERS(X)                                                    \
 	X(queries, "queries received from the listener")                    \
@@ -82,5 +85,19 @@ enum listener_counter { LISTENER_COUNTERS(STATS_ENUM_LISTENER) LSTAT_COUNT };
 #define STATS_ENUM_POOL(name, text) TSTAT_##name,
 enum pool_counter { POOL_COUNTERS(STATS_ENUM_POOL) TSTAT_COUNT };
 #undef STATS_ENUM_POOL
+
+/* Those that are no sums but what there is now. */
+static inline bool
+stats_listener_is_gauge(enum listener_counter c)
+{
+	return c == LSTAT_in_flight || c == LSTAT_tcp_open ||
+	       c == LSTAT_transfers_open;
+}
+
+static inline bool
+stats_pool_is_gauge(enum pool_counter c)
+{
+	return c == TSTAT_in_flight;
+}
 
 #endif

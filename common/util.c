@@ -128,6 +128,15 @@ sockaddr_equal(
 }
 
 const char *
+conf_flavour_name(enum conf_flavour flavour)
+{
+	static const char *const names[FLAVOUR_COUNT] = { "influx", "dogstatsd",
+		"statsd" };
+
+	return (unsigned int)flavour < FLAVOUR_COUNT ? names[flavour] : "?";
+}
+
+const char *
 conf_policy_name(enum conf_policy policy)
 {
 	static const char *const names[POLICY_COUNT] = { "round-robin",

@@ -38,8 +38,9 @@ const char *sockaddr_text(
 bool sockaddr_equal(
     const struct sockaddr_storage *, const struct sockaddr_storage *);
 
-/* The name of a policy in the configuration file; "?" if out of range. */
+/* The names of these in the configuration file; "?" if out of range. */
 const char *conf_policy_name(enum conf_policy);
+const char *conf_flavour_name(enum conf_flavour);
 
 /*
  * Writes the name of a worker's control socket, worker being from 0: the first

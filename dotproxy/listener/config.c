@@ -25,6 +25,8 @@ struct conf_run {
 	struct conf_prefix allow[CONF_ALLOW_MAX];
 	char upstreams[CONF_UPSTREAMS_MAX][CONF_NAME_MAX];
 	int control_fd; /* owned; -1: keep the one there is */
+	struct msg_statsd statsd;
+	int statsd_fd; /* owned; -1: no metrics */
 };
 
 static void
@@ -45,6 +47,7 @@ config_run_free(struct conf_run *run)
 	for (i = 0; i < run->nsocks; i++)
 		close_fd(&run->sock_fds[i]);
 	close_fd(&run->control_fd);
+	close_fd(&run->statsd_fd);
 	free(run);
 }
 
@@ -58,6 +61,7 @@ config_on_begin(void *arg, struct imsg *m)
 		fatalx("out of memory");
 	l->run->generation = m->id;
 	l->run->control_fd = -1;
+	l->run->statsd_fd = -1;
 	l->parent.phase = PHASE_CONF;
 	return 0;
 }
@@ -131,6 +135,17 @@ config_on_control(void *arg, struct imsg *m)
 }
 
 int
+config_on_statsd(void *arg, struct imsg *m)
+{
+	struct conf_run *run = ((struct listener *)arg)->run;
+
+	if (run->statsd_fd != -1 || msg_read_statsd(m, &run->statsd) == -1)
+		return -1;
+	run->statsd_fd = imsg_take_fd(m);
+	return 0;
+}
+
+int
 config_on_upstream(void *arg, struct imsg *m)
 {
 	struct conf_run *run = ((struct listener *)arg)->run;
@@ -184,6 +199,8 @@ config_on_end(void *arg, struct imsg *m)
 	inflight_set_limit(&l->inflight, l->conf.client.max_inflight);
 	shed_set_limit(&l->shed, l->inflight.limit);
 	open_socks(l, run);
+	statsd_open(l, &run->statsd, run->statsd_fd);
+	run->statsd_fd = -1;
 	tcp_configure(l);
 	l->owe_conf_done = true; /* told at the end of the turn */
 	l->owed_generation = run->generation;

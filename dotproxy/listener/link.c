@@ -34,6 +34,16 @@ on_failed(void *arg, struct imsg *m)
 	return 0;
 }
 
+/* Answers to those who asked: a control client, or metrics. */
+static void
+relay(struct listener *l, struct imsg *m)
+{
+	if (m->id == STATSD_HANDLE)
+		statsd_on_info(l, m);
+	else
+		control_relay(l, ROLE_POOL, m);
+}
+
 static int
 on_counters(void *arg, struct imsg *m)
 {
@@ -41,14 +51,14 @@ on_counters(void *arg, struct imsg *m)
 
 	if (msg_read_info_counters(m, &c) == -1 || c.source != SOURCE_POOL)
 		return -1;
-	control_relay(arg, ROLE_POOL, m);
+	relay(arg, m);
 	return 0;
 }
 
 static int
 on_info(void *arg, struct imsg *m)
 {
-	control_relay(arg, ROLE_POOL, m);
+	relay(arg, m);
 	return 0;
 }
 
@@ -60,7 +70,7 @@ on_hist(void *arg, struct imsg *m)
 
 	if (msg_read_info_hist(m, &h) == -1 || h.which >= INFO_HIST_OF_UPSTREAM)
 		return -1;
-	control_relay(arg, ROLE_POOL, m);
+	relay(arg, m);
 	return 0;
 }
 
@@ -71,7 +81,10 @@ on_info_end(void *arg, struct imsg *m)
 
 	if (msg_read_result(m, &res) == -1)
 		return -1;
-	control_end(arg, ROLE_POOL, m->id, res.ok, res.text);
+	if (m->id == STATSD_HANDLE)
+		statsd_on_info(arg, m);
+	else
+		control_end(arg, ROLE_POOL, m->id, res.ok, res.text);
 	return 0;
 }
 

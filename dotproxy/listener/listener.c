@@ -75,6 +75,8 @@ static const struct imsg_rule parent_rules[IMSG_TYPES_MAX] = {
 	    IMSG_FD_REQUIRED },
 	[MSG_PL_UPSTREAM] = { config_on_upstream, 1, 128, PHASE_CONF,
 	    IMSG_FD_NONE },
+	[MSG_PL_STATSD] = { config_on_statsd, 14, 14, PHASE_CONF,
+	    IMSG_FD_REQUIRED },
 	[MSG_PX_CONF_END] = { config_on_end, 0, 0, PHASE_CONF, IMSG_FD_NONE },
 	[MSG_PX_LINK] = { on_link, 0, 0, PHASE_ANY, IMSG_FD_REQUIRED },
 	[MSG_PX_LOG_LEVEL] = { on_log_level, 1, 1, PHASE_ANY, IMSG_FD_NONE },
@@ -157,6 +159,7 @@ listener_free(struct listener *l)
 	config_run_free(l->run);
 	l->run = NULL;
 	control_free(l);
+	statsd_free(l);
 	tcp_free(l); /* takes its queries along */
 	udp_free(l);
 	inflight_clear(&l->inflight);

@@ -22,6 +22,7 @@
 #include "dotproxy/listener/inflight.h"
 #include "dotproxy/listener/metrics.h"
 #include "dotproxy/listener/shed.h"
+#include "dotproxy/listener/statsd.h"
 
 struct conf_run;
 struct control;
@@ -107,6 +108,7 @@ struct listener {
 	struct udp *udp;         /* owned */
 	struct tcp *tcp;         /* owned */
 	struct control *control; /* owned */
+	struct statsd *statsd;   /* owned; NULL: no metrics are sent */
 
 	/*
 	 * The identity in stats.h holds at all times: a query is counted in
@@ -166,6 +168,7 @@ int config_on_listen(void *, struct imsg *);
 int config_on_allow(void *, struct imsg *);
 int config_on_control(void *, struct imsg *);
 int config_on_upstream(void *, struct imsg *);
+int config_on_statsd(void *, struct imsg *);
 int config_on_end(void *, struct imsg *);
 void config_run_free(struct conf_run *);
 

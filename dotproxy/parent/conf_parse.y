@@ -54,10 +54,11 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 /* The keywords.  keyword_token() finds them by their names here. */
 %token ADDRESS "address" ALLOW "allow" CA "ca" CLIENT "client"
 %token CONNECT "connect" CONNECTIONS "connections" CONTROL "control"
-%token FAST "fast" CA_FILE "file" FREEBIND "freebind" HANDSHAKE "handshake" HEDGE "hedge"
+%token FAST "fast" CA_FILE "file" FLAVOUR "flavour" FLUSH "flush" FREEBIND "freebind" HANDSHAKE "handshake" HEDGE "hedge"
 %token INCLUDE "include"
 %token INFLIGHT "inflight" KEEP "keep" LISTEN "listen" MAX "max" METRICS "metrics"
 %token SERVER_NAME "name" ON "on" FAST_OPEN "open" PER "per" PIN "pin" POLICY "policy" POOL "pool"
+%token INTERVAL "interval" PAYLOAD "payload"
 %token PORT "port" QUERY "query" RATE "rate" READ "read"
 %token RESUMPTION "resumption" RETRIES "retries"
 %token SAMPLE "sample" SERVER "server" SIZE "size" SOCKET "socket"
@@ -96,8 +97,20 @@ freebind
 	| FREEBIND		{ $$ = "freebind"; }
 	;
 
-rate	: %empty		{ $$ = NULL; }
-	| SAMPLE RATE value	{ $$ = $3; }
+flavour	: value
+	| STATSD		{ $$ = "statsd"; } /* a keyword, too */
+	;
+
+statsd_options
+	: %empty
+	| statsd_options SAMPLE RATE value
+		{ conf_set_value(&p->set, KEY_SAMPLE_RATE, $4, @4); }
+	| statsd_options FLAVOUR flavour
+		{ conf_set_value(&p->set, KEY_FLAVOUR, $3, @3); }
+	| statsd_options FLUSH INTERVAL value
+		{ conf_set_value(&p->set, KEY_FLUSH_INTERVAL, $4, @4); }
+	| statsd_options PAYLOAD value
+		{ conf_set_value(&p->set, KEY_PAYLOAD, $3, @3); }
 	;
 
 statement
@@ -131,8 +144,8 @@ statement
 	| client OPEN client_lines CLOSE
 	| upstream OPEN upstream_lines CLOSE
 		{ conf_set_upstream_close(&p->set); }
-	| METRICS STATSD value port rate
-		{ conf_set_statsd(&p->set, $3, $4, $5, @3); }
+	| METRICS STATSD value port statsd_options
+		{ conf_set_statsd(&p->set, $3, $4, @3); }
 	;
 
 words	: value

@@ -128,8 +128,10 @@ conf_print(const struct conf *c, FILE *f)
 		print_upstream(&c->upstreams[i], f);
 	if (c->statsd.enabled) {
 		print_sockaddr("\nmetrics statsd", &c->statsd.addr, f);
-		(void)fprintf(f, " sample rate %s\n",
-		    value_rate_text(c->statsd.sample_ppm, buf));
+		(void)fprintf(f, " sample rate %s flavour %s payload %u",
+		    value_rate_text(c->statsd.sample_ppm, buf),
+		    conf_flavour_name(c->statsd.flavour), c->statsd.payload);
+		print_duration(" flush interval", c->statsd.flush_ms, f);
 	}
 	return ferror(f) ? -1 : 0;
 }

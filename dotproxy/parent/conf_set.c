@@ -13,7 +13,6 @@
 #include "dotproxy/parent/conf_value.h"
 
 #define STATSD_PORT 8125
-#define SAMPLE_PPM_MAX 1000000u
 
 /* As the file has them. */
 static const char *const key_names[KEY_COUNT] = {
@@ -26,6 +25,10 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_HEDGE] = "hedge",
 	[KEY_QUERY_TIMEOUT] = "query timeout",
 	[KEY_METRICS] = "metrics",
+	[KEY_SAMPLE_RATE] = "sample rate",
+	[KEY_FLAVOUR] = "flavour",
+	[KEY_FLUSH_INTERVAL] = "flush interval",
+	[KEY_PAYLOAD] = "payload",
 	[KEY_CLIENT] = "client",
 	[KEY_TCP_READ_TIMEOUT] = "tcp read timeout",
 	[KEY_TCP_WRITE_TIMEOUT] = "tcp write timeout",
@@ -72,6 +75,7 @@ conf_set_init(struct conf_set *s, struct conf *conf, struct conf_errors *errs)
 	conf->workers = 1;
 	conf->forward = (struct conf_forward)CONF_FORWARD_DEFAULT;
 	conf->client = (struct conf_client)CONF_CLIENT_DEFAULT;
+	conf->statsd = (struct conf_statsd)CONF_STATSD_DEFAULT;
 }
 
 /* Reports that what was already given at first: in this file or another. */
@@ -115,6 +119,15 @@ number_range(uint32_t *slot, uint32_t min, uint32_t max)
 }
 
 static struct range
+flush_range(uint32_t *slot)
+{
+	struct range r = { slot, CONF_FLUSH_MIN_MS, CONF_TIMEOUT_MAX_MS, true,
+		false };
+
+	return r;
+}
+
+static struct range
 warm_range(uint32_t *slot)
 {
 	struct range r = { slot, CONF_KEEP_WARM_MIN_MS, CONF_TIMEOUT_MAX_MS,
@@ -138,6 +151,11 @@ key_range(struct conf_set *s, enum conf_key key)
 	case KEY_QUERY_TIMEOUT:
 		return timeout_range(
 		    &c->forward.query_timeout_ms, CONF_QUERY_TIMEOUT_MAX_MS);
+	case KEY_FLUSH_INTERVAL:
+		return flush_range(&c->statsd.flush_ms);
+	case KEY_PAYLOAD:
+		return number_range(
+		    &c->statsd.payload, CONF_PAYLOAD_MIN, CONF_PAYLOAD_MAX);
 	case KEY_TCP_READ_TIMEOUT:
 		return timeout_range(
 		    &c->client.tcp_read_timeout_ms, CONF_TIMEOUT_MAX_MS);
@@ -286,6 +304,36 @@ set_hedge(struct conf_set *s, const char *text, struct conf_origin at)
 		*slot = value;
 }
 
+static void
+set_flavour(struct conf_set *s, const char *text, struct conf_origin at)
+{
+	int i;
+
+	for (i = 0; i < FLAVOUR_COUNT; i++)
+		if (strcmp(text, conf_flavour_name((enum conf_flavour)i)) ==
+		    0) {
+			s->conf->statsd.flavour = (enum conf_flavour)i;
+			return;
+		}
+	conf_errors_add(s->errs, at, "unknown flavour \"%.200s\"", text);
+}
+
+static void
+set_sample_rate(struct conf_set *s, const char *text, struct conf_origin at)
+{
+	uint32_t ppm = 0;
+	const char *why = value_rate(text, &ppm);
+
+	if (why != NULL)
+		conf_errors_add(
+		    s->errs, at, "sample rate \"%.200s\" %s", text, why);
+	else if (ppm < 1 || ppm > CONF_SAMPLE_PPM_MAX)
+		conf_errors_add(s->errs, at,
+		    "sample rate %.200s is out of range (0.000001-1)", text);
+	else
+		s->conf->statsd.sample_ppm = ppm;
+}
+
 static const char *
 check_path(const char *text)
 {
@@ -322,6 +370,12 @@ conf_set_value(struct conf_set *s, enum conf_key key, const char *text,
 		return;
 	case KEY_HEDGE:
 		set_hedge(s, text, at);
+		return;
+	case KEY_FLAVOUR:
+		set_flavour(s, text, at);
+		return;
+	case KEY_SAMPLE_RATE:
+		set_sample_rate(s, text, at);
 		return;
 	case KEY_USER:
 		why = value_name(text);
@@ -538,23 +592,13 @@ conf_set_upstream_close(struct conf_set *s)
 
 void
 conf_set_statsd(struct conf_set *s, const char *address, const char *port,
-    const char *rate, struct conf_origin at)
+    struct conf_origin at)
 {
 	struct conf_statsd *sd = &s->conf->statsd;
-	uint32_t ppm = SAMPLE_PPM_MAX;
-	const char *why = NULL;
 
-	if (!conf_set_once(s, KEY_METRICS, at) ||
-	    !set_sockaddr(s, address, false, port, STATSD_PORT, &sd->addr, at))
-		return;
-	if (rate != NULL && (why = value_rate(rate, &ppm)) != NULL)
-		conf_errors_add(
-		    s->errs, at, "sample rate \"%.200s\" %s", rate, why);
-	else if (ppm < 1 || ppm > SAMPLE_PPM_MAX)
-		conf_errors_add(s->errs, at,
-		    "sample rate %.200s is out of range (0.000001-1)", rate);
-	sd->sample_ppm = ppm;
-	sd->enabled = true;
+	if (conf_set_once(s, KEY_METRICS, at) &&
+	    set_sockaddr(s, address, false, port, STATSD_PORT, &sd->addr, at))
+		sd->enabled = true;
 }
 
 /* Gives upstreams what was said for all, before or after them. */

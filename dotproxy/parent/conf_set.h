@@ -23,6 +23,10 @@ enum conf_key {
 	KEY_HEDGE,
 	KEY_QUERY_TIMEOUT,
 	KEY_METRICS,
+	KEY_SAMPLE_RATE,
+	KEY_FLAVOUR,
+	KEY_FLUSH_INTERVAL,
+	KEY_PAYLOAD,
 	KEY_CLIENT,
 	KEY_TCP_READ_TIMEOUT,
 	KEY_TCP_WRITE_TIMEOUT,
@@ -97,9 +101,12 @@ void conf_set_address(struct conf_set *, const char *address, const char *port,
 void conf_set_pin(struct conf_set *, const char *pin, struct conf_origin);
 void conf_set_upstream_close(struct conf_set *);
 
-/* The metrics line; port and rate may be NULL. */
+/*
+ * The metrics line; port may be NULL.  What else stands in it comes before,
+ * each as a setting of its own.
+ */
 void conf_set_statsd(struct conf_set *, const char *address, const char *port,
-    const char *rate, struct conf_origin);
+    struct conf_origin);
 
 /* The end of file: fills in or asks for what is missing. */
 void conf_set_finish(struct conf_set *, const char *file);

@@ -2,8 +2,9 @@
 /*
  * Connections to upstreams, made in the parent: the pool names one by its id
  * and gets a TCP socket that connects, or has connected, to the address which
- * the configuration gives.  There is no other way in which a packet leaves
- * for an address of somebody's choice.
+ * the configuration gives.  Also the listener's UDP socket for metrics, to the
+ * one server the configuration names.  There is no other way in which a packet
+ * leaves for an address of somebody's choice.
  */
 #include "dotproxy/parent/parent.h"
 
@@ -66,6 +67,43 @@ open_upstream(const struct sockaddr_storage *addr, bool fast_open)
 		return -1;
 	}
 	return fd;
+}
+
+static bool
+is_loopback(const struct sockaddr_storage *addr)
+{
+	const struct sockaddr_in *sin = (const struct sockaddr_in *)addr;
+	const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)addr;
+
+	if (addr->ss_family == AF_INET)
+		return ntohl(sin->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return IN6_IS_ADDR_LOOPBACK(&sin6->sin6_addr);
+}
+
+int
+connect_statsd(const struct sockaddr_storage *addr)
+{
+	static const char loopback[] = "lo";
+	int fd, saved, least = 1;
+
+	fd = socket(
+	    addr->ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return -1;
+	/* Nobody reads it. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least));
+	/*
+	 * A listener that was taken over may name another address in
+	 * sendmmsg(): with a server on this machine it gets no further.
+	 */
+	if ((!is_loopback(addr) || setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE,
+				       loopback, sizeof(loopback)) == 0) &&
+	    connect(fd, (const struct sockaddr *)addr, sockaddr_len(addr)) == 0)
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
 }
 
 int

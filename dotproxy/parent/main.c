@@ -258,7 +258,6 @@ main(int argc, char *argv[])
 	parent->active.conf = load_config(&parent->options);
 	if (parent->options.check_only)
 		check_config(&parent->options, parent->active.conf);
-	reload_warn_unserved(parent->active.conf);
 	find_libexec(parent);
 	find_user(parent);
 	if (parent->root)

@@ -184,6 +184,10 @@ void sockets_close(struct parent_conf *, const struct parent_conf *keep);
  * configuration. */
 int connect_on_request(void *arg, struct imsg *);
 
+/* Returns a UDP socket that is connected to the metrics server; -1 with errno.
+ */
+int connect_statsd(const struct sockaddr_storage *);
+
 /* --- proc.c: the children's lives --- */
 
 /*
@@ -257,9 +261,6 @@ bool change_send(struct child *, const struct parent_conf *);
 /* Gives upstreams their ids: those of old where identity is the same. */
 void reload_assign_ids(
     struct parent *, struct parent_conf *fresh, const struct parent_conf *old);
-
-/* Says in the log what a configuration asks for and this version lacks. */
-void reload_warn_unserved(const struct conf *);
 
 /* A reload takes too long: the child that does not answer is killed. */
 void reload_overdue(evutil_socket_t, short what, void *arg);

@@ -52,13 +52,6 @@ reload_assign_ids(struct parent *parent, struct parent_conf *fresh,
 	}
 }
 
-void
-reload_warn_unserved(const struct conf *conf)
-{
-	if (conf->statsd.enabled)
-		log_warnx("metrics statsd: this version sends no metrics yet");
-}
-
 static bool
 send_sockets(struct imsg_chan *ch, const struct parent_sockets *set)
 {
@@ -96,6 +89,27 @@ send_allow(struct imsg_chan *ch, const struct conf *conf)
 	return true;
 }
 
+/* No metrics are a pity; no DNS would be worse. */
+static bool
+send_statsd(struct child *l, const struct conf *conf)
+{
+	struct msg_statsd s = { .conf = conf->statsd };
+	char text[SOCKADDR_TEXT_MAX];
+	int fd;
+
+	if (!conf->statsd.enabled)
+		return true;
+	if (conf->workers > 1)
+		s.worker = (uint8_t)(l->pair->index + 1);
+	fd = connect_statsd(&conf->statsd.addr);
+	if (fd == -1) {
+		log_warn("metrics statsd %s: none are sent until a reload",
+		    sockaddr_text(&conf->statsd.addr, text));
+		return true;
+	}
+	return msg_send_statsd(&l->chan, &s, fd);
+}
+
 /* How long an upstream may be silent in the middle of a transfer. */
 static uint32_t
 transfer_idle_ms(const struct conf *conf)
@@ -128,7 +142,7 @@ send_to_listener(struct child *l, const struct parent_conf *pc)
 	for (i = 0; i < conf->nupstreams; i++)
 		if (!msg_send_upstream_name(ch, i, conf->upstreams[i].name))
 			return false;
-	return send_allow(ch, conf) &&
+	return send_allow(ch, conf) && send_statsd(l, conf) &&
 	       send_sockets(ch, &pc->sockets[l->pair->index]);
 }
 
@@ -439,7 +453,6 @@ commit(struct parent *parent)
 	free(parent->active.conf);
 	parent->active = parent->next;
 	memset(&parent->next, 0, sizeof(parent->next));
-	reload_warn_unserved(parent->active.conf);
 	parent->reload = RELOAD_LISTENER;
 	for (i = 0; i < parent->npairs; i++)
 		change_pool_over(&parent->pairs[i]->pool);

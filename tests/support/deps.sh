@@ -11,6 +11,8 @@ packages="gcc make bison pkgconf libc6-dev
 	unbound nsd knot stunnel4
 	python3-pytest python3-pytest-xdist python3-dnspython python3-cryptography
 	iproute2 procps perl strace valgrind binutils"
+command -v node >/dev/null || packages="$packages nodejs"
+command -v npm >/dev/null || packages="$packages npm"
 if [ "${LINT:-}" ]; then
 	packages="$packages clang clang-format clang-tidy cppcheck mandoc
 		libclang-rt-14-dev"
@@ -45,6 +47,14 @@ if [ "$missing" ]; then
 	# shellcheck disable=SC2086
 	DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
 	    --no-install-recommends install $missing </dev/null
+fi
+
+# Etsy's statsd, which Debian does not have, beside the packages: node runs it.
+statsd=/opt/dotproxy-tests
+if [ "$(id -u)" -eq 0 ] && [ ! -d $statsd/node_modules/statsd ]; then
+	npm install --prefix $statsd --no-audit --no-fund --omit=optional \
+	    --ignore-scripts statsd@0.9.0 >/dev/null ||
+	    echo "statsd is not there: its test will be skipped" >&2
 fi
 
 if [ "$(id -u)" -eq 0 ] && ! id $user >/dev/null 2>&1; then

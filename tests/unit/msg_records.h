@@ -230,6 +230,59 @@ listen_spoil(void *x, int n)
 	return n == 0;
 }
 
+/* --- PL_STATSD --- */
+
+static inline void
+statsd_fill(void *x, enum variant v)
+{
+	struct msg_statsd *s = x;
+	uint64_t next = 9;
+
+	memset(s, 0, sizeof(*s));
+	s->conf.enabled = true;
+	NUMBER(s->conf.sample_ppm, 1, CONF_SAMPLE_PPM_MAX);
+	NUMBER(s->conf.flavour, 0, FLAVOUR_COUNT - 1);
+	NUMBER(s->conf.flush_ms, CONF_FLUSH_MIN_MS, CONF_TIMEOUT_MAX_MS);
+	NUMBER(s->conf.payload, CONF_PAYLOAD_MIN, CONF_PAYLOAD_MAX);
+	NUMBER(s->worker, 0, CONF_WORKERS_MAX);
+}
+
+static inline bool
+statsd_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_statsd(ch, x, -1);
+}
+
+static inline int
+statsd_read(const struct imsg *m, void *x)
+{
+	return msg_read_statsd(m, x);
+}
+
+static inline bool
+statsd_spoil(void *x, int n)
+{
+	struct conf_statsd *c = &((struct msg_statsd *)x)->conf;
+
+	if (n == 0)
+		c->sample_ppm = 0;
+	else if (n == 1)
+		c->sample_ppm = CONF_SAMPLE_PPM_MAX + 1;
+	else if (n == 2)
+		c->flavour = FLAVOUR_COUNT;
+	else if (n == 3)
+		c->flush_ms = CONF_FLUSH_MIN_MS - 1;
+	else if (n == 4)
+		c->flush_ms = CONF_TIMEOUT_MAX_MS + 1;
+	else if (n == 5)
+		c->payload = CONF_PAYLOAD_MIN - 1;
+	else if (n == 6)
+		c->payload = CONF_PAYLOAD_MAX + 1;
+	else
+		((struct msg_statsd *)x)->worker = CONF_WORKERS_MAX + 1;
+	return n < 8;
+}
+
 /* --- PL_ALLOW --- */
 
 static inline void

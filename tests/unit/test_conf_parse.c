@@ -267,7 +267,24 @@ statsd_has_defaults_and_limits(void **state)
 	    "metrics statsd ::1 port 1 sample rate 0.25\n" CONF_TEXT_BASE);
 	assert_int_equal(sockaddr_port(&c->statsd.addr), 1);
 	assert_int_equal(c->statsd.sample_ppm, 250000);
+	assert_int_equal(c->statsd.flavour, FLAVOUR_INFLUX);
+	assert_int_equal(c->statsd.flush_ms, 10000);
+	assert_int_equal(c->statsd.payload, 1432);
 	free(c);
+	c = conf_text_ok("metrics statsd ::1 payload 512 flush interval 1s "
+			 "flavour dogstatsd\n" CONF_TEXT_BASE);
+	assert_int_equal(c->statsd.flavour, FLAVOUR_DOGSTATSD);
+	assert_int_equal(c->statsd.flush_ms, 1000);
+	assert_int_equal(c->statsd.payload, 512);
+	free(c);
+	conf_text_bad("metrics statsd ::1 flavour graphite\n",
+	    "t:1: unknown flavour \"graphite\"\n");
+	conf_text_bad("metrics statsd ::1 flush interval 999ms\n",
+	    "t:1: flush interval 999ms is out of range (1s-1h)\n");
+	conf_text_bad("metrics statsd ::1 payload 511\n",
+	    "t:1: payload 511 is out of range (512-8932)\n");
+	conf_text_bad("metrics statsd ::1 payload 600 payload 700\n",
+	    "t:1: payload was already given on line 1\n");
 	conf_text_bad("metrics statsd ::1 sample rate 0\n",
 	    "t:1: sample rate 0 is out of range (0.000001-1)\n");
 	conf_text_bad("metrics statsd ::1 sample rate 1.000001\n",

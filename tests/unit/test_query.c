@@ -12,6 +12,8 @@
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LINK: common/msg_change.c */
 /* LINK: dotproxy/listener/tcp_peer.c */
+/* LINK: dotproxy/listener/statsd.c dotproxy/listener/statsd_emit.c */
+/* LINK: dotproxy/listener/statsd_line.c dotproxy/listener/statsd_names.c */
 /* LIBS: -levent_core */
 /* What becomes of a query, whatever clients and the pool say. */
 #include <setjmp.h>
