@@ -81,6 +81,7 @@ struct conf_client {
 	uint32_t max_inflight;
 	uint32_t max_tcp;
 	uint32_t max_tcp_per_client;
+	bool edns_keepalive;    /* edit answers for who asks how long to stay */
 	uint32_t max_transfers; /* of zones, at a time; 0: none */
 };
 

@@ -437,13 +437,14 @@ msg_send_client(struct imsg_chan *ch, const struct msg_client *c)
 {
 	struct wire_writer w;
 
-	if (!imsg_begin(ch, &w, 32))
+	if (!imsg_begin(ch, &w, 33))
 		return false;
 	wire_put_u32(&w, c->client.tcp_read_timeout_ms);
 	wire_put_u32(&w, c->client.tcp_write_timeout_ms);
 	wire_put_u32(&w, c->client.max_inflight);
 	wire_put_u32(&w, c->client.max_tcp);
 	wire_put_u32(&w, c->client.max_tcp_per_client);
+	msg_put_bool(&w, c->client.edns_keepalive);
 	wire_put_u32(&w, c->client.max_transfers);
 	wire_put_u32(&w, c->query_timeout_ms);
 	wire_put_u32(&w, c->transfer_idle_ms);
@@ -461,6 +462,7 @@ msg_read_client(const struct imsg *m, struct msg_client *c)
 	c->client.max_inflight = wire_get_u32(&r);
 	c->client.max_tcp = wire_get_u32(&r);
 	c->client.max_tcp_per_client = wire_get_u32(&r);
+	c->client.edns_keepalive = msg_get_bool(&r);
 	c->client.max_transfers = wire_get_u32(&r);
 	c->query_timeout_ms = wire_get_u32(&r);
 	c->transfer_idle_ms = wire_get_u32(&r);

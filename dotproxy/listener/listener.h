@@ -272,6 +272,8 @@ void tcp_resume(struct listener *);
 void tcp_drain(struct listener *);
 /* Stops or resumes accepting. */
 void tcp_accept_enable(struct listener *, bool enable);
+/* What to tell clients of that by edns-tcp-keepalive; 0: to close soon. */
+uint16_t tcp_keepalive(const struct listener *);
 /* The connection's list of queries, for inflight_add(). */
 struct inflight_list *tcp_queries(struct tcp_conn *);
 /* A query of the connection is in flight, or no longer. */

@@ -7,11 +7,13 @@
  * addresses must not reach the log.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include <event2/event.h>
 
 #include "common/dns.h"
 #include "common/log.h"
+#include "dotproxy/listener/keepalive.h"
 #include "dotproxy/listener/listener.h"
 
 /* What the client is told, and how it is counted. */
@@ -305,6 +307,17 @@ query_with_pool(struct listener *l, uint64_t handle)
 	return NULL;
 }
 
+/* True if the client is to hear how long its connection may be idle. */
+static bool
+query_asks_keepalive(struct listener *l, const struct inflight_slot *s)
+{
+	if (s->client.conn == NULL || s->transfer || !s->query.has_edns ||
+	    !l->conf.client.edns_keepalive)
+		return false;
+	memcpy(l->scratch, inflight_wire(s), s->wire_len);
+	return keepalive_is_asked(l->scratch, s->wire_len);
+}
+
 void
 query_answer(
     struct listener *l, uint64_t handle, const uint8_t *wire, size_t len)
@@ -330,6 +343,10 @@ query_answer(
 		len = dns_truncate(wire, len, &s->query, limit, l->scratch);
 		wire = l->scratch;
 		outcome = LSTAT_truncated;
+	} else if (query_asks_keepalive(l, s)) {
+		memcpy(l->scratch, wire, len);
+		len = keepalive_put(l->scratch, len, limit, tcp_keepalive(l));
+		wire = l->scratch;
 	}
 	query_reply(l, &s->client, s->query.id, wire, len, outcome);
 	query_unhook(l, s, true);

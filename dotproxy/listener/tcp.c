@@ -38,6 +38,15 @@ tcp_idle_ms(const struct listener *l)
 	return full < LISTENER_YIELD_MS ? full : LISTENER_YIELD_MS;
 }
 
+uint16_t
+tcp_keepalive(const struct listener *l)
+{
+	uint32_t ms = tcp_idle_ms(l);
+
+	/* At the least there is no room for idle ones (RFC 7828 3.3.2). */
+	return ms > LISTENER_YIELD_MS ? (uint16_t)(ms / 100) : 0;
+}
+
 /* Arms a timer for the head of its queue. */
 static void
 arm_timer(struct listener *l, const struct tcp_conns *queue,

@@ -55,8 +55,8 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 %token ADDRESS "address" ALLOW "allow" CA "ca" CLIENT "client"
 %token CONNECT "connect" CONNECTIONS "connections" CONTROL "control"
 %token FAST "fast" CA_FILE "file" FLAVOUR "flavour" FLUSH "flush" FREEBIND "freebind" HANDSHAKE "handshake" HEDGE "hedge"
-%token INCLUDE "include"
-%token INFLIGHT "inflight" KEEP "keep" LISTEN "listen" MAX "max" METRICS "metrics"
+%token EDNS "edns" INCLUDE "include"
+%token INFLIGHT "inflight" KEEP "keep" KEEPALIVE "keepalive" LISTEN "listen" MAX "max" METRICS "metrics"
 %token SERVER_NAME "name" ON "on" FAST_OPEN "open" PER "per" PIN "pin" POLICY "policy" POOL "pool"
 %token INTERVAL "interval" PAYLOAD "payload"
 %token PORT "port" QUERY "query" RATE "rate" READ "read"
@@ -194,6 +194,8 @@ client_line
 		{ conf_set_value(&p->set, KEY_MAX_TCP, $4, @4); }
 	| MAX TCP CONNECTIONS PER CLIENT value
 		{ conf_set_value(&p->set, KEY_MAX_TCP_PER_CLIENT, $6, @6); }
+	| EDNS KEEPALIVE value
+		{ conf_set_value(&p->set, KEY_CLIENT_KEEPALIVE, $3, @3); }
 	| MAX TRANSFERS value
 		{ conf_set_value(&p->set, KEY_MAX_TRANSFERS, $3, @3); }
 	;

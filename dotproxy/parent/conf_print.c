@@ -121,9 +121,11 @@ conf_print(const struct conf *c, FILE *f)
 	    "\ttcp write timeout", c->client.tcp_write_timeout_ms, f);
 	(void)fprintf(f,
 	    "\tmax inflight %u\n\tmax tcp connections %u\n"
-	    "\tmax tcp connections per client %u\n\tmax transfers %u\n}\n",
+	    "\tmax tcp connections per client %u\n\tmax transfers %u\n"
+	    "\tedns keepalive %s\n}\n",
 	    c->client.max_inflight, c->client.max_tcp,
-	    c->client.max_tcp_per_client, c->client.max_transfers);
+	    c->client.max_tcp_per_client, c->client.max_transfers,
+	    c->client.edns_keepalive ? "yes" : "no");
 	for (i = 0; i < c->nupstreams; i++)
 		print_upstream(&c->upstreams[i], f);
 	if (c->statsd.enabled) {

@@ -35,6 +35,7 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_MAX_INFLIGHT] = "max inflight",
 	[KEY_MAX_TCP] = "max tcp connections",
 	[KEY_MAX_TCP_PER_CLIENT] = "max tcp connections per client",
+	[KEY_CLIENT_KEEPALIVE] = "edns keepalive",
 	[KEY_MAX_TRANSFERS] = "max transfers",
 	[KEY_ALL_KEEP_WARM] = "keep warm",
 	[KEY_ALL_FAST_OPEN] = "tcp fast open",
@@ -275,6 +276,8 @@ static bool *
 key_bool(struct conf_set *s, enum conf_key key)
 {
 	switch (key) {
+	case KEY_CLIENT_KEEPALIVE:
+		return &s->conf->client.edns_keepalive;
 	case KEY_ALL_FAST_OPEN:
 		return &s->all.fast_open;
 	case KEY_ALL_RESUMPTION:

@@ -33,6 +33,7 @@ enum conf_key {
 	KEY_MAX_INFLIGHT,
 	KEY_MAX_TCP,
 	KEY_MAX_TCP_PER_CLIENT,
+	KEY_CLIENT_KEEPALIVE,
 	KEY_MAX_TRANSFERS,
 	KEY_ALL_KEEP_WARM, /* what upstreams have that do not say */
 	KEY_ALL_FAST_OPEN,

@@ -7,6 +7,7 @@ import struct
 import threading
 import time
 
+import dns.edns
 import dns.message
 import dns.rcode
 import pytest
@@ -263,6 +264,47 @@ def test_client_not_allowed_gets_its_refusal_whatever_it_sends(
         assert stream.sock.recv(1) == b""
     stats = proxy.ctl_json("show", "stats")["listener"]
     assert stats["tcp_error"] == 0 and stats["refused_acl"] == 1
+
+
+def keepalive_values(answer):
+    """What an answer has of RFC 7828, in units of 100 ms."""
+    return [int.from_bytes(option.data, "big") for option in answer.options
+            if option.otype == 11]
+
+
+def ask_keepalive(name="www.test", **kw):
+    return make_query(name, edns=1232, options=[
+        dns.edns.GenericOption(11, b"")], **kw)
+
+
+@pytest.mark.parametrize("knobs", [(), ("keepalive=77",)])
+def test_client_that_asks_is_told_how_long_it_may_be_idle(
+        make_proxy, make_upstream, knobs):
+    proxy = make_proxy(make_upstream(*knobs), settings="client {\n"
+                       "tcp read timeout 7s\nedns keepalive yes\n"
+                       "max tcp connections 4\n"
+                       "max tcp connections per client 4\n}")
+    query = ask_keepalive()
+    theirs = [77] if knobs else []
+    with contextlib.ExitStack() as stack:
+        streams = []
+        for value in 70, 70, 35:    # less as places run short
+            streams.append(stack.enter_context(Stream(proxy.address)))
+            answer = streams[-1].exchange(query)
+            assert is_right(query, answer)
+            assert keepalive_values(answer) == [value]
+        streams.append(stack.enter_context(Stream(proxy.address)))
+        assert keepalive_values(streams[-1].exchange(query)) == [0]
+        # Not asked for, or not over TCP: it passes as it is.
+        plain = make_query("www.test", edns=1232)
+        assert keepalive_values(streams[-1].exchange(plain)) == theirs
+        assert not streams[-1].exchange(make_query("www.test")).options
+    assert keepalive_values(udp(proxy.address, query)) == theirs
+
+
+def test_answers_are_not_edited_unless_configured(make_proxy, make_upstream):
+    proxy = make_proxy(make_upstream("keepalive=77"))
+    assert keepalive_values(tcp(proxy.address, ask_keepalive())) == [77]
 
 
 @pytest.mark.parametrize("reset", [False, True])

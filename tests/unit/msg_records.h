@@ -146,6 +146,7 @@ client_fill(void *x, enum variant v)
 	NUMBER(c->client.max_inflight, 1, CONF_INFLIGHT_MAX);
 	NUMBER(c->client.max_tcp, 0, CONF_TCP_MAX);
 	NUMBER(c->client.max_tcp_per_client, 0, CONF_TCP_MAX);
+	c->client.edns_keepalive = v != SMALL;
 	NUMBER(c->client.max_transfers, 0, CONF_TRANSFERS_MAX);
 	NUMBER(c->query_timeout_ms, 1, CONF_QUERY_TIMEOUT_MAX_MS);
 	NUMBER(c->transfer_idle_ms, 0, CONF_TIMEOUT_MAX_MS);
