@@ -21,9 +21,13 @@
 #define CONF_DNS_PORT 53
 #define CONF_DOT_PORT 853 /* RFC 7858 3.1 */
 
-#define CONF_NAME_MAX 64     /* upstream name with NUL */
-#define CONF_HOST_MAX 254    /* server name with NUL */
-#define CONF_PATH_MAX 1024   /* path of a file with NUL */
+#define CONF_NAME_MAX 64   /* upstream name with NUL */
+#define CONF_HOST_MAX 254  /* server name with NUL */
+#define CONF_PATH_MAX 1024 /* path of a file with NUL */
+#define CONF_AT_MAX 128    /* "file:line" with NUL; a long name is cut */
+#define CONF_CIPHERS_MAX                                                     \
+	512                  /* names of ciphers, ":" between them, with NUL \
+			      */
 #define CONF_CONTROL_MAX 108 /* sun_path with NUL */
 #define CONF_USER_MAX 33     /* user name with NUL */
 #define CONF_UPSTREAMS_MAX 64
@@ -92,12 +96,21 @@ struct conf_client {
 		.max_tcp_per_client = 512, .max_transfers = 8              \
 	}
 
+/* The least version of TLS: its minor number. */
+enum conf_tls { CONF_TLS_1_2 = 2, CONF_TLS_1_3 = 3 };
+
 /* One upstream { } block. */
 struct conf_upstream {
+	char at[CONF_AT_MAX]; /* where it stands */
 	char name[CONF_NAME_MAX];
 	struct sockaddr_storage addr; /* with port */
 	char server_name[CONF_HOST_MAX];
 	char ca_file[CONF_PATH_MAX]; /* the parent's; empty in the pool */
+	/* Shown to the upstream, both or none; the same. */
+	char client_cert[CONF_PATH_MAX];
+	char client_key[CONF_PATH_MAX];
+	uint8_t tls_min;                /* enum conf_tls */
+	char ciphers[CONF_CIPHERS_MAX]; /* empty: the library's */
 	uint32_t pool_size;
 	uint32_t connect_timeout_ms;
 	uint32_t handshake_timeout_ms;
@@ -107,7 +120,10 @@ struct conf_upstream {
 	uint32_t keep_warm_ms; /* 0: off */
 	bool fast_open;        /* TCP Fast Open; the parent's */
 	bool resumption;       /* of TLS sessions */
-	uint32_t npins;
+	/* The pins alone decide, and are of the leaf: no CA, no name, no time.
+	 */
+	bool pin_only;
+	uint32_t npins;                            /* not 0 if pin_only */
 	uint8_t pins[CONF_PINS_MAX][CONF_PIN_LEN]; /* SHA-256 of SPKI */
 };
 
@@ -117,7 +133,7 @@ struct conf_upstream {
 		.handshake_timeout_ms = 2000, .read_timeout_ms = 5000,         \
 		.write_timeout_ms = 5000, .stale_timeout_ms = 10000,           \
 		.keep_warm_ms = 300000, .fast_open = true, .resumption = true, \
-		.ca_file = CONF_CA_FILE_DEFAULT                                \
+		.ca_file = CONF_CA_FILE_DEFAULT, .tls_min = CONF_TLS_1_2       \
 	}
 
 /* How a line of metrics has its tags. */

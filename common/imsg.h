@@ -26,7 +26,7 @@ struct event_base;
 struct imsg_chan;
 
 #define IMSG_HDR_LEN 16
-#define IMSG_FDS_MAX 160    /* descriptors waiting to be sent: all sockets */
+#define IMSG_FDS_MAX 200    /* descriptors waiting to be sent: all files */
 #define IMSG_FLAG_FD 0x0001 /* this message owns a descriptor */
 #define IMSG_TYPES_MAX 96   /* message types are below this */
 

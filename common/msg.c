@@ -39,6 +39,8 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
 	[MSG_PT_POOL] = "PT_POOL",
 	[MSG_PT_CA] = "PT_CA",
 	[MSG_PT_UPSTREAM] = "PT_UPSTREAM",
+	[MSG_PT_CERT] = "PT_CERT",
+	[MSG_PT_KEY] = "PT_KEY",
 	[MSG_PT_DECIDE] = "PT_DECIDE",
 	[MSG_PT_CONNECTED] = "PT_CONNECTED",
 	[MSG_PT_CONNECT_FAILED] = "PT_CONNECT_FAILED",
@@ -81,6 +83,7 @@ static const char *const cause_names[CAUSE_COUNT] = {
 	[CAUSE_PROTOCOL] = "bad answer",
 	[CAUSE_BUSY] = "too many queries",
 	[CAUSE_NOT_REPEATABLE] = "connection lost, not sent again",
+	[CAUSE_CLIENT_CERT] = "client certificate missing or not accepted",
 };
 
 static const char *const phase_names[PHASE_COUNT] = {

@@ -58,8 +58,10 @@ enum msg_type {
 	MSG_LP_CHANGE, /* u8 enum msg_change, u32 index or MSG_NO_UPSTREAM */
 	/* Parent to pool. */
 	MSG_PT_POOL,      /* struct msg_pool */
-	MSG_PT_CA,        /* id = ca index, + fd of a PEM file to read */
+	MSG_PT_CA,        /* id = ca index; its path, + fd of a PEM file */
 	MSG_PT_UPSTREAM,  /* struct msg_upstream */
+	MSG_PT_CERT,      /* path, + fd: client certificate of the last one */
+	MSG_PT_KEY,       /* path, + fd: the key that belongs to it */
 	MSG_PT_DECIDE,    /* id = generation; u8: 1 swap it in, 0 forget it */
 	MSG_PT_CONNECTED, /* id = request, + fd of a TCP socket */
 	MSG_PT_CONNECT_FAILED, /* id = request; u32 errno */
@@ -148,7 +150,7 @@ struct msg_request {
 #define MSG_TRANSFER_WINDOW (128 * 1024)
 #define MSG_INFO_MAX 8192            /* no INFO payload is longer */
 #define MSG_LINK_BUF (1024 * 1024)   /* listener <-> pool, each way */
-#define MSG_PARENT_BUF (256 * 1024)  /* parent <-> child, each way */
+#define MSG_PARENT_BUF (512 * 1024)  /* parent <-> child, each way */
 #define MSG_CONTROL_BUF (256 * 1024) /* listener -> control client */
 
 /*
@@ -209,11 +211,11 @@ struct msg_pool {
 
 /*
  * id is given by the parent and stays the same over reloads as long as
- * address, names, CA and pins do: then its connections are kept.
+ * address, names, CA, pins and the like do: then its connections are kept.
  */
 struct msg_upstream {
 	uint32_t id;
-	uint32_t ca; /* index of a PT_CA earlier in the run */
+	uint32_t ca; /* index of a PT_CA earlier in the run; none if pin_only */
 	struct conf_upstream conf;
 };
 
@@ -230,10 +232,12 @@ enum msg_cause {
 	CAUSE_PROTOCOL,       /* upstream sent what is no answer */
 	CAUSE_BUSY,           /* no room */
 	CAUSE_NOT_REPEATABLE, /* lost, and may not be sent twice */
+	CAUSE_CLIENT_CERT,    /* it wants a client certificate, or another */
 	CAUSE_COUNT
 };
 
 #define MSG_NO_UPSTREAM UINT32_MAX
+#define MSG_NO_CA UINT32_MAX
 
 struct msg_failed {
 	uint8_t cause;     /* enum msg_cause */
@@ -493,7 +497,11 @@ bool msg_send_statsd(struct imsg_chan *, const struct msg_statsd *, int fd);
 int msg_read_statsd(const struct imsg *, struct msg_statsd *);
 bool msg_send_pool(struct imsg_chan *, const struct msg_pool *);
 int msg_read_pool(const struct imsg *, struct msg_pool *);
-/* Does not carry what is the parent's: ca_file and fast_open. */
+/* PT_CA, PT_CERT and PT_KEY; fd is consumed. */
+bool msg_send_file(
+    struct imsg_chan *, uint16_t type, uint64_t id, const char *path, int fd);
+int msg_read_file(const struct imsg *, char path[CONF_PATH_MAX]);
+/* Does not carry what is the parent's: names of files and fast_open. */
 bool msg_send_upstream(struct imsg_chan *, const struct msg_upstream *);
 int msg_read_upstream(const struct imsg *, struct msg_upstream *);
 bool msg_send_failed(

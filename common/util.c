@@ -146,6 +146,29 @@ conf_policy_name(enum conf_policy policy)
 	return policy < POLICY_COUNT ? names[policy] : "?";
 }
 
+const char *
+pin_text(const uint8_t pin[CONF_PIN_LEN], char buf[PIN_TEXT_MAX])
+{
+	static const char prefix[] = "sha256/";
+	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	char *p = buf + sizeof(prefix) - 1;
+	unsigned int bits = 0;
+	uint32_t acc = 0;
+	size_t i;
+
+	memcpy(buf, prefix, sizeof(prefix) - 1);
+	for (i = 0; i < CONF_PIN_LEN; i++) {
+		acc = (acc << 8 | pin[i]) & 0xffff;
+		for (bits += 8; bits >= 6; bits -= 6)
+			*p++ = base64[acc >> (bits - 6) & 0x3f];
+	}
+	*p++ = base64[acc << (6 - bits) & 0x3f];
+	*p++ = '=';
+	*p = '\0';
+	return buf;
+}
+
 bool
 conf_control_path(
     char path[CONF_CONTROL_MAX], const char *first, uint32_t worker)

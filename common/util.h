@@ -42,6 +42,10 @@ bool sockaddr_equal(
 const char *conf_policy_name(enum conf_policy);
 const char *conf_flavour_name(enum conf_flavour);
 
+/* Writes a pin as the configuration file has it, "sha256/BASE64". */
+#define PIN_TEXT_MAX 52 /* with NUL */
+const char *pin_text(const uint8_t pin[CONF_PIN_LEN], char buf[PIN_TEXT_MAX]);
+
 /*
  * Writes the name of a worker's control socket, worker being from 0: the first
  * has the one that is configured, the others' have a number after it.  False

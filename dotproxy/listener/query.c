@@ -93,6 +93,7 @@ static const struct {
 	[CAUSE_EXPIRED] = { LSTAT_failed_tls, DNS_EDE_OTHER },
 	[CAUSE_UNTRUSTED] = { LSTAT_failed_tls, DNS_EDE_OTHER },
 	[CAUSE_PIN] = { LSTAT_failed_tls, DNS_EDE_OTHER },
+	[CAUSE_CLIENT_CERT] = { LSTAT_failed_tls, DNS_EDE_OTHER },
 	[CAUSE_PROTOCOL] = { LSTAT_failed_other, DNS_EDE_OTHER },
 	[CAUSE_BUSY] = { LSTAT_failed_busy, DNS_EDE_OTHER },
 	[CAUSE_NOT_REPEATABLE] = { LSTAT_failed_other, DNS_EDE_OTHER },

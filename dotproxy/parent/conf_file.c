@@ -99,20 +99,19 @@ done:
 	return why;
 }
 
-const char *
-conf_file_check_ca(const char *path)
+/*
+ * Looks for a mark in a file; returns NULL, or why it was not found.  Leaves
+ * nothing of what it has read in memory.
+ */
+static const char *
+file_find(int fd, const char *mark, const char *missing)
 {
-	static const char mark[] = "-----BEGIN CERTIFICATE-----";
-	const size_t marklen = sizeof(mark) - 1;
+	const size_t marklen = strlen(mark);
+	const char *why = NULL;
 	char buf[16384];
 	size_t keep = 0; /* bytes of the last piece, as it may cut the mark */
-	struct stat st;
-	const char *why;
 	ssize_t n;
-	int fd;
 
-	if ((why = file_open(path, &fd, &st)) != NULL)
-		return why;
 	for (;;) {
 		n = file_read_full(fd, buf + keep, sizeof(buf) - keep);
 		if (n == -1) {
@@ -122,13 +121,59 @@ conf_file_check_ca(const char *path)
 		if (memmem(buf, keep + (size_t)n, mark, marklen) != NULL)
 			break;
 		if (n == 0) {
-			why = "no certificate in it";
+			why = missing;
 			break;
 		}
 		n += (ssize_t)keep;
 		keep = (size_t)n < marklen - 1 ? (size_t)n : marklen - 1;
 		memmove(buf, buf + (size_t)n - keep, keep);
 	}
+	explicit_bzero(buf, sizeof(buf));
+	return why;
+}
+
+const char *
+conf_file_check_ca(const char *path)
+{
+	struct stat st;
+	const char *why;
+	int fd;
+
+	if ((why = file_open(path, &fd, &st)) != NULL)
+		return why;
+	why = file_find(
+	    fd, "-----BEGIN CERTIFICATE-----", "no certificate in it");
+	(void)close(fd); /* only read from */
+	return why;
+}
+
+const char *
+conf_file_open_key(const char *path, int *fd)
+{
+	struct stat st;
+	const char *why;
+
+	if ((why = file_open(path, fd, &st)) != NULL)
+		return why;
+	if ((why = file_check_owner(&st)) == NULL &&
+	    (st.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+		return NULL;
+	if (why == NULL)
+		why = "group or others may read it";
+	(void)close(*fd); /* nothing was written */
+	*fd = -1;
+	return why;
+}
+
+const char *
+conf_file_check_key(const char *path)
+{
+	const char *why;
+	int fd;
+
+	if ((why = conf_file_open_key(path, &fd)) != NULL)
+		return why;
+	why = file_find(fd, " PRIVATE KEY-----", "no private key in it");
 	(void)close(fd); /* only read from */
 	return why;
 }

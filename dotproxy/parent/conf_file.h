@@ -21,4 +21,14 @@ const char *conf_file_read(const char *path, char **buf, size_t *len);
  */
 const char *conf_file_check_ca(const char *path);
 
+/*
+ * Opens a private key: a regular file, owned by root or the current user, that
+ * group and others can neither read nor write.  Returns NULL, and the
+ * descriptor, which becomes the caller's; or what is wrong, valid as above.
+ */
+const char *conf_file_open_key(const char *path, int *fd);
+
+/* Checks that this works, and that the file has a private key in it. */
+const char *conf_file_check_key(const char *path);
+
 #endif

@@ -32,6 +32,7 @@ struct conf_parser;
 
 #include "dotproxy/parent/conf_lex.h"
 #include "dotproxy/parent/conf_set.h"
+#include "dotproxy/parent/conf_tls.h"
 }
 
 %code {
@@ -52,19 +53,21 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 %token NEWLINE "end of line" OPEN "{" CLOSE "}" COMMA "," EQUALS "="
 
 /* The keywords.  keyword_token() finds them by their names here. */
-%token ADDRESS "address" ALLOW "allow" CA "ca" CLIENT "client"
+%token ADDRESS "address" ALLOW "allow" CA "ca" CERTIFICATE "certificate"
+%token CIPHERS "ciphers" CLIENT "client"
 %token CONNECT "connect" CONNECTIONS "connections" CONTROL "control"
 %token FAST "fast" CA_FILE "file" FLAVOUR "flavour" FLUSH "flush" FREEBIND "freebind" HANDSHAKE "handshake" HEDGE "hedge"
 %token EDNS "edns" INCLUDE "include"
-%token INFLIGHT "inflight" KEEP "keep" KEEPALIVE "keepalive" LISTEN "listen" MAX "max" METRICS "metrics"
-%token SERVER_NAME "name" ON "on" FAST_OPEN "open" PER "per" PIN "pin" POLICY "policy" POOL "pool"
-%token INTERVAL "interval" PAYLOAD "payload"
+%token INFLIGHT "inflight" INTERVAL "interval" KEEP "keep" KEEPALIVE "keepalive"
+%token KEY "key" LISTEN "listen"
+%token MAX "max" METRICS "metrics" SERVER_NAME "name" ON "on" ONLY "only" FAST_OPEN "open"
+%token PAYLOAD "payload" PER "per" PIN "pin" POLICY "policy" POOL "pool"
 %token PORT "port" QUERY "query" RATE "rate" READ "read"
 %token RESUMPTION "resumption" RETRIES "retries"
 %token SAMPLE "sample" SERVER "server" SIZE "size" SOCKET "socket"
 %token STALE "stale" STATSD "statsd" TCP "tcp" TIMEOUT "timeout"
-%token TRANSFERS "transfers" UDP "udp"
-%token UPSTREAM "upstream" USER "user" WARM "warm" WORKERS "workers"
+%token TLS "tls" TRANSFERS "transfers" UDP "udp"
+%token UPSTREAM "upstream" USER "user" VERSION "version" WARM "warm" WORKERS "workers"
 %token WRITE "write"
 
 %%
@@ -237,7 +240,15 @@ upstream_line
 	| CA CA_FILE value
 		{ conf_set_value(&p->set, KEY_CA_FILE, $3, @3); }
 	| PIN value
-		{ conf_set_pin(&p->set, $2, @2); }
+		{ conf_tls_pin(&p->set, $2, @2); }
+	| PIN ONLY
+		{ conf_tls_pin_only(&p->set, @1); }
+	| CLIENT CERTIFICATE value KEY value
+		{ conf_tls_client(&p->set, $3, $5, @3); }
+	| TLS VERSION value
+		{ conf_tls_version(&p->set, $3, @3); }
+	| CIPHERS value
+		{ conf_tls_ciphers(&p->set, $2, @2); }
 	;
 
 %%
@@ -473,7 +484,7 @@ parse(struct conf_parser *p, bool started, const char *file,
 		conf_errors_add(errs, at, "out of memory");
 	conf_set_finish(&p->set, file);
 	if (check && errs->count == 0)
-		conf_set_check_files(&p->set);
+		conf_tls_check_files(&p->set);
 	if (errs->count != 0) {
 		free(conf);
 		conf = NULL;

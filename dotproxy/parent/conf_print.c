@@ -9,9 +9,9 @@
 #include "common/util.h"
 #include "dotproxy/parent/conf_value.h"
 
-/* A string in quotes, as the lexer reads it. */
+/* A string in quotes, as the lexer reads it, with no newline after it. */
 static void
-print_string(const char *name, const char *value, FILE *f)
+print_word(const char *name, const char *value, FILE *f)
 {
 	(void)fprintf(f, "%s \"", name);
 	for (; *value != '\0'; value++) {
@@ -19,7 +19,14 @@ print_string(const char *name, const char *value, FILE *f)
 			(void)fputc('\\', f);
 		(void)fputc(*value, f);
 	}
-	(void)fputs("\"\n", f);
+	(void)fputc('"', f);
+}
+
+static void
+print_string(const char *name, const char *value, FILE *f)
+{
+	print_word(name, value, f);
+	(void)fputc('\n', f);
 }
 
 static void
@@ -70,16 +77,36 @@ print_allow(const struct conf *c, FILE *f)
 	(void)fputs("}\n", f);
 }
 
+/* Whom to believe, and how TLS is spoken; of a key no more than its path. */
+static void
+print_trust(const struct conf_upstream *up, FILE *f)
+{
+	char buf[PIN_TEXT_MAX];
+	uint32_t i;
+
+	(void)fprintf(f, "\ttls version 1.%u\n", up->tls_min);
+	if (up->ciphers[0] != '\0')
+		print_string("\tciphers", up->ciphers, f);
+	if (!up->pin_only)
+		print_string("\tca file", up->ca_file, f);
+	for (i = 0; i < up->npins; i++)
+		(void)fprintf(f, "\tpin \"%s\"\n", pin_text(up->pins[i], buf));
+	if (up->pin_only)
+		(void)fputs("\tpin only\n", f);
+	if (up->client_cert[0] == '\0')
+		return;
+	print_word("\tclient certificate", up->client_cert, f);
+	print_string(" key", up->client_key, f);
+}
+
 static void
 print_upstream(const struct conf_upstream *up, FILE *f)
 {
-	char buf[VALUE_PIN_TEXT_MAX];
-	uint32_t i;
-
 	(void)fprintf(f, "\nupstream \"%s\" {\n", up->name);
 	print_sockaddr("\taddress", &up->addr, f);
 	(void)fputc('\n', f);
-	print_string("\tserver name", up->server_name, f);
+	if (up->server_name[0] != '\0')
+		print_string("\tserver name", up->server_name, f);
 	(void)fprintf(f, "\tpool size %u\n", up->pool_size);
 	print_duration("\tconnect timeout", up->connect_timeout_ms, f);
 	print_duration("\thandshake timeout", up->handshake_timeout_ms, f);
@@ -92,10 +119,7 @@ print_upstream(const struct conf_upstream *up, FILE *f)
 		print_duration("\tkeep warm", up->keep_warm_ms, f);
 	(void)fprintf(f, "\ttcp fast open %s\n\tresumption %s\n",
 	    up->fast_open ? "yes" : "no", up->resumption ? "yes" : "no");
-	print_string("\tca file", up->ca_file, f);
-	for (i = 0; i < up->npins; i++)
-		(void)fprintf(
-		    f, "\tpin \"%s\"\n", value_pin_text(up->pins[i], buf));
+	print_trust(up, f);
 	(void)fputs("}\n", f);
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/util.h"
-#include "dotproxy/parent/conf_file.h"
+#include "dotproxy/parent/conf_tls.h"
 #include "dotproxy/parent/conf_value.h"
 
 #define STATSD_PORT 8125
@@ -52,6 +52,10 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_FAST_OPEN] = "tcp fast open",
 	[KEY_RESUMPTION] = "resumption",
 	[KEY_CA_FILE] = "ca file",
+	[KEY_PIN_ONLY] = "pin only",
+	[KEY_CLIENT_CERT] = "client certificate",
+	[KEY_TLS_VERSION] = "tls version",
+	[KEY_CIPHERS] = "ciphers",
 };
 
 /* Where a number or duration goes, and what it may be. */
@@ -79,9 +83,8 @@ conf_set_init(struct conf_set *s, struct conf *conf, struct conf_errors *errs)
 	conf->statsd = (struct conf_statsd)CONF_STATSD_DEFAULT;
 }
 
-/* Reports that what was already given at first: in this file or another. */
-static void
-error_again(struct conf_set *s, const char *what, struct conf_origin first,
+void
+conf_set_again(struct conf_set *s, const char *what, struct conf_origin first,
     struct conf_origin at)
 {
 	if (strcmp(first.file, at.file) == 0)
@@ -96,7 +99,7 @@ bool
 conf_set_once(struct conf_set *s, enum conf_key key, struct conf_origin at)
 {
 	if (s->seen[key].line != 0) {
-		error_again(s, key_names[key], s->seen[key], at);
+		conf_set_again(s, key_names[key], s->seen[key], at);
 		return false;
 	}
 	s->seen[key] = at;
@@ -230,9 +233,8 @@ set_number(struct conf_set *s, const char *name, struct range r,
 		    r.max);
 }
 
-/* Copies text, which fits or is reported.  Returns whether it did. */
-static bool
-set_text(struct conf_set *s, const char *name, const char *text, char *dst,
+bool
+conf_set_text(struct conf_set *s, const char *name, const char *text, char *dst,
     size_t size, struct conf_origin at)
 {
 	if (strlen(text) >= size) {
@@ -407,7 +409,8 @@ conf_set_value(struct conf_set *s, enum conf_key key, const char *text,
 		conf_errors_add(
 		    s->errs, at, "%s \"%.200s\" %s", name, text, why);
 	else
-		(void)set_text(s, name, text, dst, size, at); /* reported */
+		(void)conf_set_text(
+		    s, name, text, dst, size, at); /* reported */
 }
 
 /* Reads address and port; port may be NULL.  Returns false after an error. */
@@ -454,7 +457,7 @@ conf_set_listen(struct conf_set *s, const char *address, const char *port,
 			continue;
 		(void)snprintf(what, sizeof(what), "listen on %s port %u",
 		    address, (unsigned int)sockaddr_port(&l.addr));
-		error_again(s, what, s->listen_at[i], at);
+		conf_set_again(s, what, s->listen_at[i], at);
 		return;
 	}
 	if (c->nlistens == CONF_LISTENS_MAX) {
@@ -493,6 +496,16 @@ conf_set_allow_end(struct conf_set *s, struct conf_origin at)
 		conf_errors_add(s->errs, at, "allow list is empty");
 }
 
+/* The end of a long name says more than its beginning. */
+static void
+set_at(struct conf_upstream *up, struct conf_origin at)
+{
+	size_t len = strlen(at.file), room = sizeof(up->at) - 16;
+
+	(void)snprintf(up->at, sizeof(up->at), "%s:%u",
+	    len > room ? at.file + len - room : at.file, at.line);
+}
+
 void
 conf_set_upstream_open(
     struct conf_set *s, const char *name, struct conf_origin at)
@@ -508,19 +521,20 @@ conf_set_upstream_open(
 	memset(&s->seen[KEY_ADDRESS], 0,
 	    (KEY_COUNT - KEY_ADDRESS) * sizeof(s->seen[0]));
 	s->up_at = at;
+	set_at(&s->up, at);
 	if (why != NULL) {
 		conf_errors_add(
 		    s->errs, at, "upstream name \"%.200s\" %s", name, why);
 		return;
 	}
-	if (!set_text(
+	if (!conf_set_text(
 		s, "upstream name", name, s->up.name, sizeof(s->up.name), at))
 		return;
 	for (i = 0; i < c->nupstreams; i++)
 		if (strcmp(c->upstreams[i].name, name) == 0) {
 			(void)snprintf(
 			    what, sizeof(what), "upstream \"%s\"", s->up.name);
-			error_again(s, what, s->upstream_at[i], at);
+			conf_set_again(s, what, s->upstream_at[i], at);
 			return;
 		}
 	if (c->nupstreams == CONF_UPSTREAMS_MAX)
@@ -540,32 +554,6 @@ conf_set_address(struct conf_set *s, const char *address, const char *port,
 }
 
 void
-conf_set_pin(struct conf_set *s, const char *text, struct conf_origin at)
-{
-	struct conf_upstream *up = &s->up;
-	uint8_t pin[CONF_PIN_LEN];
-	const char *why = value_pin(text, pin);
-	uint32_t i;
-
-	if (why != NULL) {
-		conf_errors_add(s->errs, at, "pin \"%.200s\" %s", text, why);
-		return;
-	}
-	for (i = 0; i < up->npins; i++)
-		if (memcmp(up->pins[i], pin, sizeof(pin)) == 0) {
-			error_again(s, "this pin", s->pin_at[i], at);
-			return;
-		}
-	if (up->npins == CONF_PINS_MAX) {
-		conf_errors_add(
-		    s->errs, at, "too many pins (%d at most)", CONF_PINS_MAX);
-		return;
-	}
-	s->pin_at[up->npins] = at;
-	memcpy(up->pins[up->npins++], pin, sizeof(pin));
-}
-
-void
 conf_set_upstream_close(struct conf_set *s)
 {
 	struct conf *c = s->conf;
@@ -576,9 +564,10 @@ conf_set_upstream_close(struct conf_set *s)
 		if (s->seen[KEY_ADDRESS].line == 0)
 			conf_errors_add(s->errs, s->up_at,
 			    "upstream \"%s\" has no address", s->up.name);
-		if (s->seen[KEY_SERVER_NAME].line == 0)
+		if (s->seen[KEY_SERVER_NAME].line == 0 && !s->up.pin_only)
 			conf_errors_add(s->errs, s->up_at,
 			    "upstream \"%s\" has no server name", s->up.name);
+		conf_tls_check(s);
 	}
 	/* Goes on the list even if it is bad, so that its name is taken. */
 	if (i == CONF_UPSTREAMS_MAX)
@@ -587,6 +576,7 @@ conf_set_upstream_close(struct conf_set *s)
 	s->upstream_at[i] = s->up_at;
 	s->ca_at[i] =
 	    s->seen[KEY_CA_FILE].line != 0 ? s->seen[KEY_CA_FILE] : s->up_at;
+	s->cert_at[i] = s->seen[KEY_CLIENT_CERT];
 	s->said[i].keep_warm = s->seen[KEY_KEEP_WARM].line != 0;
 	s->said[i].fast_open = s->seen[KEY_FAST_OPEN].line != 0;
 	s->said[i].resumption = s->seen[KEY_RESUMPTION].line != 0;
@@ -661,19 +651,4 @@ conf_set_finish(struct conf_set *s, const char *file)
 	if (s->conf->nupstreams == 0)
 		conf_errors_add(s->errs, at, "no upstream");
 	check_control_socket(s);
-}
-
-void
-conf_set_check_files(struct conf_set *s)
-{
-	const struct conf *c = s->conf;
-	const char *why;
-	uint32_t i;
-
-	for (i = 0; i < c->nupstreams; i++) {
-		why = conf_file_check_ca(c->upstreams[i].ca_file);
-		if (why != NULL)
-			conf_errors_add(s->errs, s->ca_at[i], "ca file %s: %s",
-			    c->upstreams[i].ca_file, why);
-	}
 }

@@ -50,6 +50,10 @@ enum conf_key {
 	KEY_FAST_OPEN,
 	KEY_RESUMPTION,
 	KEY_CA_FILE,
+	KEY_PIN_ONLY,
+	KEY_CLIENT_CERT,
+	KEY_TLS_VERSION,
+	KEY_CIPHERS,
 	KEY_COUNT
 };
 
@@ -73,7 +77,8 @@ struct conf_set {
 	struct conf_origin upstream_at[CONF_UPSTREAMS_MAX];
 	struct conf_said said[CONF_UPSTREAMS_MAX];
 	struct conf_origin ca_at[CONF_UPSTREAMS_MAX]; /* or its upstream's */
-	struct conf_origin pin_at[CONF_PINS_MAX];     /* of the open one */
+	struct conf_origin cert_at[CONF_UPSTREAMS_MAX];
+	struct conf_origin pin_at[CONF_PINS_MAX]; /* of the open one */
 };
 
 /* Gives conf, which is all zero, its defaults.  Both must outlive the set. */
@@ -99,7 +104,6 @@ void conf_set_upstream_open(
     struct conf_set *, const char *name, struct conf_origin);
 void conf_set_address(struct conf_set *, const char *address, const char *port,
     struct conf_origin);
-void conf_set_pin(struct conf_set *, const char *pin, struct conf_origin);
 void conf_set_upstream_close(struct conf_set *);
 
 /*
@@ -112,7 +116,14 @@ void conf_set_statsd(struct conf_set *, const char *address, const char *port,
 /* The end of file: fills in or asks for what is missing. */
 void conf_set_finish(struct conf_set *, const char *file);
 
-/* Checks that the files of certificates can be used. */
-void conf_set_check_files(struct conf_set *);
+/* --- for conf_tls.c, which is a part of it --- */
+
+/* Reports that what was already given at first: in this file or another. */
+void conf_set_again(struct conf_set *, const char *what,
+    struct conf_origin first, struct conf_origin at);
+
+/* Copies text, which fits or is reported.  Returns whether it did. */
+bool conf_set_text(struct conf_set *, const char *name, const char *text,
+    char *dst, size_t size, struct conf_origin at);
 
 #endif

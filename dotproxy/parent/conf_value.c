@@ -200,24 +200,42 @@ value_pin(const char *text, uint8_t pin[CONF_PIN_LEN])
 	return NULL;
 }
 
-char *
-value_pin_text(const uint8_t pin[CONF_PIN_LEN], char buf[VALUE_PIN_TEXT_MAX])
+/* RFC 8446 B.4. */
+static bool
+is_tls_1_3_suite(const char *name, size_t len)
 {
-	char *p = buf + sizeof(PIN_PREFIX) - 1;
-	unsigned int bits = 0;
-	uint32_t acc = 0;
+	static const char *const suites[] = { "TLS_AES_128_GCM_SHA256",
+		"TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
+		"TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256" };
 	size_t i;
 
-	memcpy(buf, PIN_PREFIX, sizeof(PIN_PREFIX) - 1);
-	for (i = 0; i < CONF_PIN_LEN; i++) {
-		acc = (acc << 8 | pin[i]) & 0xffff;
-		for (bits += 8; bits >= 6; bits -= 6)
-			*p++ = base64[acc >> (bits - 6) & 0x3f];
+	for (i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
+		if (strlen(suites[i]) == len &&
+		    strncmp(suites[i], name, len) == 0)
+			return true;
+	return false;
+}
+
+const char *
+value_ciphers(const char *text)
+{
+	size_t len;
+
+	/* No rules, such as "ALL" and "!RC4": a name means what it says. */
+	for (;; text += len + 1) {
+		for (len = 0; is_alnum(text[len]) || text[len] == '-' ||
+			      text[len] == '_';
+		     len++)
+			;
+		if (len == 0 || (text[len] != ':' && text[len] != '\0'))
+			return "is not a list of names with \":\" between "
+			       "them";
+		if (strncmp(text, "TLS_", 4) == 0 &&
+		    !is_tls_1_3_suite(text, len))
+			return "has an unknown name of TLS 1.3 in it";
+		if (text[len] == '\0')
+			return NULL;
 	}
-	*p++ = base64[acc << (6 - bits) & 0x3f];
-	*p++ = '=';
-	*p = '\0';
-	return buf;
 }
 
 const char *

@@ -14,7 +14,6 @@
 
 #define VALUE_DURATION_TEXT_MAX 32 /* "1193h2m47s295ms" with NUL */
 #define VALUE_PREFIX_TEXT_MAX 64
-#define VALUE_PIN_TEXT_MAX 52 /* "sha256/", 44 of base64, NUL */
 #define VALUE_RATE_TEXT_MAX 12
 
 /* A decimal number; what is too big becomes UINT32_MAX. */
@@ -44,10 +43,14 @@ const char *value_prefix(const char *text, struct conf_prefix *);
 char *value_prefix_text(
     const struct conf_prefix *, char buf[VALUE_PREFIX_TEXT_MAX]);
 
-/* "sha256/BASE64". */
+/* "sha256/BASE64"; back: pin_text(). */
 const char *value_pin(const char *text, uint8_t pin[CONF_PIN_LEN]);
-char *value_pin_text(
-    const uint8_t pin[CONF_PIN_LEN], char buf[VALUE_PIN_TEXT_MAX]);
+
+/*
+ * Checks only: names of ciphers with ":" between them.  Those for TLS 1.3,
+ * which begin with "TLS_", are known; of the others the TLS library judges.
+ */
+const char *value_ciphers(const char *text);
 
 /* Checks only: a host name (RFC 1123 2.1) or a numeric address. */
 const char *value_host(const char *text);

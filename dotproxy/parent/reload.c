@@ -19,6 +19,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "dotproxy/parent/conf_file.h"
 
 /* A child that takes longer to change over is started anew. */
 #define RELOAD_LIMIT_S 10
@@ -30,7 +31,12 @@ same_identity(const struct conf_upstream *a, const struct conf_upstream *b)
 	return sockaddr_equal(&a->addr, &b->addr) &&
 	       strcmp(a->name, b->name) == 0 &&
 	       strcmp(a->server_name, b->server_name) == 0 &&
-	       strcmp(a->ca_file, b->ca_file) == 0 && a->npins == b->npins &&
+	       strcmp(a->ca_file, b->ca_file) == 0 &&
+	       strcmp(a->client_cert, b->client_cert) == 0 &&
+	       strcmp(a->client_key, b->client_key) == 0 &&
+	       a->tls_min == b->tls_min &&
+	       strcmp(a->ciphers, b->ciphers) == 0 &&
+	       a->pin_only == b->pin_only && a->npins == b->npins &&
 	       memcmp(a->pins, b->pins, a->npins * sizeof(a->pins[0])) == 0;
 }
 
@@ -157,8 +163,12 @@ send_ca_files(struct imsg_chan *ch, const struct conf *conf, uint32_t *ca)
 	int fd;
 
 	for (i = 0; i < conf->nupstreams; i++) {
+		ca[i] = MSG_NO_CA;
+		if (conf->upstreams[i].pin_only)
+			continue;
 		for (j = 0; j < i; j++)
-			if (strcmp(conf->upstreams[i].ca_file,
+			if (ca[j] != MSG_NO_CA &&
+			    strcmp(conf->upstreams[i].ca_file,
 				conf->upstreams[j].ca_file) == 0)
 				break;
 		if (j < i) {
@@ -170,11 +180,36 @@ send_ca_files(struct imsg_chan *ch, const struct conf *conf, uint32_t *ca)
 			log_warn("ca file %s", conf->upstreams[i].ca_file);
 			return false;
 		}
-		if (!imsg_send_empty(ch, MSG_PT_CA, n, fd))
+		if (!msg_send_file(
+			ch, MSG_PT_CA, n, conf->upstreams[i].ca_file, fd))
 			return false;
 		ca[i] = n++;
 	}
 	return true;
+}
+
+/* Who an upstream shall know us by, if anybody. */
+static bool
+send_client_cert(struct imsg_chan *ch, const struct conf_upstream *up)
+{
+	const char *why;
+	int fd;
+
+	if (up->client_cert[0] == '\0')
+		return true;
+	fd = open(up->client_cert, O_RDONLY | O_CLOEXEC);
+	if (fd == -1) {
+		log_warn("client certificate %s", up->client_cert);
+		return false;
+	}
+	if (!msg_send_file(ch, MSG_PT_CERT, 0, up->client_cert, fd))
+		return false;
+	why = conf_file_open_key(up->client_key, &fd);
+	if (why != NULL) {
+		log_warnx("key %s: %s", up->client_key, why);
+		return false;
+	}
+	return msg_send_file(ch, MSG_PT_KEY, 0, up->client_key, fd);
 }
 
 static bool
@@ -198,7 +233,8 @@ send_to_pool(struct imsg_chan *ch, const struct parent_conf *pc)
 		u->ca = ca[i];
 		u->conf = conf->upstreams[i];
 		u->conf.pool_size = conf_share(conf, u->conf.pool_size);
-		ok = msg_send_upstream(ch, u);
+		ok = msg_send_upstream(ch, u) &&
+		     send_client_cert(ch, &conf->upstreams[i]);
 	}
 	free(u);
 	return ok;

@@ -22,11 +22,13 @@ struct config_run {
 	uint32_t nca;
 	struct trust *ca[CONF_UPSTREAMS_MAX]; /* NULL if it was no good */
 	const char *ca_error[CONF_UPSTREAMS_MAX];
+	char ca_path[CONF_UPSTREAMS_MAX][CONF_PATH_MAX];
 	uint32_t nupstreams;
 	struct msg_upstream upstreams[CONF_UPSTREAMS_MAX];
-	struct tls_config *tls[CONF_UPSTREAMS_MAX];
+	struct identity identities[CONF_UPSTREAMS_MAX];
+	struct session_config *tls[CONF_UPSTREAMS_MAX];
 	bool disabled[CONF_UPSTREAMS_MAX];
-	char error[256];
+	char error[MSG_TEXT_MAX]; /* the first; empty if there is none */
 };
 
 void
@@ -38,8 +40,10 @@ config_run_free(struct config_run *run)
 		return;
 	for (i = 0; i < run->nca; i++)
 		trust_unref(run->ca[i]);
-	for (i = 0; i < run->nupstreams; i++)
-		tls_config_free(run->tls[i]);
+	for (i = 0; i < run->nupstreams; i++) {
+		session_config_free(run->tls[i]);
+		identity_clear(&run->identities[i]);
+	}
 	free(run);
 }
 
@@ -77,13 +81,14 @@ config_on_ca(void *arg, struct imsg *m)
 	const char *why = NULL;
 	size_t bad;
 
-	if (run->nca == CONF_UPSTREAMS_MAX || m->id != run->nca)
+	if (run->nca == CONF_UPSTREAMS_MAX || m->id != run->nca ||
+	    msg_read_file(m, run->ca_path[run->nca]) == -1)
 		return -1;
 	run->ca[run->nca] = trust_load(m->fd, &bad, &why);
 	run->ca_error[run->nca] = why;
 	if (bad > 0)
-		log_warnx("CA file %u: %zu certificates not readable",
-		    (unsigned)run->nca, bad);
+		log_warnx("ca file %s: %zu certificates not readable",
+		    run->ca_path[run->nca], bad);
 	run->nca++;
 	return 0;
 }
@@ -99,13 +104,67 @@ config_on_upstream(void *arg, struct imsg *m)
 	if (run->nupstreams == CONF_UPSTREAMS_MAX)
 		return -1;
 	u = &run->upstreams[run->nupstreams];
-	if (msg_read_upstream(m, u) == -1 || u->ca >= run->nca)
+	if (msg_read_upstream(m, u) == -1 ||
+	    (u->ca != MSG_NO_CA && u->ca >= run->nca))
 		return -1;
 	for (i = 0; i < run->nupstreams; i++)
 		if (run->upstreams[i].id == u->id)
 			return -1;
 	run->nupstreams++;
 	return 0;
+}
+
+/* Notes the first reason why the configuration is refused, and where. */
+static void
+refuse(struct config_run *run, const struct conf_upstream *conf,
+    const char *what, const char *path, const char *why)
+{
+	if (run->error[0] == '\0')
+		(void)snprintf(run->error, sizeof(run->error),
+		    "%s: upstream \"%s\": %s%s%s%s", conf->at, conf->name, what,
+		    path, path[0] != '\0' ? ": " : "", why);
+}
+
+/* A file of the client certificate of the upstream that came last. */
+static int
+take_file(struct pool *pool, struct imsg *m, const char *what, bool is_key)
+{
+	struct config_run *run = pool->run;
+	const struct conf_upstream *conf;
+	struct identity *id;
+	char path[CONF_PATH_MAX];
+	const char *why;
+
+	if (run->nupstreams == 0 || msg_read_file(m, path) == -1)
+		return -1;
+	conf = &run->upstreams[run->nupstreams - 1].conf;
+	id = &run->identities[run->nupstreams - 1];
+	/* A certificate that is no good has been noted. */
+	if (is_key ? id->key != NULL : id->cert != NULL)
+		return -1;
+	if (is_key && id->cert == NULL)
+		return run->error[0] != '\0' ? 0 : -1;
+	why = is_key ? identity_load_key(id, m->fd)
+		     : identity_load_cert(id, m->fd);
+	if (why != NULL)
+		refuse(run, conf, what, path, why);
+	else if (!is_key && !identity_is_current(id))
+		log_warnx("%s: upstream \"%s\": %s%s: not valid now, by its "
+			  "dates and our clock",
+		    conf->at, conf->name, what, path);
+	return 0;
+}
+
+int
+config_on_cert(void *arg, struct imsg *m)
+{
+	return take_file(arg, m, "client certificate ", false);
+}
+
+int
+config_on_key(void *arg, struct imsg *m)
+{
+	return take_file(arg, m, "key ", true);
 }
 
 /* Makes what can fail; false with run->error. */
@@ -116,22 +175,25 @@ prepare(struct config_run *run)
 	const struct msg_upstream *u;
 	uint32_t i;
 
-	for (i = 0; i < run->nupstreams; i++) {
+	for (i = 0; i < run->nupstreams && run->error[0] == '\0'; i++) {
 		u = &run->upstreams[i];
-		if (run->ca[u->ca] == NULL) {
-			(void)snprintf(run->error, sizeof(run->error),
-			    "upstream \"%s\": CA file: %s", u->conf.name,
+		if (u->ca != MSG_NO_CA && run->ca[u->ca] == NULL) {
+			refuse(run, &u->conf, "ca file ", run->ca_path[u->ca],
 			    run->ca_error[u->ca]);
-			return false;
+			continue;
 		}
-		run->tls[i] = session_config_new(run->ca[u->ca], why);
-		if (run->tls[i] == NULL) {
-			(void)snprintf(run->error, sizeof(run->error),
-			    "upstream \"%s\": %s", u->conf.name, why);
-			return false;
+		if (run->identities[i].cert != NULL &&
+		    run->identities[i].key == NULL) {
+			refuse(run, &u->conf, "", "", "no key");
+			continue;
 		}
+		run->tls[i] = session_config_new(&u->conf,
+		    u->ca != MSG_NO_CA ? run->ca[u->ca] : NULL,
+		    &run->identities[i], why);
+		if (run->tls[i] == NULL)
+			refuse(run, &u->conf, "", "", why);
 	}
-	return true;
+	return run->error[0] == '\0';
 }
 
 static struct upstream *
@@ -155,19 +217,17 @@ collect_upstreams(
 {
 	const struct msg_upstream *m;
 	struct upstream *up;
-	struct trust *trust;
 	uint64_t fresh = 0;
 	uint32_t i;
 
 	for (i = 0; i < run->nupstreams; i++) {
 		m = &run->upstreams[i];
-		trust = run->ca[m->ca];
 		up = find_by_id(pool, m->id);
 		if (up != NULL) {
 			pool->upstreams[up->index] = NULL;
-			upstream_update(up, m, trust, run->tls[i]);
+			upstream_update(up, m, run->tls[i]);
 		} else {
-			up = upstream_new(pool, m, trust, run->tls[i]);
+			up = upstream_new(pool, m, run->tls[i]);
 			if (up == NULL)
 				fatalx("out of memory for upstreams");
 			fresh |= (uint64_t)1 << i;

@@ -435,8 +435,12 @@ conn_fail(struct conn *c, enum info_phase phase, enum msg_cause cause,
 		.counts = true, .phase = phase, .cause = cause, .text = text
 	};
 
-	/* A query that needs a connection of its own may be the reason. */
-	end.blame = !(c->lone && c->ready_ms != 0);
+	/*
+	 * A query that needs a connection of its own may be the reason, but not
+	 * for what TLS 1.3 has the upstream say after the handshake.
+	 */
+	end.blame =
+	    !(c->lone && c->ready_ms != 0) || cause == CAUSE_CLIENT_CERT;
 	conn_end(c, &end);
 }
 

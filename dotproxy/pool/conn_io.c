@@ -427,7 +427,7 @@ static void
 conn_decrypt(struct conn *c)
 {
 	struct pool *pool = c->up->pool;
-	char text[SESSION_TEXT_MAX];
+	struct session_error err;
 	size_t before;
 	ssize_t n;
 
@@ -439,8 +439,8 @@ conn_decrypt(struct conn *c)
 		} else if (n == 0) {
 			conn_on_eof(c, "connection closed", true);
 		} else if (n == -1) {
-			session_error_text(&c->session, text);
-			conn_fail(c, PHASE_READ, CAUSE_TLS, text);
+			session_read_error(&c->session, &err);
+			conn_fail(c, err.phase, err.cause, err.text);
 		} else if (pool->rx_pos == pool->rx_len) {
 			return;
 		} else if (pool->rx_pos == before) {

@@ -22,6 +22,7 @@ static const enum pool_counter cause_counter[CAUSE_COUNT] = {
 	[CAUSE_EXPIRED] = TSTAT_failed_tls,
 	[CAUSE_UNTRUSTED] = TSTAT_failed_tls,
 	[CAUSE_PIN] = TSTAT_failed_tls,
+	[CAUSE_CLIENT_CERT] = TSTAT_failed_tls,
 	[CAUSE_PROTOCOL] = TSTAT_failed_other,
 	[CAUSE_BUSY] = TSTAT_failed_busy,
 	[CAUSE_NOT_REPEATABLE] = TSTAT_failed_other,

@@ -268,13 +268,33 @@ upstream_poke(struct upstream *up)
 	event_add(&up->timer, &tv);
 }
 
+/* What a failure is called: the cause says more than the phase. */
+static const char *
+failure_name(const struct conn_end *end)
+{
+	switch (end->cause) {
+	case CAUSE_NAME:
+		return "name";
+	case CAUSE_EXPIRED:
+		return "expiry";
+	case CAUSE_UNTRUSTED:
+		return "chain";
+	case CAUSE_PIN:
+		return "pin";
+	case CAUSE_CLIENT_CERT:
+		return "client certificate";
+	default:
+		return msg_phase_name((uint8_t)end->phase);
+	}
+}
+
 static void
 log_failure(
     struct upstream *up, const struct conn *c, const struct conn_end *end)
 {
 	struct upstream_log *log = &up->log;
 	uint64_t now_ms = up->pool->now_ms, age_ms = now_ms - log->warned_ms;
-	char addr[SOCKADDR_TEXT_MAX], life[80] = "";
+	char addr[SOCKADDR_TEXT_MAX], life[80] = "", more[64] = "";
 	bool news = (up->failed && !log->down) || log->phase != end->phase ||
 		    log->cause != end->cause || age_ms >= WARN_AGAIN_MS;
 
@@ -285,12 +305,18 @@ log_failure(
 		    (unsigned long long)(now_ms - c->ready_ms),
 		    (unsigned long long)c->served);
 	if (log->warned_ms != 0 && (!news || age_ms < WARN_PAUSE_MS)) {
+		log->unsaid++;
 		log_debug("upstream \"%s\" (%s): %s: %s%s", up->conf.name, addr,
-		    msg_phase_name((uint8_t)end->phase), end->text, life);
+		    failure_name(end), end->text, life);
 		return;
 	}
-	log_warnx("upstream \"%s\" (%s): %s: %s%s", up->conf.name, addr,
-	    msg_phase_name((uint8_t)end->phase), end->text, life);
+	if (log->unsaid > 0)
+		(void)snprintf(more, sizeof(more),
+		    "; %llu failures since the last warning",
+		    (unsigned long long)log->unsaid + 1);
+	log_warnx("upstream \"%s\" (%s): %s: %s%s%s", up->conf.name, addr,
+	    failure_name(end), end->text, life, more);
+	log->unsaid = 0;
 	log->warned_ms = now_ms;
 	log->phase = (uint8_t)end->phase;
 	log->cause = (uint8_t)end->cause;

@@ -170,6 +170,8 @@ int config_on_begin(void *arg, struct imsg *);
 int config_on_pool(void *arg, struct imsg *);
 int config_on_ca(void *arg, struct imsg *);
 int config_on_upstream(void *arg, struct imsg *);
+int config_on_cert(void *arg, struct imsg *);
+int config_on_key(void *arg, struct imsg *);
 int config_on_end(void *arg, struct imsg *);
 int config_on_decide(void *arg, struct imsg *);
 /* An upstream, by its id, is disabled or not in what is not in force yet. */

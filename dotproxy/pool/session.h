@@ -17,6 +17,8 @@
 
 #include "common/conf.h"
 #include "common/msg.h"
+#include "dotproxy/pool/identity.h"
+#include "dotproxy/pool/pins.h"
 #include "dotproxy/pool/trust.h"
 
 #define SESSION_TICKETS_MAX 4
@@ -27,6 +29,14 @@
 struct session_env {
 	int ex_index;
 	SSL *made; /* the last one; not owned */
+};
+
+/* How TLS is spoken with one upstream. */
+struct session_config {
+	struct tls_config *tls;        /* owned */
+	struct trust *trust;           /* counted; NULL: pins alone decide */
+	struct identity identity;      /* empty if there is none */
+	char suites[CONF_CIPHERS_MAX]; /* of TLS 1.3; empty: the library's */
 };
 
 /* Tickets of one upstream, each used at most once (RFC 8446 C.4). */
@@ -43,6 +53,10 @@ struct session {
 	SSL *ssl;        /* of tls */
 	/* When the certificate was last looked at, here or by an ancestor. */
 	uint64_t verified_ms;
+	/* Owned: what it was verified by, here; else, and resumed, NULL. */
+	STACK_OF(X509) * chain;
+	bool asked; /* it has asked for a client certificate */
+	bool shown; /* there is one to show */
 };
 
 /* Why a session could not begin. */
@@ -61,20 +75,28 @@ void session_init(struct session_env *env);
 /* For tests, which have several: takes env out of OpenSSL. */
 void session_cleanup(struct session_env *env);
 
+/* --- session_config.c --- */
+
 /*
- * The settings for one upstream: TLS 1.2 and 1.3, ALPN "dot" offered but not
- * required.  trust is used for libtls's own CA only.  NULL with text in why.
+ * Makes the settings for one upstream; ALPN "dot" is offered, but not required.
+ * trust is counted, and NULL if and only if the pins alone decide; identity is
+ * taken over, and may be empty.  NULL with text in why.
  */
-struct tls_config *session_config_new(
-    const struct trust *, char why[SESSION_TEXT_MAX]);
+struct session_config *session_config_new(const struct conf_upstream *,
+    struct trust *, struct identity *, char why[SESSION_TEXT_MAX]);
+
+/* Sessions that have begun may go on; NULL is ignored. */
+void session_config_free(struct session_config *);
+
+/* --- session.c --- */
 
 /*
  * Prepares a session; the first session_handshake() begins it.  name is
  * sent as SNI and verified.  Returns 0 or -1 with *err.
  */
-int session_start(struct session_env *, struct session *, struct tls_config *,
-    struct trust *, const char *name, tls_read_cb, tls_write_cb, void *arg,
-    struct session_error *err);
+int session_start(struct session_env *, struct session *,
+    const struct session_config *, const char *name, tls_read_cb, tls_write_cb,
+    void *arg, struct session_error *err);
 
 /*
  * Offers a ticket, if there is one whose certificate was verified not long
@@ -96,9 +118,11 @@ void session_tickets_clear(struct session_tickets *);
 int session_handshake(struct session *, const struct conf_upstream *,
     uint64_t now_ms, struct session_error *err);
 
-/* What libtls says of its last failure; the session may end before it is read.
+/*
+ * Why reading has failed; the session may end before it is read.  In TLS 1.3
+ * this is where a peer says that it wants another client certificate.
  */
-void session_error_text(const struct session *, char text[SESSION_TEXT_MAX]);
+void session_read_error(const struct session *, struct session_error *err);
 
 bool session_resumed(const struct session *);
 

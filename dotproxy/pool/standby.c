@@ -110,7 +110,7 @@ make_session(struct upstream *up, struct session *s, struct session_error *err)
 {
 	struct pool *pool = up->pool;
 
-	return session_start(&pool->tls, s, up->tls, up->trust, up->peer_name,
+	return session_start(&pool->tls, s, up->tls, up->peer_name,
 	    conn_tls_read, conn_tls_write, pool, err);
 }
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * CA files, pins and verification results, see trust.h.  Runs in the pool,
+ * CA files and verification results, see trust.h.  Runs in the pool,
  * already confined: the file comes as a descriptor.  It must never make a
  * connection trusted; it only says what there is to trust.
  */
 #include "dotproxy/pool/trust.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/sha.h>
 #include <openssl/x509.h>
 
 #define READ_STEP ((size_t)256 * 1024)
@@ -176,38 +176,6 @@ trust_unref(struct trust *t)
 	free(t);
 }
 
-static bool
-spki_hash(X509 *cert, uint8_t hash[CONF_PIN_LEN])
-{
-	unsigned char *der = NULL;
-	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
-
-	if (len <= 0)
-		return false;
-	SHA256(der, (size_t)len, hash);
-	OPENSSL_free(der);
-	return true;
-}
-
-bool
-trust_pin_matches(
-    const SSL *ssl, const uint8_t (*pins)[CONF_PIN_LEN], uint32_t npins)
-{
-	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
-	uint8_t hash[CONF_PIN_LEN];
-	uint32_t p;
-	int i;
-
-	for (i = 0; chain != NULL && i < sk_X509_num(chain); i++) {
-		if (!spki_hash(sk_X509_value(chain, i), hash))
-			continue;
-		for (p = 0; p < npins; p++)
-			if (memcmp(hash, pins[p], CONF_PIN_LEN) == 0)
-				return true;
-	}
-	return false;
-}
-
 enum msg_cause
 trust_cause(long result)
 {
@@ -225,4 +193,51 @@ trust_cause(long result)
 	default:
 		return CAUSE_UNTRUSTED;
 	}
+}
+
+static void
+put_time(char text[32], const ASN1_TIME *t)
+{
+	struct tm tm;
+
+	if (ASN1_TIME_to_tm(t, &tm) != 1 ||
+	    strftime(text, 32, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+		(void)snprintf(text, 32, "an unknown time");
+}
+
+/* True if what it says of its time, late or not, rules it out now. */
+static bool
+is_outside(const X509 *x, time_t now, bool *late)
+{
+	*late = X509_cmp_time(X509_get0_notAfter(x), &now) < 0;
+	return *late || X509_cmp_time(X509_get0_notBefore(x), &now) > 0;
+}
+
+bool
+trust_explain_time(
+    const STACK_OF(X509) * sent, time_t now, char *text, size_t size)
+{
+	char limit[32], clock[32] = "an unknown time";
+	const X509 *x = NULL;
+	bool late = false;
+	struct tm tm;
+	int i;
+
+	for (i = 0; sent != NULL && i < sk_X509_num(sent); i++) {
+		x = sk_X509_value(sent, i);
+		if (is_outside(x, now, &late))
+			break;
+	}
+	if (sent == NULL || i == sk_X509_num(sent))
+		return false;
+	put_time(limit, late ? X509_get0_notAfter(x) : X509_get0_notBefore(x));
+	if (gmtime_r(&now, &tm) != NULL)
+		(void)strftime(
+		    clock, sizeof(clock), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	(void)snprintf(text, size, "%s %s, the clock says %s%s",
+	    late ? "certificate has expired on"
+		 : "certificate is not valid before",
+	    limit, clock,
+	    !late || now < TRUST_CLOCK_MIN ? ": is it right?" : "");
+	return true;
 }

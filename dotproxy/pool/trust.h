@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Whom to believe: the certificates of a CA file, parsed once and shared by all
- * connections, SPKI pins, and what a failed verification is called.
+ * connections, and what a failed verification is called.
  */
 #ifndef POOL_TRUST_H
 #define POOL_TRUST_H
@@ -9,12 +9,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <openssl/ssl.h>
 
 #include "common/conf.h"
 #include "common/msg.h"
 
+/* 2026-01-01: a clock that says less is wrong, this program is newer. */
+#define TRUST_CLOCK_MIN ((time_t)1767225600)
 #define TRUST_FILE_MAX ((size_t)16 * 1024 * 1024)
 
 /* The certificates of one CA file.  Counted: trust_ref(), trust_unref(). */
@@ -44,15 +47,14 @@ struct trust *trust_parse(
 struct trust *trust_ref(struct trust *);
 void trust_unref(struct trust *); /* NULL is ignored */
 
-/*
- * True if the SHA-256 of the public key (SPKI, RFC 7858 appendix A) of some
- * certificate in the chain that was verified is one of the pins.  What the
- * peer merely sent along does not count.
- */
-bool trust_pin_matches(
-    const SSL *, const uint8_t (*pins)[CONF_PIN_LEN], uint32_t npins);
-
 /* The cause for an X509_V_ERR_*; CAUSE_NONE for X509_V_OK. */
 enum msg_cause trust_cause(long verify_result);
+
+/*
+ * Which of the certificates that were sent is not valid now, and what the clock
+ * says; false if none is.
+ */
+bool trust_explain_time(
+    const STACK_OF(X509) * sent, time_t now, char *text, size_t size);
 
 #endif

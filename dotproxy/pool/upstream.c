@@ -32,12 +32,11 @@ poke_later(evutil_socket_t fd, short what, void *arg)
 /* Takes over what a configuration says, but for its place in the list. */
 static void
 take_settings(struct upstream *up, const struct msg_upstream *m,
-    struct trust *trust, struct tls_config *cfg)
+    struct session_config *cfg)
 {
 	char host[SOCKADDR_TEXT_MAX];
 
 	up->conf = m->conf;
-	up->trust = trust_ref(trust);
 	up->tls = cfg;
 	/* Without a name the certificate has to be for the address. */
 	(void)snprintf(up->peer_name, sizeof(up->peer_name), "%s",
@@ -47,8 +46,8 @@ take_settings(struct upstream *up, const struct msg_upstream *m,
 }
 
 struct upstream *
-upstream_new(struct pool *pool, const struct msg_upstream *m,
-    struct trust *trust, struct tls_config *cfg)
+upstream_new(
+    struct pool *pool, const struct msg_upstream *m, struct session_config *cfg)
 {
 	struct upstream *up = calloc(1, sizeof(*up));
 
@@ -68,20 +67,18 @@ upstream_new(struct pool *pool, const struct msg_upstream *m,
 	event_assign(&up->timer, pool->base, -1, 0, poke_later, up);
 	backoff_init(
 	    &up->backoff, UPSTREAM_BACKOFF_MIN_MS, UPSTREAM_BACKOFF_MAX_MS);
-	take_settings(up, m, trust, cfg);
+	take_settings(up, m, cfg);
 	return up;
 }
 
 void
 upstream_update(struct upstream *up, const struct msg_upstream *m,
-    struct trust *trust, struct tls_config *cfg)
+    struct session_config *cfg)
 {
-	struct trust *old_trust = up->trust;
 	struct conn *c;
 
-	tls_config_free(up->tls);
-	take_settings(up, m, trust, cfg);
-	trust_unref(old_trust);
+	session_config_free(up->tls);
+	take_settings(up, m, cfg);
 	standby_unprepare(up);
 	/* The CA file may say something else now: verify again. */
 	session_tickets_clear(&up->tickets);
@@ -102,8 +99,8 @@ upstream_free(struct upstream *up)
 	event_del(&up->ev_wait);
 	standby_unprepare(up);
 	session_tickets_clear(&up->tickets);
-	trust_unref(up->trust);
-	tls_config_free(up->tls);
+	session_config_free(up->tls);
+	pins_chain_free(up->chain);
 	free(up);
 }
 
@@ -304,6 +301,11 @@ upstream_conn_ready(struct conn *c)
 		pool_count(pool, TSTAT_handshakes_resumed);
 	} else
 		pool_count(pool, TSTAT_handshakes_full);
+	if (c->session.chain != NULL) {
+		pins_chain_free(up->chain);
+		up->chain = c->session.chain;
+		c->session.chain = NULL;
+	}
 	if (!c->lone)
 		warm_set_up(&up->warm, pool->now_ms - c->asked_ms);
 	if (!c->lone)

@@ -49,6 +49,7 @@ struct upstream_log {
 	uint8_t phase;
 	uint8_t cause;
 	uint64_t warned_ms;
+	uint64_t unsaid; /* failures since */
 	uint64_t down_since_ms;
 };
 
@@ -75,8 +76,9 @@ struct upstream {
 	uint32_t index; /* in pool->upstreams, or UPSTREAM_NO_INDEX */
 	struct conf_upstream conf;
 	char peer_name[CONF_HOST_MAX]; /* what the certificate must be for */
-	struct trust *trust;           /* counted */
-	struct tls_config *tls;        /* counted by libtls */
+	struct session_config *tls;    /* owned */
+	/* What the last one that was not resumed was verified by; or NULL. */
+	STACK_OF(X509) * chain;
 	struct session_tickets tickets;
 	struct session spare;      /* standby_prepare()'s, of these settings */
 	struct conn_list conns;    /* all but the dead */
@@ -131,15 +133,15 @@ TAILQ_HEAD(upstream_list, upstream);
 /* --- upstream.c: its connections and queries --- */
 
 /*
- * Makes an upstream in no list.  trust is counted and cfg consumed.  NULL out
- * of memory; cfg then is the caller's.
+ * Makes an upstream in no list.  cfg is consumed.  NULL out of memory; cfg then
+ * is the caller's.
  */
-struct upstream *upstream_new(struct pool *, const struct msg_upstream *,
-    struct trust *, struct tls_config *cfg);
+struct upstream *upstream_new(
+    struct pool *, const struct msg_upstream *, struct session_config *cfg);
 
 /* Takes new settings for one that keeps its id; cfg is consumed. */
-void upstream_update(struct upstream *, const struct msg_upstream *,
-    struct trust *, struct tls_config *cfg);
+void upstream_update(
+    struct upstream *, const struct msg_upstream *, struct session_config *cfg);
 
 /*
  * Takes it out of use: connections end with the queries on them, waiting

@@ -27,26 +27,32 @@ def _write(path, certificate, key=None):
             serialization.NoEncryption()))
 
 
+def pin_of(certificate):
+    spki = certificate.public_key().public_bytes(
+        serialization.Encoding.DER,
+        serialization.PublicFormat.SubjectPublicKeyInfo)
+    digest = hashlib.sha256(spki).digest()
+    return "sha256/" + base64.b64encode(digest).decode()
+
+
 class Leaf:
     def __init__(self, path, certificate):
         self.cert = str(path.with_suffix(".pem"))
         self.key = str(path.with_suffix(".key"))
-        spki = certificate.public_key().public_bytes(
-            serialization.Encoding.DER,
-            serialization.PublicFormat.SubjectPublicKeyInfo)
-        digest = hashlib.sha256(spki).digest()
-        self.pin = "sha256/" + base64.b64encode(digest).decode()
+        self.pin = pin_of(certificate)
 
 
 class Authority:
-    def __init__(self, folder, name):
+    def __init__(self, folder, name, above=None):
         self.folder = folder
         self.subject = _name(name)
         self.key = ec.generate_private_key(ec.SECP256R1())
         basic = x509.BasicConstraints(ca=True, path_length=None)
-        certificate = self._build(self.subject, self.key, basic, 0, 30)
+        certificate = (above or self)._build(
+            self.subject, self.key, basic, 0, 30)
         _write(folder / name, certificate)
         self.file = str(folder / (name + ".pem"))
+        self.pin = pin_of(certificate)
 
     def _build(self, subject, key, basic, start_days, end_days, names=()):
         now = datetime.datetime.utcnow() - DAY
@@ -84,4 +90,12 @@ class Pki:
         self.good = authority.issue("good")
         self.wrong_name = authority.issue("wrong-name", name="other.test")
         self.expired = authority.issue("expired", start_days=-9, end_days=-2)
-        self.stranger = Authority(folder, "stranger-root").issue("stranger")
+        self.future = authority.issue("future", start_days=9, end_days=20)
+        self.other_authority = Authority(folder, "stranger-root")
+        self.stranger = self.other_authority.issue("stranger")
+        self.between = Authority(folder, "between", authority)
+        self.alone = self.between.issue("alone")
+        self.chained = self.between.issue("chained")
+        with open(self.chained.cert, "a") as chain, \
+                open(self.between.file) as above:
+            chain.write(above.read())

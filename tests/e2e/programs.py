@@ -75,7 +75,7 @@ class Upstream:
     """The scripted DNS-over-TLS server of tests/support."""
 
     def __init__(self, pki, *knobs, leaf=None, address="127.0.0.1", port=0,
-                 keylog=None, inside=()):
+                 keylog=None, client_ca=None, inside=()):
         self.pki = pki
         self.address = address
         leaf = leaf or pki.good
@@ -83,6 +83,8 @@ class Upstream:
                 "-c", leaf.cert, "-k", leaf.key]
         if keylog:
             args += ["-K", str(keylog)]
+        if client_ca:
+            args += ["-C", client_ca]
         for knob in knobs:
             args += ["-o", knob]
         self.args = args

@@ -138,7 +138,8 @@ static void
 usage(void)
 {
 	errx(2, "usage: upstream [-l address] [-p port] -c cert.pem "
-		"-k key.pem [-K keylog] [-o knob[=number]]...");
+		"-k key.pem [-C client-ca.pem] [-K keylog] "
+		"[-o knob[=number]]...");
 }
 
 int
@@ -146,13 +147,15 @@ main(int argc, char **argv)
 {
 	static struct server srv = { .fd = -1 };
 	const char *host = "127.0.0.1", *port = "0", *cert = NULL, *key = NULL,
-		   *keylog = NULL;
+		   *keylog = NULL, *clients = NULL;
 	const struct sockaddr_in *sin = (struct sockaddr_in *)&srv.addr;
 	int ch;
 
-	while ((ch = getopt(argc, argv, "c:k:K:l:o:p:")) != -1) {
+	while ((ch = getopt(argc, argv, "c:C:k:K:l:o:p:")) != -1) {
 		if (ch == 'c')
 			cert = optarg;
+		else if (ch == 'C')
+			clients = optarg;
 		else if (ch == 'k')
 			key = optarg;
 		else if (ch == 'K')
@@ -172,6 +175,8 @@ main(int argc, char **argv)
 	if ((srv.base = event_base_new()) == NULL)
 		errx(1, "event_base_new");
 	tls_init(&srv, cert, key);
+	if (clients != NULL)
+		tls_demand(&srv, clients);
 	if (keylog != NULL)
 		tls_keylog(&srv, keylog);
 	srv.addrlen = net_address(host, port, &srv.addr);

@@ -441,6 +441,7 @@ upstream_fill(void *x, enum variant v)
 
 	NUMBER(u->id, 0, UINT32_MAX);
 	NUMBER(u->ca, 0, CONF_UPSTREAMS_MAX - 1);
+	text(v, c->at, sizeof(c->at), &next);
 	text(v, c->name, sizeof(c->name), &next);
 	address(v, &c->addr, &next);
 	text(v, c->server_name, sizeof(c->server_name), &next);
@@ -452,7 +453,14 @@ upstream_fill(void *x, enum variant v)
 	NUMBER(c->stale_timeout_ms, 0, UINT32_MAX);
 	NUMBER(c->keep_warm_ms, 0, UINT32_MAX);
 	NUMBER(c->resumption, 0, 1);
+	NUMBER(c->tls_min, CONF_TLS_1_2, CONF_TLS_1_3);
+	text(v, c->ciphers, sizeof(c->ciphers), &next);
+	NUMBER(c->pin_only, 0, 1);
 	NUMBER(c->npins, 0, CONF_PINS_MAX);
+	if (c->npins == 0)
+		c->pin_only = false;
+	if (c->pin_only)
+		u->ca = MSG_NO_CA;
 	for (i = 0; i < c->npins; i++)
 		for (j = 0; j < CONF_PIN_LEN; j++)
 			NUMBER(c->pins[i][j], 0, 255);
@@ -491,9 +499,68 @@ upstream_spoil(void *x, int n)
 	case 4:
 		u->conf.addr.ss_family = AF_UNSPEC;
 		return true;
+	case 5:
+		u->conf.tls_min = CONF_TLS_1_2 - 1;
+		return true;
+	case 6:
+		u->conf.tls_min = CONF_TLS_1_3 + 1;
+		return true;
+	case 7: /* nothing would say whom to believe */
+		u->conf.pin_only = true;
+		u->conf.npins = 0;
+		u->ca = MSG_NO_CA;
+		return true;
+	case 8:
+		u->conf.pin_only = false;
+		u->ca = MSG_NO_CA;
+		return true;
+	case 9: /* both */
+		u->conf.pin_only = true;
+		u->conf.npins = 1;
+		u->ca = 0;
+		return true;
 	default:
 		return false;
 	}
+}
+
+/* --- PT_CA, PT_CERT, PT_KEY --- */
+
+struct file_record {
+	char path[CONF_PATH_MAX];
+};
+
+static inline void
+file_fill(void *x, enum variant v)
+{
+	struct file_record *f = x;
+	uint64_t next = 17;
+
+	text(v, f->path, sizeof(f->path), &next);
+}
+
+static inline bool
+ca_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_file(ch, MSG_PT_CA, 0, x, -1);
+}
+
+static inline bool
+cert_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_file(ch, MSG_PT_CERT, 0, x, -1);
+}
+
+static inline bool
+key_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_file(ch, MSG_PT_KEY, 0, x, -1);
+}
+
+static inline int
+file_read(const struct imsg *m, void *x)
+{
+	return msg_read_file(m, x);
 }
 
 /* --- TL_FAILED --- */

@@ -81,6 +81,8 @@ struct rig {
 	uint8_t pin[CONF_PIN_LEN];    /* of the leaf in tls */
 	uint8_t ca_pin[CONF_PIN_LEN]; /* of the CA */
 	int ca_fd;
+	int cert_fd; /* of a client certificate; -1: none */
+	int key_fd;
 	struct msg_pool conf;
 	struct msg_upstream ups[CONF_UPSTREAMS_MAX];
 	uint32_t nups;

@@ -323,6 +323,20 @@ rig_check_counters(void)
 /* --- the parent's part --- */
 
 static inline void
+rig_send_upstream(const struct msg_upstream *u)
+{
+	assert_true(msg_send_upstream(&rig.parent, u));
+	if (rig.cert_fd == -1)
+		return;
+	assert_true(msg_send_file(
+	    &rig.parent, MSG_PT_CERT, 0, "/me.pem", dup(rig.cert_fd)));
+	assert_true(msg_send_file(
+	    &rig.parent, MSG_PT_KEY, 0, "/me.key", dup(rig.key_fd)));
+	assert_int_equal(lseek(rig.cert_fd, 0, SEEK_SET), 0);
+	assert_int_equal(lseek(rig.key_fd, 0, SEEK_SET), 0);
+}
+
+static inline void
 rig_send_conf(void)
 {
 	uint32_t i;
@@ -331,10 +345,11 @@ rig_send_conf(void)
 	assert_true(imsg_send_empty(
 	    &rig.parent, MSG_PX_CONF_BEGIN, rig.generation, -1));
 	assert_true(msg_send_pool(&rig.parent, &rig.conf));
-	assert_true(imsg_send_empty(&rig.parent, MSG_PT_CA, 0, dup(rig.ca_fd)));
+	assert_true(msg_send_file(
+	    &rig.parent, MSG_PT_CA, 0, "/ca.pem", dup(rig.ca_fd)));
 	assert_int_equal(lseek(rig.ca_fd, 0, SEEK_SET), 0);
 	for (i = 0; i < rig.nups; i++)
-		assert_true(msg_send_upstream(&rig.parent, &rig.ups[i]));
+		rig_send_upstream(&rig.ups[i]);
 	assert_true(
 	    imsg_send_empty(&rig.parent, MSG_PX_CONF_END, rig.generation, -1));
 	if (!rig.undecided)
@@ -458,6 +473,9 @@ rig_add(uint32_t id)
 	(void)snprintf(
 	    u->conf.name, sizeof(u->conf.name), "up%u", (unsigned)id);
 	(void)snprintf(
+	    u->conf.at, sizeof(u->conf.at), "t.conf:%u", (unsigned)id);
+	u->conf.tls_min = CONF_TLS_1_2;
+	(void)snprintf(
 	    u->conf.server_name, sizeof(u->conf.server_name), "dot.test");
 	memcpy(&u->conf.addr, &rig.addr, sizeof(rig.addr));
 	return u;
@@ -479,6 +497,7 @@ rig_setup(void **state)
 	rig_new_ca();
 	rig_leaf("dot.test", -RIG_DAY, RIG_DAY);
 	rig.ca_fd = rig_ca_file();
+	rig.cert_fd = rig.key_fd = -1;
 	rig_listen();
 	rig.base = event_base_new();
 	rig.pool = calloc(1, sizeof(*rig.pool));
@@ -530,6 +549,8 @@ rig_teardown(void **state)
 	free(rig.replies);
 	close(rig.fd);
 	close(rig.ca_fd);
+	close(rig.cert_fd);
+	close(rig.key_fd);
 	SSL_CTX_free(rig.tls);
 	X509_free(rig.ca);
 	EVP_PKEY_free(rig.ca_key);

@@ -12,6 +12,9 @@
 /* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
 /* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
 /* LINK: common/msg_change.c dotproxy/pool/admin.c dotproxy/pool/probe.c */
+/* LINK: common/msg_change.c dotproxy/pool/admin.c */
+/* LINK: dotproxy/pool/identity.c dotproxy/pool/pins.c */
+/* LINK: dotproxy/pool/session_config.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* What the operator does to upstreams: no query is lost by any of it. */
 #include <setjmp.h>
@@ -136,7 +139,8 @@ test_reload_brings_it_along(void **state)
 	assert_true(imsg_send_empty(
 	    &rig.parent, MSG_PX_CONF_BEGIN, ++rig.generation, -1));
 	assert_true(msg_send_pool(&rig.parent, &rig.conf));
-	assert_true(imsg_send_empty(&rig.parent, MSG_PT_CA, 0, rig_ca_file()));
+	assert_true(
+	    msg_send_file(&rig.parent, MSG_PT_CA, 0, "/ca.pem", rig_ca_file()));
 	assert_true(msg_send_upstream(&rig.parent, &rig.ups[0]));
 	assert_true(msg_send_upstream(&rig.parent, &rig.ups[1]));
 	change(CHANGE_DISABLE, 2);

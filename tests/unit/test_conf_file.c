@@ -4,6 +4,7 @@
  * include, and which certificates can be used.
  */
 /* LINK: dotproxy/parent/conf_parse.y dotproxy/parent/conf_set.c */
+/* LINK: dotproxy/parent/conf_tls.c */
 /* LINK: dotproxy/parent/conf_lex.c dotproxy/parent/conf_input.c */
 /* LINK: dotproxy/parent/conf_value.c dotproxy/parent/conf_addr.c */
 /* LINK: dotproxy/parent/conf_file.c dotproxy/parent/conf_errors.c */

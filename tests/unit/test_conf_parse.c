@@ -5,6 +5,7 @@
  * between runs.  What single errors look like is in tests/conf/.
  */
 /* LINK: dotproxy/parent/conf_parse.y dotproxy/parent/conf_set.c */
+/* LINK: dotproxy/parent/conf_tls.c */
 /* LINK: dotproxy/parent/conf_lex.c dotproxy/parent/conf_input.c */
 /* LINK: dotproxy/parent/conf_value.c dotproxy/parent/conf_addr.c */
 /* LINK: dotproxy/parent/conf_file.c dotproxy/parent/conf_errors.c */

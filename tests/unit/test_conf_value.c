@@ -238,7 +238,7 @@ static void
 pins_survive_printing(void **state)
 {
 	uint8_t pin[CONF_PIN_LEN], got[CONF_PIN_LEN];
-	char buf[VALUE_PIN_TEXT_MAX];
+	char buf[PIN_TEXT_MAX];
 	unsigned int seed, i;
 
 	(void)state;
@@ -246,7 +246,7 @@ pins_survive_printing(void **state)
 		for (i = 0; i < sizeof(pin); i++)
 			pin[i] = (uint8_t)(seed + i * 37);
 		memset(got, 0, sizeof(got));
-		assert_null(value_pin(value_pin_text(pin, buf), got));
+		assert_null(value_pin(pin_text(pin, buf), got));
 		assert_memory_equal(got, pin, sizeof(pin));
 		assert_int_equal(strlen(buf), sizeof(buf) - 1);
 	}

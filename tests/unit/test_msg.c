@@ -27,6 +27,17 @@ enum kind {
 	RECORD
 };
 
+#define FILE_RECORD(TYPE, name)                             \
+	{                                                   \
+		.kind = RECORD, .codec = {                  \
+			.type = TYPE,                       \
+			.size = sizeof(struct file_record), \
+			.fill = file_fill,                  \
+			.send = name##_send,                \
+			.read = file_read,                  \
+		}                                           \
+	}
+
 #define RECORD_OF(TYPE, name, st, spoiler)   \
 	{                                    \
 		.kind = RECORD, .codec = {   \
@@ -75,9 +86,11 @@ static const struct {
 	    RECORD_OF(MSG_LP_CHANGE, change, struct change, change_spoil),
 	[MSG_PT_POOL] =
 	    RECORD_OF(MSG_PT_POOL, pool, struct msg_pool, pool_spoil),
-	[MSG_PT_CA] = { .kind = NOTHING },
+	[MSG_PT_CA] = FILE_RECORD(MSG_PT_CA, ca),
 	[MSG_PT_UPSTREAM] = RECORD_OF(
 	    MSG_PT_UPSTREAM, upstream, struct msg_upstream, upstream_spoil),
+	[MSG_PT_CERT] = FILE_RECORD(MSG_PT_CERT, cert),
+	[MSG_PT_KEY] = FILE_RECORD(MSG_PT_KEY, key),
 	[MSG_PT_DECIDE] = { .kind = BYTE },
 	[MSG_PT_CONNECTED] = { .kind = NOTHING },
 	[MSG_PT_CONNECT_FAILED] = { .kind = WORD },

@@ -12,6 +12,9 @@
 /* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
 /* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
 /* LINK: common/msg_change.c dotproxy/pool/admin.c dotproxy/pool/probe.c */
+/* LINK: common/msg_change.c dotproxy/pool/admin.c */
+/* LINK: dotproxy/pool/identity.c dotproxy/pool/pins.c */
+/* LINK: dotproxy/pool/session_config.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* The configuration: swapped in whole or not at all, connections kept. */
 #include <setjmp.h>
@@ -59,8 +62,8 @@ end(void)
 static void
 ca(uint64_t index)
 {
-	assert_true(
-	    imsg_send_empty(&rig.parent, MSG_PT_CA, index, rig_ca_file()));
+	assert_true(msg_send_file(
+	    &rig.parent, MSG_PT_CA, index, "/ca.pem", rig_ca_file()));
 }
 
 static void
@@ -207,8 +210,9 @@ test_bad_ca_changes_nothing(void **state)
 	rig.conf.forward.retries = 3;
 	rig_send_conf();
 	assert_false(rig.done_ok);
-	assert_string_equal(
-	    rig.done_text, "upstream \"up1\": CA file: no usable certificate");
+	assert_string_equal(rig.done_text,
+	    "t.conf:1: upstream \"up1\": ca file /ca.pem: "
+	    "no usable certificate");
 	assert_int_equal(rig_up(0)->conf.pool_size, 8);
 	assert_int_equal(rig.pool->forward.retries, 16);
 	rig_ask(1);
@@ -477,8 +481,8 @@ test_refused_run_cannot_be_decided_for(void **state)
 	(void)state;
 	begin();
 	assert_true(msg_send_pool(&rig.parent, &rig.conf));
-	assert_true(imsg_send_empty(
-	    &rig.parent, MSG_PT_CA, 0, open("/dev/null", O_RDONLY)));
+	assert_true(msg_send_file(
+	    &rig.parent, MSG_PT_CA, 0, "/ca.pem", open("/dev/null", O_RDONLY)));
 	rig.ups[0].conf.pool_size = 3;
 	assert_true(msg_send_upstream(&rig.parent, &rig.ups[0]));
 	end();

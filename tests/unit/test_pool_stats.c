@@ -12,6 +12,9 @@
 /* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
 /* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
 /* LINK: common/msg_change.c dotproxy/pool/admin.c dotproxy/pool/probe.c */
+/* LINK: common/msg_change.c dotproxy/pool/admin.c */
+/* LINK: dotproxy/pool/identity.c dotproxy/pool/pins.c */
+/* LINK: dotproxy/pool/session_config.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* What LT_SHOW tells. */
 #include <setjmp.h>

@@ -325,6 +325,7 @@ test_failures_have_names(void **state)
 		{ CAUSE_EXPIRED, LSTAT_failed_tls, 0 },
 		{ CAUSE_UNTRUSTED, LSTAT_failed_tls, 0 },
 		{ CAUSE_PIN, LSTAT_failed_tls, 0 },
+		{ CAUSE_CLIENT_CERT, LSTAT_failed_tls, 0 },
 		{ CAUSE_PROTOCOL, LSTAT_failed_other, 0 },
 		{ CAUSE_BUSY, LSTAT_failed_busy, 0 },
 		{ CAUSE_NOT_REPEATABLE, LSTAT_failed_other, 0 },

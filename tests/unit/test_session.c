@@ -12,6 +12,9 @@
 /* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
 /* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
 /* LINK: common/msg_change.c dotproxy/pool/admin.c dotproxy/pool/probe.c */
+/* LINK: common/msg_change.c dotproxy/pool/admin.c */
+/* LINK: dotproxy/pool/identity.c dotproxy/pool/pins.c */
+/* LINK: dotproxy/pool/session_config.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Whom a session trusts, and what it says when it does not. */
 #include <setjmp.h>
@@ -54,7 +57,7 @@ test_wrong_name(void **state)
 {
 	(void)state;
 	rig_leaf("other.test", -RIG_DAY, RIG_DAY);
-	expect_refusal(CAUSE_NAME, PHASE_VERIFY, "verify: ");
+	expect_refusal(CAUSE_NAME, PHASE_VERIFY, "): name: ");
 }
 
 static void
@@ -62,8 +65,8 @@ test_expired(void **state)
 {
 	(void)state;
 	rig_leaf("dot.test", -RIG_DAY, -3600);
-	expect_refusal(
-	    CAUSE_EXPIRED, PHASE_VERIFY, "verify: certificate has expired");
+	expect_refusal(CAUSE_EXPIRED, PHASE_VERIFY,
+	    "): expiry: certificate has expired on 2");
 }
 
 static void
@@ -71,7 +74,10 @@ test_not_yet_valid(void **state)
 {
 	(void)state;
 	rig_leaf("dot.test", 3600, RIG_DAY);
-	expect_refusal(CAUSE_EXPIRED, PHASE_VERIFY, "not yet valid");
+	expect_refusal(CAUSE_EXPIRED, PHASE_VERIFY,
+	    "expiry: certificate is not valid before 2");
+	assert_non_null(strstr(rig.log, " UTC, the clock says 2"));
+	assert_non_null(strstr(rig.log, " UTC: is it right?"));
 }
 
 static void
@@ -80,7 +86,7 @@ test_unknown_authority(void **state)
 	(void)state;
 	rig_new_ca(); /* the pool has the old one */
 	rig_leaf("dot.test", -RIG_DAY, RIG_DAY);
-	expect_refusal(CAUSE_UNTRUSTED, PHASE_VERIFY, "verify: unable");
+	expect_refusal(CAUSE_UNTRUSTED, PHASE_VERIFY, "): chain: unable");
 }
 
 /* What the pool gives libtls as its CA must not be what decides. */
@@ -181,8 +187,9 @@ test_wrong_pin(void **state)
 
 	(void)state;
 	pin_upstream(other);
-	expect_refusal(
-	    CAUSE_PIN, PHASE_VERIFY, "verify: no certificate matches a pin");
+	expect_refusal(CAUSE_PIN, PHASE_VERIFY,
+	    "): pin: no certificate matches a pin; that of the "
+	    "upstream is sha256/");
 }
 
 /* A certificate that is merely sent along proves nothing. */
@@ -209,7 +216,7 @@ test_pin_does_not_replace_the_authority(void **state)
 	rig_new_ca();
 	rig_leaf("dot.test", -RIG_DAY, RIG_DAY);
 	pin_upstream(rig.pin);
-	expect_refusal(CAUSE_UNTRUSTED, PHASE_VERIFY, "verify: ");
+	expect_refusal(CAUSE_UNTRUSTED, PHASE_VERIFY, "chain: ");
 }
 
 static int
@@ -246,7 +253,7 @@ test_address_instead_of_a_name(void **state)
 {
 	(void)state;
 	memset(rig.ups[0].conf.server_name, 0, CONF_HOST_MAX);
-	expect_refusal(CAUSE_NAME, PHASE_VERIFY, "verify: ");
+	expect_refusal(CAUSE_NAME, PHASE_VERIFY, "name: ");
 }
 
 /* One query there and back on whatever connection there is. */
@@ -300,6 +307,192 @@ test_sessions_are_resumed_in_tls_1_2(void **state)
 	(void)state;
 	SSL_CTX_set_max_proto_version(rig.tls, TLS1_2_VERSION);
 	resume_three_times();
+}
+
+static void
+pin_only(const uint8_t pin[CONF_PIN_LEN])
+{
+	pin_upstream(pin);
+	rig.ups[0].conf.pin_only = true;
+	rig.ups[0].ca = MSG_NO_CA;
+	rig.nups = 1;
+}
+
+/* Neither who has signed, nor the name, nor the time matters then. */
+static void
+test_pin_only(void **state)
+{
+	(void)state;
+	rig_new_ca();
+	rig_leaf("other.test", -RIG_DAY, -3600);
+	pin_only(rig.pin);
+	rig_configure();
+	RIG_UNTIL(rig_up(0)->nready == 1);
+	assert_string_equal(
+	    SSL_get_servername(rig_peer(1, 0)->ssl, TLSEXT_NAMETYPE_host_name),
+	    "dot.test");
+}
+
+static void
+test_pin_only_in_tls_1_2(void **state)
+{
+	(void)state;
+	SSL_CTX_set_max_proto_version(rig.tls, TLS1_2_VERSION);
+	pin_only(rig.pin);
+	resume_three_times();
+}
+
+/* All else is right, and does not help. */
+static void
+test_pin_only_and_another_pin(void **state)
+{
+	static const uint8_t other[CONF_PIN_LEN] = { 1 };
+
+	(void)state;
+	pin_only(other);
+	expect_refusal(CAUSE_PIN, PHASE_VERIFY, "pin: no certificate matches");
+}
+
+/* Anybody can send along what is pinned, even if it has signed the leaf. */
+static void
+test_pin_only_of_the_authority(void **state)
+{
+	(void)state;
+	pin_only(rig.ca_pin);
+	assert_int_equal(SSL_CTX_add1_chain_cert(rig.tls, rig.ca), 1);
+	expect_refusal(CAUSE_PIN, PHASE_VERIFY, "pin: no certificate matches");
+}
+
+static void
+test_pin_only_of_what_is_sent_along(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *x = rig_certificate(key, "dot.test", false, 0, RIG_DAY);
+	uint8_t pin[CONF_PIN_LEN];
+
+	(void)state;
+	rig_pin(x, pin);
+	pin_only(pin);
+	assert_int_equal(SSL_CTX_add1_chain_cert(rig.tls, x), 1);
+	X509_free(x);
+	EVP_PKEY_free(key);
+	expect_refusal(CAUSE_PIN, PHASE_VERIFY, "pin: no certificate matches");
+}
+
+static void
+test_tls_1_3_is_required(void **state)
+{
+	(void)state;
+	rig.ups[0].conf.tls_min = CONF_TLS_1_3;
+	SSL_CTX_set_max_proto_version(rig.tls, TLS1_2_VERSION);
+	expect_refusal(CAUSE_TLS, PHASE_HANDSHAKE,
+	    "handshake: it has no version of TLS that is allowed here");
+}
+
+static void
+use_ciphers(const char *names)
+{
+	(void)snprintf(rig.ups[0].conf.ciphers, CONF_CIPHERS_MAX, "%s", names);
+}
+
+static void
+expect_cipher(const char *names, const char *got)
+{
+	use_ciphers(names);
+	rig_configure();
+	RIG_UNTIL(rig_peer(1, 0) != NULL);
+	assert_string_equal(SSL_get_cipher_name(rig_peer(1, 0)->ssl), got);
+}
+
+static void
+test_cipher_of_tls_1_3(void **state)
+{
+	(void)state;
+	expect_cipher("TLS_CHACHA20_POLY1305_SHA256:"
+		      "ECDHE-ECDSA-AES128-GCM-SHA256",
+	    "TLS_CHACHA20_POLY1305_SHA256");
+}
+
+/* No cipher of TLS 1.3 is named, so there is no TLS 1.3. */
+static void
+test_cipher_of_tls_1_2(void **state)
+{
+	(void)state;
+	expect_cipher(
+	    "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256");
+}
+
+static void
+test_no_version_without_a_cipher(void **state)
+{
+	(void)state;
+	SSL_CTX_set_max_proto_version(rig.tls, TLS1_2_VERSION);
+	use_ciphers("TLS_AES_128_GCM_SHA256");
+	expect_refusal(CAUSE_TLS, PHASE_HANDSHAKE, "handshake: ");
+}
+
+static void
+test_no_cipher_in_common(void **state)
+{
+	(void)state;
+	assert_int_equal(
+	    SSL_CTX_set_ciphersuites(rig.tls, "TLS_AES_256_GCM_SHA384"), 1);
+	use_ciphers("TLS_AES_128_GCM_SHA256");
+	expect_refusal(CAUSE_TLS, PHASE_HANDSHAKE, "handshake: ");
+}
+
+static int
+take_another(SSL *ssl, const unsigned char **out, unsigned char *outlen,
+    const unsigned char *in, unsigned int inlen, void *arg)
+{
+	(void)ssl;
+	(void)in;
+	(void)inlen;
+	(void)arg;
+	*out = (const unsigned char *)"h2";
+	*outlen = 2;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static int
+take_nothing(SSL *ssl, const unsigned char **out, unsigned char *outlen,
+    const unsigned char *in, unsigned int inlen, void *arg)
+{
+	(void)ssl;
+	(void)out;
+	(void)outlen;
+	(void)in;
+	(void)inlen;
+	return *(const int *)arg;
+}
+
+static void
+test_another_protocol_is_refused(void **state)
+{
+	(void)state;
+	SSL_CTX_set_alpn_select_cb(rig.tls, take_another, NULL);
+	expect_refusal(CAUSE_TLS, PHASE_HANDSHAKE, "handshake: ");
+}
+
+static void
+test_no_protocol_will_do(void **state)
+{
+	static int answer = SSL_TLSEXT_ERR_NOACK;
+
+	(void)state;
+	SSL_CTX_set_alpn_select_cb(rig.tls, take_nothing, &answer);
+	rig_configure();
+	RIG_UNTIL(rig_up(0)->nready == 1);
+}
+
+static void
+test_protocol_refused_by_the_upstream(void **state)
+{
+	static int answer = SSL_TLSEXT_ERR_ALERT_FATAL;
+
+	(void)state;
+	SSL_CTX_set_alpn_select_cb(rig.tls, take_nothing, &answer);
+	expect_refusal(CAUSE_TLS, PHASE_HANDSHAKE, "no application protocol");
 }
 
 static void
@@ -421,6 +614,19 @@ main(void)
 		RIG_TEST(test_pin_does_not_replace_the_authority),
 		RIG_TEST(test_alpn_and_name_are_sent),
 		RIG_TEST(test_address_instead_of_a_name),
+		RIG_TEST(test_pin_only),
+		RIG_TEST(test_pin_only_in_tls_1_2),
+		RIG_TEST(test_pin_only_and_another_pin),
+		RIG_TEST(test_pin_only_of_the_authority),
+		RIG_TEST(test_pin_only_of_what_is_sent_along),
+		RIG_TEST(test_tls_1_3_is_required),
+		RIG_TEST(test_cipher_of_tls_1_3),
+		RIG_TEST(test_cipher_of_tls_1_2),
+		RIG_TEST(test_no_version_without_a_cipher),
+		RIG_TEST(test_no_cipher_in_common),
+		RIG_TEST(test_another_protocol_is_refused),
+		RIG_TEST(test_no_protocol_will_do),
+		RIG_TEST(test_protocol_refused_by_the_upstream),
 		RIG_TEST(test_sessions_are_resumed),
 		RIG_TEST(test_sessions_are_resumed_in_tls_1_2),
 		RIG_TEST(test_resumed_after_the_peer_has_closed),

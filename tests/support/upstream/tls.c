@@ -26,6 +26,17 @@ tls_init(struct server *s, const char *cert, const char *key)
 	}
 }
 
+/* Wants certificates of clients that this CA has signed. */
+void
+tls_demand(struct server *s, const char *ca)
+{
+	if (SSL_CTX_load_verify_locations(s->tls, ca, NULL) != 1)
+		errx(
+		    1, "%s: %s", ca, ERR_reason_error_string(ERR_peek_error()));
+	SSL_CTX_set_verify(
+	    s->tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+}
+
 static void
 keylog_line(const SSL *ssl, const char *line)
 {

@@ -65,6 +65,7 @@ void conn_close_all(struct server *);
 
 /* tls.c */
 void tls_init(struct server *, const char *, const char *);
+void tls_demand(struct server *, const char *);
 void tls_keylog(struct server *, const char *);
 
 #endif
