@@ -10,7 +10,7 @@ packages="gcc make bison pkgconf libc6-dev
 	knot-dnsutils bind9-dnsutils ldnsutils getdns-utils
 	unbound nsd knot stunnel4
 	python3-pytest python3-pytest-xdist python3-dnspython python3-cryptography
-	iproute2 procps perl strace valgrind binutils"
+	libsystemd-shared iproute2 procps perl strace valgrind binutils"
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
 if [ "${LINT:-}" ]; then
@@ -55,6 +55,22 @@ if [ "$(id -u)" -eq 0 ] && [ ! -d $statsd/node_modules/statsd ]; then
 	npm install --prefix $statsd --no-audit --no-fund --omit=optional \
 	    --ignore-scripts statsd@0.9.0 >/dev/null ||
 	    echo "statsd is not there: its test will be skipped" >&2
+fi
+
+# As a package it would make itself the resolver of this machine: its program
+# alone is wanted, of the version whose library is there.
+resolved=/usr/local/lib/dotproxy-tests
+if [ "$(id -u)" -eq 0 ] && [ ! -e $resolved/lib/systemd/systemd-resolved ]; then
+	version=$(dpkg-query -W -f '${Version}' libsystemd-shared)
+	folder=$(mktemp -d)
+	if (cd "$folder" && chmod 755 . &&
+	    apt-get -qq download "systemd-resolved=$version" 2>/dev/null); then
+		mkdir -p $resolved
+		dpkg-deb -x "$folder"/systemd-resolved_*.deb $resolved
+	else
+		echo "No systemd-resolved $version: its test will be skipped" >&2
+	fi
+	rm -rf "$folder"
 fi
 
 if [ "$(id -u)" -eq 0 ] && ! id $user >/dev/null 2>&1; then
