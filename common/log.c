@@ -7,9 +7,12 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -24,40 +27,72 @@ static struct {
 static const char *const level_names[LOG_LEVEL_COUNT] = { "error", "warn",
 	"info", "debug" };
 
-static void
-sink_stderr(enum log_level level, const char *line, void *arg)
-{
-	char buf[LOG_LINE_MAX + 32];
-	int n;
+static const int syslog_priorities[LOG_LEVEL_COUNT] = { LOG_CRIT, LOG_WARNING,
+	LOG_INFO, LOG_DEBUG };
 
-	(void)arg;
-	n = snprintf(
-	    buf, sizeof(buf), "dotproxy: %s: %s\n", level_names[level], line);
+/* One write a line; if it fails there is nobody left to tell. */
+static void
+write_line(char *buf, size_t size, int n)
+{
 	if (n < 0)
 		return;
-	if ((size_t)n >= sizeof(buf)) {
-		n = (int)sizeof(buf) - 1;
+	if ((size_t)n >= size) {
+		n = (int)size - 1;
 		buf[n - 1] = '\n';
 	}
-	/* One write a line; if it fails there is nobody left to tell. */
 	if (write(STDERR_FILENO, buf, (size_t)n) == -1)
 		return;
 }
 
 static void
-sink_syslog(enum log_level level, const char *line, void *arg)
+sink_stderr(enum log_level level, const char *line, void *arg)
 {
-	static const int priority[LOG_LEVEL_COUNT] = { LOG_CRIT, LOG_WARNING,
-		LOG_INFO, LOG_DEBUG };
+	char buf[LOG_LINE_MAX + 32];
 
 	(void)arg;
-	syslog(priority[level], "%s", line);
+	write_line(buf, sizeof(buf),
+	    snprintf(buf, sizeof(buf), "dotproxy: %s: %s\n", level_names[level],
+		line));
+}
+
+/* The journal reads the level from the line, and knows who writes. */
+static void
+sink_journal(enum log_level level, const char *line, void *arg)
+{
+	char buf[LOG_LINE_MAX + 32];
+
+	(void)arg;
+	write_line(buf, sizeof(buf),
+	    snprintf(
+		buf, sizeof(buf), "<%d>%s\n", syslog_priorities[level], line));
+}
+
+static void
+sink_syslog(enum log_level level, const char *line, void *arg)
+{
+	(void)arg;
+	syslog(syslog_priorities[level], "%s", line);
+}
+
+/* True if standard error is what JOURNAL_STREAM says, see sd-daemon(3). */
+static bool
+is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char name[48];
+	struct stat st;
+
+	if (stream == NULL || fstat(STDERR_FILENO, &st) == -1)
+		return false;
+	(void)snprintf(name, sizeof(name), "%llu:%llu",
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	return strcmp(name, stream) == 0;
 }
 
 void
 log_init_stderr(void)
 {
-	log_init_sink(sink_stderr, NULL);
+	log_init_sink(is_journal() ? sink_journal : sink_stderr, NULL);
 }
 
 void

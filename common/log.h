@@ -23,7 +23,10 @@ enum log_level {
 
 typedef void (*log_sink)(enum log_level, const char *line, void *arg);
 
-/* Starts logging to stderr at LOG_LEVEL_INFO. */
+/*
+ * Starts logging to stderr at LOG_LEVEL_INFO; as systemd-journald likes it if
+ * that is where stderr goes.
+ */
 void log_init_stderr(void);
 
 /* Starts logging to syslog, facility daemon, with the given name as ident. */

@@ -30,6 +30,18 @@ on_log_level(void *arg, struct imsg *m)
 	return 0;
 }
 
+/* What is not read yet stays in the sockets, for whoever has them next. */
+static int
+on_finish(void *arg, struct imsg *m)
+{
+	struct listener *l = arg;
+
+	(void)m;
+	l->finishing = true;
+	tcp_accept_enable(l, false);
+	return 0;
+}
+
 static int
 on_change(void *arg, struct imsg *m)
 {
@@ -81,6 +93,7 @@ static const struct imsg_rule parent_rules[IMSG_TYPES_MAX] = {
 	[MSG_PX_LINK] = { on_link, 0, 0, PHASE_ANY, IMSG_FD_REQUIRED },
 	[MSG_PX_LOG_LEVEL] = { on_log_level, 1, 1, PHASE_ANY, IMSG_FD_NONE },
 	[MSG_PX_CHANGE] = { on_change, 1, 1, PHASE_ANY, IMSG_FD_NONE },
+	[MSG_PL_FINISH] = { on_finish, 0, 0, PHASE_ANY, IMSG_FD_NONE },
 	[MSG_INFO_PROCESS] = { on_info, 1, MSG_INFO_MAX, PHASE_ANY,
 	    IMSG_FD_NONE },
 	[MSG_INFO_TEXT] = { on_info, 1, MSG_TEXT_MAX, PHASE_ANY, IMSG_FD_NONE },
@@ -111,7 +124,7 @@ accept_retry(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	l->accept_retry.due_ms = 0;
-	tcp_accept_enable(l, true);
+	tcp_accept_enable(l, !l->finishing);
 	control_accept_enable(l, true);
 }
 
@@ -197,7 +210,8 @@ check_pause(struct listener *l)
 
 	if (!congested)
 		l->pause_over = false;
-	if (!l->paused || (congested && listener_now(l) < l->pause_until_ms))
+	if (!l->paused || l->finishing ||
+	    (congested && listener_now(l) < l->pause_until_ms))
 		return;
 	l->paused = false;
 	l->pause_over = congested;
@@ -205,7 +219,7 @@ check_pause(struct listener *l)
 	tcp_resume(l);
 }
 
-void
+bool
 listener_turn_end(struct listener *l)
 {
 	if (l->link_broken)
@@ -221,6 +235,7 @@ listener_turn_end(struct listener *l)
 	parent_pay(l);
 	(void)imsg_flush(&l->parent);
 	l->in_turn = false;
+	return !l->finishing || l->counters[LSTAT_in_flight] > 0;
 }
 
 uint64_t
@@ -239,6 +254,8 @@ listener_check_pressure(struct listener *l)
 {
 	uint64_t now_ms = listener_now(l);
 
+	if (l->finishing)
+		return true;
 	if (l->paused || l->pause_over || !link_is_congested(l))
 		return l->paused;
 	(void)imsg_flush(&l->link);

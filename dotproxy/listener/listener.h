@@ -78,6 +78,7 @@ struct listener {
 	bool paused;           /* no client is read: the link is congested */
 	bool draining;         /* takes no TCP clients any more */
 	bool pause_over;       /* that has lasted for too long */
+	bool finishing;        /* no client is read any more */
 	uint64_t pause_until_ms;
 	bool in_turn;
 	uint64_t now_us; /* of this turn; see listener_now() */
@@ -133,8 +134,11 @@ void listener_init(struct listener *, struct event_base *);
 /* Closes everything and frees what listener_init() made. */
 void listener_free(struct listener *);
 
-/* Sends what has been queued in this loop turn, and cleans up after it. */
-void listener_turn_end(struct listener *);
+/*
+ * Sends what has been queued in this loop turn, and cleans up after it.  False
+ * if that was the last: the listener was to finish, and has.
+ */
+bool listener_turn_end(struct listener *);
 
 /* The time, in milliseconds, at which this loop turn began. */
 uint64_t listener_now(struct listener *);

@@ -6,6 +6,7 @@
  * anything itself: it cannot.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -55,9 +56,9 @@ main(void)
 	listener_init(l, base);
 	if (!msg_send_ready(&l->parent, absent))
 		fatalx("channel to the parent is full");
-	listener_turn_end(l);
 	/* The parent's end of the channel ends us: see child_parent_down(). */
-	while (event_base_loop(base, EVLOOP_ONCE) != -1)
-		listener_turn_end(l);
-	fatalx("event loop failed");
+	while (listener_turn_end(l))
+		if (event_base_loop(base, EVLOOP_ONCE) == -1)
+			fatalx("event loop failed");
+	_exit(0); /* no exit handlers: see fatal() */
 }

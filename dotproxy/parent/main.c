@@ -146,6 +146,8 @@ parent_up(struct parent *parent)
 	int null;
 
 	parent->up = true;
+	sockets_store(parent);
+	notify_send(parent->notify_fd, "READY=1\nSTATUS=serving");
 	if (parent->ready_fd == -1) {
 		log_info("started, version %s", DOTPROXY_VERSION);
 		return;
@@ -164,6 +166,64 @@ parent_up(struct parent *parent)
 }
 
 static void
+finish_overdue(evutil_socket_t fd, short what, void *arg)
+{
+	struct parent *parent = arg;
+
+	(void)fd;
+	(void)what;
+	parent->stopping = true;
+}
+
+/*
+ * Stops when the queries that are in flight are answered, or have had their
+ * time.  Whoever asks again does not want to wait for that.
+ */
+static void
+finish(struct parent *parent)
+{
+	uint32_t ms = parent->active.conf->forward.query_timeout_ms + 500;
+	const struct timeval tv = { .tv_sec = ms / 1000,
+		.tv_usec = (ms % 1000) * 1000 };
+
+	log_info("stopping");
+	if (parent->finishing || !proc_finish(parent) ||
+	    event_add(parent->finish_timer, &tv) == -1) {
+		parent->stopping = true;
+		return;
+	}
+	parent->finishing = true;
+	notify_send(parent->notify_fd,
+	    "STOPPING=1\nSTATUS=answering what is in flight");
+}
+
+static void
+watchdog_due(evutil_socket_t fd, short what, void *arg)
+{
+	struct parent *parent = arg;
+
+	(void)fd;
+	(void)what;
+	notify_send(parent->notify_fd, "WATCHDOG=1");
+}
+
+/* Twice as often as the service manager asks for. */
+static void
+start_watchdog(struct parent *parent)
+{
+	uint32_t ms = parent->watchdog_ms / 2;
+	const struct timeval tv = { .tv_sec = ms / 1000,
+		.tv_usec = (ms % 1000) * 1000 };
+
+	if (ms == 0)
+		return;
+	parent->watchdog =
+	    event_new(parent->base, -1, EV_PERSIST, watchdog_due, parent);
+	if (parent->watchdog == NULL || event_add(parent->watchdog, &tv) == -1)
+		fatalx("cannot start a timer");
+}
+
+static void
 on_signal(evutil_socket_t sig, short what, void *arg)
 {
 	struct parent *parent = arg;
@@ -176,6 +236,9 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 		break;
 	case SIGCHLD:
 		proc_reap(parent);
+		break;
+	case SIGTERM:
+		finish(parent);
 		break;
 	default:
 		log_info("stopping");
@@ -206,8 +269,11 @@ start_events(struct parent *parent)
 	parent->sig_chld = watch_signal(parent, SIGCHLD);
 	parent->reload_timer =
 	    event_new(parent->base, -1, 0, reload_overdue, parent);
-	if (parent->reload_timer == NULL)
+	parent->finish_timer =
+	    event_new(parent->base, -1, 0, finish_overdue, parent);
+	if (parent->reload_timer == NULL || parent->finish_timer == NULL)
 		fatalx("out of memory");
+	start_watchdog(parent);
 }
 
 static void
@@ -219,6 +285,7 @@ run(struct parent *parent)
 		if (event_base_loop(parent->base, EVLOOP_ONCE) == -1)
 			fatalx("event loop failed");
 	}
+	notify_send(parent->notify_fd, "STOPPING=1");
 	proc_stop(parent);
 	if (parent->next.conf != NULL)
 		sockets_close(&parent->next, &parent->active);
@@ -233,6 +300,9 @@ release(struct parent *parent)
 	event_free(parent->sig_int);
 	event_free(parent->sig_chld);
 	event_free(parent->reload_timer);
+	event_free(parent->finish_timer);
+	if (parent->watchdog != NULL)
+		event_free(parent->watchdog);
 	event_base_free(parent->base);
 	free(parent->active.conf);
 	free(parent->next.conf);
@@ -247,17 +317,19 @@ main(int argc, char *argv[])
 	bool failed;
 
 	log_init_stderr();
-	/* Nothing that somebody left open for us is for our children. */
-	if (close_range(STDERR_FILENO + 1, ~0U, 0) == -1)
-		fatal("close_range");
 	parent = calloc(1, sizeof(*parent));
 	if (parent == NULL)
 		fatal("calloc");
+	/* Nothing else that was left open for us is for our children. */
+	if (close_range(
+		(unsigned int)inherit_init(&parent->inherited), ~0U, 0) == -1)
+		fatal("close_range");
 	options_parse(&parent->options, argc, argv);
 	log_set_level((enum log_level)parent->options.log_level);
 	parent->active.conf = load_config(&parent->options);
 	if (parent->options.check_only)
 		check_config(&parent->options, parent->active.conf);
+	parent->notify_fd = notify_open(&parent->watchdog_ms);
 	find_libexec(parent);
 	find_user(parent);
 	if (parent->root)
@@ -268,6 +340,7 @@ main(int argc, char *argv[])
 	if (sockets_open(parent, &parent->active, NULL, what, sizeof(what)) ==
 	    -1)
 		fatalx("%s", what);
+	inherit_end(&parent->inherited);
 	parent->ready_fd = -1;
 	if (!parent->options.foreground)
 		go_to_background(parent);

@@ -18,6 +18,8 @@
 #include "common/imsg.h"
 #include "common/msg.h"
 #include "dotproxy/parent/conf_parse.h"
+#include "dotproxy/parent/inherit.h"
+#include "dotproxy/parent/notify.h"
 
 struct event;
 struct event_base;
@@ -32,6 +34,7 @@ struct parent_socket {
 	uint32_t id; /* the listener's name for it; never used again */
 	int fd;
 	bool tcp;
+	bool stored; /* the service manager keeps it for the next start */
 	struct sockaddr_storage addr;
 };
 
@@ -143,10 +146,16 @@ struct parent {
 	struct event *sig_term;
 	struct event *sig_int;
 	struct event *sig_chld;
+	struct event *finish_timer; /* runs while finishing */
+	struct event *watchdog;     /* NULL: the manager has none */
 	uint64_t started_ms;
-	int ready_fd;  /* tells who started us that we are up; or -1 */
-	bool draining; /* by the operator; see change.c */
-	bool up;       /* all children have accepted the configuration */
+	struct inherit inherited; /* empty but while starting */
+	int notify_fd;            /* to the service manager; or -1 */
+	uint32_t watchdog_ms;     /* how often it is told; 0: it is not */
+	int ready_fd;   /* tells who started us that we are up; or -1 */
+	bool draining;  /* by the operator; see change.c */
+	bool up;        /* all children have accepted the configuration */
+	bool finishing; /* no new queries; stopping when the last is answered */
 	bool stopping;
 	bool failed; /* cannot start: end with status 1 */
 };
@@ -178,6 +187,13 @@ int sockets_open(struct parent *, struct parent_conf *fresh,
  */
 void sockets_close(struct parent_conf *, const struct parent_conf *keep);
 
+/* Has the service manager keep all sockets of the active configuration. */
+void sockets_store(struct parent *);
+
+/* Has it forget those which keep does not have. */
+void sockets_forget(struct parent *, const struct parent_conf *,
+    const struct parent_conf *keep);
+
 /* --- connect.c: the only connect(2) to another machine --- */
 
 /* Serves TP_CONNECT and _PLAIN: a socket to an upstream of the active
@@ -195,6 +211,12 @@ int connect_statsd(const struct sockaddr_storage *);
  * Needs the event loop; exits if there is no memory.
  */
 void proc_start_pairs(struct parent *);
+
+/*
+ * Has the listeners take no more queries and end when those they have are
+ * answered.  False if none of them can.
+ */
+bool proc_finish(struct parent *);
 
 /* Starts a child that is down; on failure it will be tried again. */
 void proc_spawn(struct child *);

@@ -171,7 +171,7 @@ schedule_respawn(struct child *c)
 	uint32_t delay_ms = 0;
 
 	c->state = CHILD_DOWN;
-	if (c->parent->stopping)
+	if (c->parent->stopping || c->parent->finishing)
 		return;
 	if (c->starts > 0 && now_ms - c->started_ms >= RESPAWN_STABLE_MS)
 		backoff_clear(&c->backoff);
@@ -186,7 +186,8 @@ proc_spawn(struct child *c)
 	int fds[2];
 	pid_t pid;
 
-	if (c->state != CHILD_DOWN || c->parent->stopping)
+	if (c->state != CHILD_DOWN || c->parent->stopping ||
+	    c->parent->finishing)
 		return;
 	if (imsg_socketpair(fds) == -1) {
 		log_warn("%s: socketpair", c->name);
@@ -261,7 +262,7 @@ child_died(struct child *c, int status)
 {
 	describe_death(c, status);
 	hear_last_words(c);
-	if (!c->parent->stopping)
+	if (!c->parent->stopping && !c->parent->finishing)
 		log_warnx("%s process (pid %ld) died: %s", c->name,
 		    (long)c->pid, c->last_death);
 	imsg_close(&c->chan);
@@ -272,6 +273,17 @@ child_died(struct child *c, int status)
 		c->parent->failed = true;
 	reload_on_death(c);
 	schedule_respawn(c);
+}
+
+static bool
+any_listens(const struct parent *parent)
+{
+	uint32_t i;
+
+	for (i = 0; i < parent->npairs; i++)
+		if (parent->pairs[i]->listener.pid != 0)
+			return true;
+	return false;
 }
 
 /* Takes note of a death if it is one of this pair. */
@@ -294,6 +306,23 @@ proc_reap(struct parent *parent)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		for (i = 0; i < parent->npairs; i++)
 			pair_reap(parent->pairs[i], pid, status);
+	if (parent->finishing && !any_listens(parent))
+		parent->stopping = true;
+}
+
+bool
+proc_finish(struct parent *parent)
+{
+	struct child *c;
+	uint32_t i;
+
+	for (i = 0; i < parent->npairs; i++) {
+		c = &parent->pairs[i]->listener;
+		if (c->state == CHILD_READY &&
+		    !imsg_send_empty(&c->chan, MSG_PL_FINISH, 0, -1))
+			proc_kill(c, "does not read its channel");
+	}
+	return any_listens(parent);
 }
 
 static bool

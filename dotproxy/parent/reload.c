@@ -313,6 +313,8 @@ report(struct parent *parent, bool ok, const char *text)
 		log_info("configuration reloaded");
 	else
 		log_warnx("reload failed, old configuration kept: %s", text);
+	notify_send(parent->notify_fd, "READY=1\nSTATUS=%s",
+	    ok ? "serving" : "serving; the last reload has failed");
 	if (asker != NULL && asker->state == CHILD_READY)
 		(void)msg_send_result(&asker->chan, MSG_INFO_END,
 		    parent->reload_handle, ok, text);
@@ -370,7 +372,9 @@ refusal(const struct parent *parent)
 	const struct pair *p;
 	uint32_t i;
 
-	for (i = 0; i < parent->npairs && parent->reload == RELOAD_NONE; i++) {
+	for (i = 0; i < parent->npairs && parent->reload == RELOAD_NONE &&
+		    !parent->finishing;
+	     i++) {
 		p = parent->pairs[i];
 		if (p->listener.state == CHILD_READY &&
 		    p->pool.state == CHILD_READY)
@@ -437,6 +441,9 @@ reload_start(struct parent *parent, struct child *asker, uint64_t handle)
 	}
 	parent->reload_asker = asker;
 	parent->reload_handle = handle;
+	notify_send(parent->notify_fd,
+	    "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reloading",
+	    (unsigned long long)util_now_us());
 	if (prepare_next(parent) == -1)
 		return;
 	if (strcmp(parent->next.conf->user, parent->active.conf->user) != 0)
@@ -485,9 +492,11 @@ commit(struct parent *parent)
 {
 	uint32_t i;
 
+	sockets_forget(parent, &parent->active, &parent->next);
 	sockets_close(&parent->active, &parent->next);
 	free(parent->active.conf);
 	parent->active = parent->next;
+	sockets_store(parent);
 	memset(&parent->next, 0, sizeof(parent->next));
 	parent->reload = RELOAD_LISTENER;
 	for (i = 0; i < parent->npairs; i++)

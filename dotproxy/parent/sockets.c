@@ -37,18 +37,11 @@ set_int(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-/* Options every listening socket needs before bind.  Returns 0 or -1. */
+/* Options every listening socket needs.  Returns 0 or -1. */
 static int
-set_options(int fd, bool tcp, int family, bool shared, bool freebind)
+set_options(int fd, bool tcp, int family, bool shared)
 {
 	if (shared && set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) == -1)
-		return -1;
-	if (family == AF_INET6 &&
-	    set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) == -1)
-		return -1;
-	if (freebind &&
-	    set_int(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
-		family == AF_INET6 ? IPV6_FREEBIND : IP_FREEBIND, 1) == -1)
 		return -1;
 	if (tcp) {
 		/* An accepted connection inherits TCP_NODELAY. */
@@ -77,20 +70,59 @@ set_options(int fd, bool tcp, int family, bool shared, bool freebind)
 	return 0;
 }
 
-/* Makes one listening socket.  Returns it, or -1 with errno. */
 static int
-open_one(const struct conf_listen *line, bool tcp, bool shared)
+bind_one(int fd, const struct conf_listen *line)
 {
 	const struct sockaddr_storage *addr = &line->addr;
-	int fd, saved;
+	bool v6 = addr->ss_family == AF_INET6;
 
-	fd = socket(addr->ss_family,
-	    (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (v6 && set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) == -1)
+		return -1;
+	if (line->freebind && set_int(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+				  v6 ? IPV6_FREEBIND : IP_FREEBIND, 1) == -1)
+		return -1;
+	return bind(fd, (const struct sockaddr *)addr, sockaddr_len(addr));
+}
+
+/* What cannot be changed about a socket that was handed over. */
+static int
+check_v6only(int fd)
+{
+	socklen_t len = sizeof(int);
+	int on = 0;
+
+	if (getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, &len) == -1)
+		return -1;
+	if (on != 0)
+		return 0;
+	log_warnx("the service manager's socket is for IPv4, too: it needs "
+		  "BindIPv6Only=ipv6-only");
+	errno = EINVAL;
+	return -1;
+}
+
+/*
+ * Makes one listening socket, or one that was handed over ready for use.
+ * Returns it, or -1 with errno.
+ */
+static int
+open_one(struct inherit *inherited, const struct conf_listen *line, bool tcp,
+    bool shared)
+{
+	int family = line->addr.ss_family, saved;
+	int fd = inherit_take(inherited, &line->addr, tcp);
+	bool bound = fd != -1;
+
+	if (!bound)
+		fd = socket(family,
+		    (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC |
+			SOCK_NONBLOCK,
+		    0);
 	if (fd == -1)
 		return -1;
-	if (set_options(fd, tcp, addr->ss_family, shared, line->freebind) ==
-		-1 ||
-	    bind(fd, (const struct sockaddr *)addr, sockaddr_len(addr)) == -1 ||
+	if (set_options(fd, tcp, family, shared) == -1 ||
+	    (!bound && bind_one(fd, line) == -1) ||
+	    (bound && family == AF_INET6 && check_v6only(fd) == -1) ||
 	    (tcp && listen(fd, TCP_BACKLOG) == -1)) {
 		saved = errno;
 		close(fd);
@@ -201,11 +233,12 @@ add_socket(struct parent *parent, const struct parent_sockets *old,
 		out->n++;
 		return 0;
 	}
-	s->fd = open_one(line, tcp, shared);
+	s->fd = open_one(&parent->inherited, line, tcp, shared);
 	if (s->fd == -1)
 		return -1;
 	s->id = parent->next_socket_id++;
 	s->tcp = tcp;
+	s->stored = false;
 	s->addr = line->addr;
 	out->n++;
 	return 0;
@@ -299,6 +332,58 @@ sockets_open(struct parent *parent, struct parent_conf *fresh,
 		}
 	}
 	return 0;
+}
+
+/* What the service manager knows a socket by: no colon may be in it. */
+static void
+store_name(
+    const struct parent_socket *s, uint32_t worker, char *name, size_t size)
+{
+	char addr[SOCKADDR_TEXT_MAX];
+	char *p;
+
+	(void)snprintf(name, size, "%s-%s-%u", s->tcp ? "tcp" : "udp",
+	    sockaddr_text(&s->addr, addr), worker + 1);
+	while ((p = strchr(name, ':')) != NULL)
+		*p = '_';
+}
+
+void
+sockets_store(struct parent *parent)
+{
+	struct parent_conf *pc = &parent->active;
+	char name[SOCKADDR_TEXT_MAX + 16];
+	struct parent_socket *s;
+	uint32_t i, k;
+
+	for (i = 0; parent->notify_fd != -1 && i < pc->conf->workers; i++)
+		for (k = 0; k < pc->sockets[i].n; k++) {
+			s = &pc->sockets[i].socks[k];
+			if (s->stored)
+				continue;
+			store_name(s, i, name, sizeof(name));
+			notify_store(parent->notify_fd, name, s->fd);
+			s->stored = true;
+		}
+}
+
+void
+sockets_forget(struct parent *parent, const struct parent_conf *pc,
+    const struct parent_conf *keep)
+{
+	char name[SOCKADDR_TEXT_MAX + 16];
+	const struct parent_socket *s;
+	uint32_t i, k;
+
+	for (i = 0; parent->notify_fd != -1 && i < pc->conf->workers; i++)
+		for (k = 0; k < pc->sockets[i].n; k++) {
+			s = &pc->sockets[i].socks[k];
+			if (!s->stored || find_socket(worker_sockets(keep, i),
+					      &s->addr, s->tcp) != NULL)
+				continue;
+			store_name(s, i, name, sizeof(name));
+			notify_forget(parent->notify_fd, name);
+		}
 }
 
 /* Removes the control socket's name from the file system. */

@@ -38,7 +38,7 @@ __attribute__((noinline)) void
 count_turn(struct listener *l)
 {
 	(void)event_base_loop(l->base, EVLOOP_ONCE);
-	listener_turn_end(l);
+	(void)listener_turn_end(l);
 }
 
 /* The turn for which it waits, counted or not. */
@@ -51,7 +51,7 @@ turn(bool counted)
 		return;
 	}
 	(void)event_base_loop(rig.base, EVLOOP_ONCE);
-	listener_turn_end(rig.l);
+	(void)listener_turn_end(rig.l);
 }
 
 static size_t

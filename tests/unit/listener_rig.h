@@ -243,7 +243,7 @@ rig_turn(void)
 		(void)imsg_flush(&rig.pool);
 	assert_int_not_equal(
 	    event_base_loop(rig.base, EVLOOP_ONCE | EVLOOP_NONBLOCK), -1);
-	listener_turn_end(rig.l);
+	(void)listener_turn_end(rig.l);
 	rig_check();
 	(void)imsg_read(&rig.parent);
 	assert_false(rig.parent.down);

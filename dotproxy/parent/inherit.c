@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Sockets handed over by the service manager, see inherit.h.  Runs in the
+ * parent, at start only.  It must never hand on anything but what is bound to
+ * an address of the configuration.
+ */
+#include "dotproxy/parent/inherit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/util.h"
+
+#define INHERIT_FIRST 3
+#define INHERIT_MAX 16384 /* all that a configuration can have */
+
+/* How many descriptors the environment speaks of, to this process. */
+static uint32_t
+count_listed(void)
+{
+	const char *pid = getenv("LISTEN_PID");
+	const char *fds = getenv("LISTEN_FDS");
+	unsigned long n;
+	char *end;
+
+	if (pid == NULL || fds == NULL ||
+	    strtol(pid, NULL, 10) != (long)getpid())
+		return 0;
+	errno = 0;
+	n = strtoul(fds, &end, 10);
+	return errno != 0 || *end != '\0' || n > INHERIT_MAX ? 0 : (uint32_t)n;
+}
+
+int
+inherit_init(struct inherit *in)
+{
+	uint32_t i, n = count_listed();
+
+	in->n = 0;
+	in->fds = NULL;
+	if (n > 0 && (in->fds = calloc(n, sizeof(in->fds[0]))) == NULL)
+		fatal("calloc");
+	for (i = 0; i < n; i++)
+		if (fcntl(INHERIT_FIRST + (int)i, F_SETFD, FD_CLOEXEC) != -1)
+			in->fds[in->n++] = INHERIT_FIRST + (int)i;
+	(void)unsetenv("LISTEN_PID");
+	(void)unsetenv("LISTEN_FDS");
+	(void)unsetenv("LISTEN_FDNAMES");
+	return INHERIT_FIRST + (int)n;
+}
+
+static int
+get_int(int fd, int name)
+{
+	socklen_t len = sizeof(int);
+	int value = -1;
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &len) == -1 ? -1
+								    : value;
+}
+
+static bool
+is_bound_to(int fd, const struct sockaddr_storage *addr, bool tcp)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+
+	memset(&name, 0, sizeof(name));
+	return get_int(fd, SO_TYPE) == (tcp ? SOCK_STREAM : SOCK_DGRAM) &&
+	       (!tcp || get_int(fd, SO_ACCEPTCONN) == 1) &&
+	       getsockname(fd, (struct sockaddr *)&name, &len) == 0 &&
+	       sockaddr_equal(&name, addr);
+}
+
+int
+inherit_take(struct inherit *in, const struct sockaddr_storage *addr, bool tcp)
+{
+	uint32_t i;
+	int fd, flags;
+
+	for (i = 0; i < in->n; i++) {
+		fd = in->fds[i];
+		if (fd == -1 || !is_bound_to(fd, addr, tcp))
+			continue;
+		flags = fcntl(fd, F_GETFL);
+		if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
+			continue;
+		in->fds[i] = -1;
+		return fd;
+	}
+	return -1;
+}
+
+static void
+say_unused(int fd)
+{
+	char text[SOCKADDR_TEXT_MAX];
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+
+	memset(&name, 0, sizeof(name));
+	if (getsockname(fd, (struct sockaddr *)&name, &len) == -1 ||
+	    (name.ss_family != AF_INET && name.ss_family != AF_INET6))
+		log_warnx("the service manager handed over descriptor %d, "
+			  "which is no socket for DNS: closed",
+		    fd);
+	else
+		log_warnx("the service manager handed over a socket for "
+			  "%s/%s, which is not in the configuration: closed",
+		    sockaddr_text(&name, text),
+		    get_int(fd, SO_TYPE) == SOCK_STREAM ? "tcp" : "udp");
+}
+
+void
+inherit_end(struct inherit *in)
+{
+	uint32_t i;
+
+	for (i = 0; i < in->n; i++)
+		if (in->fds[i] != -1) {
+			say_unused(in->fds[i]);
+			close(in->fds[i]);
+		}
+	free(in->fds);
+	in->fds = NULL;
+	in->n = 0;
+}

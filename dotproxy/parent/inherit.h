@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Sockets that were open before the parent was started, handed over by the
+ * service manager as sd_listen_fds(3) describes: of a socket unit, or kept
+ * from the last run.  A line of the configuration with the same address takes
+ * one instead of binding its own, so that no packet is lost in between.
+ */
+#ifndef PARENT_INHERIT_H
+#define PARENT_INHERIT_H
+
+#include <sys/socket.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct inherit {
+	int *fds; /* owned; -1: taken */
+	uint32_t n;
+};
+
+/*
+ * Finds out what was handed over, and takes the variables of the protocol out
+ * of the environment.  Returns the first descriptor that was not: what is open
+ * from there on is nobody's.  Exits if there is no memory.
+ */
+int inherit_init(struct inherit *);
+
+/*
+ * Takes a socket that is bound to addr, and listens if tcp; the caller's to
+ * close.  Returns it, or -1 if there is none.
+ */
+int inherit_take(
+    struct inherit *, const struct sockaddr_storage *addr, bool tcp);
+
+/* Closes what was not taken, and says so in the log. */
+void inherit_end(struct inherit *);
+
+#endif
