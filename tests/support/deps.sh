@@ -10,7 +10,7 @@ packages="gcc make bison pkgconf libc6-dev
 	knot-dnsutils bind9-dnsutils ldnsutils getdns-utils
 	unbound nsd knot stunnel4
 	python3-pytest python3-pytest-xdist python3-dnspython python3-cryptography
-	libsystemd-shared iproute2 procps perl strace valgrind binutils"
+	libsystemd-shared iproute2 procps perl strace valgrind binutils systemd"
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
 if [ "${LINT:-}" ]; then

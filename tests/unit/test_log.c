@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -202,6 +203,25 @@ run_too_long(void)
 }
 
 static void
+run_journal(void)
+{
+	char stream[64];
+	struct stat st;
+
+	if (fstat(STDERR_FILENO, &st) == -1)
+		_exit(98);
+	(void)snprintf(stream, sizeof(stream), "%llu:%llu",
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	(void)setenv("JOURNAL_STREAM", stream, 1);
+	log_init_stderr();
+	log_warnx("attention");
+	/* It was somebody else's standard error. */
+	(void)setenv("JOURNAL_STREAM", "1:1", 1);
+	log_init_stderr();
+	log_info("plain");
+}
+
+static void
 run_syslog(void)
 {
 	log_init_syslog("dotproxy-test");
@@ -219,6 +239,16 @@ fatal_ends(void **state)
 	assert_string_equal(out, "dotproxy: error: file: Permission denied\n");
 	assert_int_equal(run_child(run_fatalx, out), 1);
 	assert_string_equal(out, "dotproxy: error: bad 5\n");
+}
+
+static void
+journal_learns_the_level(void **state)
+{
+	char out[2 * LOG_LINE_MAX];
+
+	(void)state;
+	assert_int_equal(run_child(run_journal, out), 42);
+	assert_string_equal(out, "<4>attention\ndotproxy: info: plain\n");
 }
 
 static void
@@ -314,6 +344,7 @@ main(void)
 		cmocka_unit_test(level_names),
 		cmocka_unit_test(long_lines_are_cut),
 		cmocka_unit_test(fatal_ends),
+		cmocka_unit_test(journal_learns_the_level),
 		cmocka_unit_test(to_stderr),
 		cmocka_unit_test(escape_every_byte),
 		cmocka_unit_test(escape_cuts),

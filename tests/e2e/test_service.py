@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: ISC
+"""Under systemd: the units of etc/systemd, run by the real thing."""
+
+import os
+import signal
+import time
+
+import pytest
+
+import service
+from programs import (BackgroundLoad, Daemon, ROOT, is_alive, is_flawless,
+                      load, run)
+from dnsclient import eventually
+
+pytestmark = pytest.mark.skipif(service.why_not() is not None,
+                                reason=str(service.why_not()))
+UNITS = ROOT / "etc/systemd"
+
+
+@pytest.fixture
+def daemon(tmp_path, upstream):
+    folder = tmp_path / "dotproxy"
+    folder.mkdir()
+    daemon = Daemon(folder)
+    daemon.socket = "/run/dotproxy/dotproxy.sock"
+    daemon.configure(upstream)
+    return daemon
+
+
+@pytest.fixture
+def make_systemd(tmp_path, daemon):
+    managers = []
+
+    def make(**kw):
+        folder = tmp_path / "systemd"
+        folder.mkdir()
+        manager = service.Systemd(folder, daemon, **kw)
+        managers.append(manager)
+        manager.start()
+        return manager
+    yield make
+    for manager in managers:
+        manager.stop()
+
+
+@pytest.fixture
+def systemd(make_systemd):
+    manager = make_systemd()
+    done = manager.ctl("start", "dotproxy")
+    assert done.returncode == 0, done.stderr + manager.log()
+    return manager
+
+
+def seccomp_filters(pid):
+    with open("/proc/%d/status" % pid) as status:
+        for line in status:
+            if line.startswith("Seccomp_filters:"):
+                return int(line.split()[1])
+    return 0
+
+
+def test_started_means_bound_and_confined(systemd, daemon):
+    # The unit's own filters and the parent's: a child has one more.
+    found = systemd.processes()
+    filters = {name: seccomp_filters(pid) for name, pid in found.items()}
+    assert filters["dotproxy-pool"] > filters["dotproxy"] > 0
+    assert filters["dotproxy-listener"] > filters["dotproxy"]
+    assert is_flawless(load(daemon.address, "-n", "10"))
+    assert systemd.show("StatusText") == "serving"
+    assert systemd.show("MainPID") != "0"
+
+
+def test_reload_is_told_how_it_ended(systemd, daemon):
+    done = systemd.ctl("reload", "dotproxy")
+    assert done.returncode == 0, done.stderr
+    daemon.file.write_text(daemon.file.read_text() + "nonsense\n")
+    done = systemd.ctl("reload", "dotproxy")
+    assert done.returncode != 0
+    eventually(lambda: "failed" in systemd.show("StatusText"),
+               what="status of the reload")
+    assert 'unknown keyword "nonsense"' in systemd.log()
+    assert is_flawless(load(daemon.address, "-n", "10"))
+
+
+def test_restart_under_load_loses_no_query(systemd, daemon):
+    background = BackgroundLoad(daemon.address, "-r", "300", "-T", "6")
+    for _ in range(3):
+        time.sleep(1)
+        before = systemd.processes()["dotproxy"]
+        done = systemd.ctl("restart", "dotproxy")
+        assert done.returncode == 0, done.stderr
+        assert systemd.processes()["dotproxy"] != before
+    result = background.result()
+    assert is_flawless(result), result
+    assert result["sent"] > 1000
+
+
+def test_query_of_a_dead_daemon_is_answered_by_the_next(systemd, daemon):
+    found = systemd.processes()
+    parent = found["dotproxy"]
+    os.kill(parent, signal.SIGKILL)
+    eventually(lambda: not any(map(is_alive, found.values())), what="end")
+    assert is_flawless(load(daemon.address, "-n", "10"))
+    assert systemd.processes()["dotproxy"] != parent
+    assert systemd.show("NRestarts") == "1"
+
+
+def test_stop_gives_the_sockets_back(systemd, daemon, upstream):
+    assert systemd.ctl("stop", "dotproxy").returncode == 0
+    assert not systemd.processes()
+    again = Daemon(daemon.folder)
+    again.port, again.address = daemon.port, daemon.address
+    again.configure(upstream)
+    again.start()
+    assert is_flawless(load(daemon.address, "-n", "10"))
+    again.stop()
+
+
+def test_daemon_that_hangs_is_started_again(make_systemd, daemon):
+    systemd = make_systemd(drop_in="WatchdogSec=1s")
+    assert systemd.ctl("start", "dotproxy").returncode == 0
+    time.sleep(2.5)  # while it runs the watchdog is content
+    assert systemd.show("NRestarts") == "0"
+    parent = systemd.processes()["dotproxy"]
+    os.kill(parent, signal.SIGSTOP)
+    eventually(lambda: systemd.show("NRestarts") == "1"
+               and systemd.show("ActiveState") == "active",
+               seconds=30, what="restart by the watchdog")
+    assert is_flawless(load(daemon.address, "-n", "10"))
+
+
+def test_first_query_starts_a_socket_activated_daemon(make_systemd, daemon):
+    systemd = make_systemd()
+    done = systemd.ctl("start", "dotproxy.socket")
+    assert done.returncode == 0, done.stderr + systemd.log()
+    assert not systemd.processes()
+    assert is_flawless(load(daemon.address, "-n", "10"))
+    assert is_flawless(load(daemon.address, "-t", "-n", "10"))
+    assert systemd.ctl("stop", "dotproxy.service").returncode == 0
+    assert is_flawless(load(daemon.address, "-n", "10"))
+
+
+def test_user_and_directory_are_made(tmp_path):
+    (tmp_path / "etc").mkdir()
+    done = run("systemd-sysusers", "--root=%s" % tmp_path,
+               str(UNITS / "dotproxy.sysusers"))
+    assert done.returncode == 0, done.stderr
+    assert "_dotproxy:" in (tmp_path / "etc/passwd").read_text()
+    done = run("systemd-tmpfiles", "--create", "--root=%s" % tmp_path,
+               str(UNITS / "dotproxy.tmpfiles"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/dotproxy").is_dir()
+
+
+def test_exposure_does_not_grow():
+    done = run("systemd-analyze", "security", "--offline=true",
+               "--threshold=36", str(UNITS / "dotproxy.service"))
+    assert done.returncode == 0, done.stdout

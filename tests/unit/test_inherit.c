@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: ISC */
+/* LINK: dotproxy/parent/inherit.c common/log.c common/util.c */
+/* Which of the sockets that were handed over fit a line of the file. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dotproxy/parent/inherit.h"
+
+#define FIRST 3
+#define NHANDED 4
+
+/* Descriptors 3 to 6, which the test program has for itself. */
+enum handed { UDP, TCP, TCP_DEAF, PIPE };
+
+static struct sockaddr_storage addrs[NHANDED];
+
+static int
+bound(int type, bool deaf, struct sockaddr_storage *addr)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(*addr);
+	int fd = socket(AF_INET, type, 0);
+
+	assert_true(fd != -1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	if (type == SOCK_STREAM && !deaf)
+		assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)addr, &len), 0);
+	return fd;
+}
+
+static void
+listed(const char *n, const char *pid)
+{
+	char own[32];
+
+	(void)snprintf(own, sizeof(own), "%ld", (long)getpid());
+	setenv("LISTEN_FDS", n, 1);
+	setenv("LISTEN_PID", pid != NULL ? pid : own, 1);
+	setenv("LISTEN_FDNAMES", "a:b:c:d", 1);
+}
+
+static int
+hand_over(void **state)
+{
+	int fds[NHANDED], pair[2], i;
+
+	(void)state;
+	memset(addrs, 0, sizeof(addrs));
+	assert_int_equal(pipe(pair), 0);
+	fds[UDP] = bound(SOCK_DGRAM, false, &addrs[UDP]);
+	fds[TCP] = bound(SOCK_STREAM, false, &addrs[TCP]);
+	fds[TCP_DEAF] = bound(SOCK_STREAM, true, &addrs[TCP_DEAF]);
+	fds[PIPE] = pair[0];
+	for (i = 0; i < NHANDED; i++) /* out of the way first */
+		fds[i] = fcntl(fds[i], F_DUPFD, 100);
+	for (i = 0; i < NHANDED; i++)
+		assert_int_equal(dup2(fds[i], FIRST + i), FIRST + i);
+	assert_int_equal(close_range(FIRST + NHANDED, ~0U, 0), 0);
+	listed("4", NULL);
+	return 0;
+}
+
+static bool
+is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) != -1;
+}
+
+static void
+what_fits_is_taken_once(void **state)
+{
+	struct inherit in;
+
+	(void)state;
+	assert_int_equal(inherit_init(&in), FIRST + NHANDED);
+	assert_null(getenv("LISTEN_FDS"));
+	assert_null(getenv("LISTEN_PID"));
+	assert_null(getenv("LISTEN_FDNAMES"));
+	assert_int_equal(fcntl(FIRST, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(inherit_take(&in, &addrs[UDP], false), FIRST + UDP);
+	assert_int_not_equal(fcntl(FIRST + UDP, F_GETFL) & O_NONBLOCK, 0);
+	assert_int_equal(inherit_take(&in, &addrs[UDP], false), -1);
+	assert_int_equal(inherit_take(&in, &addrs[TCP], true), FIRST + TCP);
+	inherit_end(&in);
+	assert_true(is_open(FIRST + UDP) && is_open(FIRST + TCP));
+	assert_false(is_open(FIRST + TCP_DEAF) || is_open(FIRST + PIPE));
+}
+
+static void
+what_does_not_fit_is_not(void **state)
+{
+	struct inherit in;
+
+	(void)state;
+	assert_int_equal(inherit_init(&in), FIRST + NHANDED);
+	assert_int_equal(inherit_take(&in, &addrs[UDP], true), -1);
+	assert_int_equal(inherit_take(&in, &addrs[TCP], false), -1);
+	assert_int_equal(inherit_take(&in, &addrs[TCP_DEAF], true), -1);
+	((struct sockaddr_in *)&addrs[UDP])->sin_port ^= 0xffff;
+	assert_int_equal(inherit_take(&in, &addrs[UDP], false), -1);
+	inherit_end(&in);
+	assert_false(is_open(FIRST + UDP));
+}
+
+static void
+none_are_taken(const char *n, const char *pid)
+{
+	struct inherit in;
+
+	listed(n, pid);
+	assert_int_equal(inherit_init(&in), FIRST);
+	assert_int_equal(inherit_take(&in, &addrs[UDP], false), -1);
+	inherit_end(&in);
+	assert_true(is_open(FIRST + UDP)); /* main() closes from there on */
+}
+
+static void
+a_list_for_somebody_else_is_none(void **state)
+{
+	struct inherit in;
+
+	(void)state;
+	none_are_taken("4", "1");
+	none_are_taken("many", NULL);
+	none_are_taken("99999999999999999999", NULL);
+	none_are_taken("-1", NULL);
+	none_are_taken("16385", NULL);
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_PID");
+	assert_int_equal(inherit_init(&in), FIRST);
+}
+
+static void
+a_list_that_is_too_long_has_what_there_is(void **state)
+{
+	struct inherit in;
+
+	(void)state;
+	listed("9", NULL);
+	assert_int_equal(inherit_init(&in), FIRST + 9);
+	assert_int_equal(in.n, NHANDED);
+	inherit_end(&in);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(what_fits_is_taken_once, hand_over),
+		cmocka_unit_test_setup(what_does_not_fit_is_not, hand_over),
+		cmocka_unit_test_setup(
+		    a_list_for_somebody_else_is_none, hand_over),
+		cmocka_unit_test_setup(
+		    a_list_that_is_too_long_has_what_there_is, hand_over),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
