@@ -50,7 +50,7 @@ enum msg_type {
 	MSG_PL_CONTROL,  /* + fd: the listening control socket */
 	MSG_PL_UPSTREAM, /* id = index; string name, for error texts */
 	MSG_PL_STATSD,   /* struct msg_statsd + fd, connected; or none of it */
-	MSG_PL_FINISH,   /* take no more queries, and end after the last answer */
+	MSG_PL_FINISH, /* take no more queries, and end after the last answer */
 	/* Listener to parent; id = control handle. */
 	MSG_LP_RELOAD,
 	MSG_LP_LOG_LEVEL, /* u8 */

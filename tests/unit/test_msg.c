@@ -76,6 +76,7 @@ static const struct {
 	[MSG_PL_CONTROL] = { .kind = NOTHING },
 	[MSG_PL_STATSD] =
 	    RECORD_OF(MSG_PL_STATSD, statsd, struct msg_statsd, statsd_spoil),
+	[MSG_PL_FINISH] = { .kind = NOTHING },
 	[MSG_PL_UPSTREAM] =
 	    RECORD_OF(MSG_PL_UPSTREAM, named, struct named, named_spoil),
 	[MSG_LP_RELOAD] = { .kind = NOTHING },
