@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define HIST_SUB_BITS 5
 #define HIST_SUB (1u << HIST_SUB_BITS)
@@ -177,7 +178,10 @@ hist_live_read(
 	uint32_t i;
 
 	hist_live_turn(h, now_ms);
-	*sum = recent ? (struct hist){ 0 } : h->old;
+	if (recent)
+		memset(sum, 0, sizeof(*sum));
+	else
+		*sum = h->old;
 	for (i = 0; i < HIST_SLICES; i++)
 		hist_add_slice(sum, &h->slices[i]);
 }
