@@ -110,6 +110,7 @@ enum msg_show {
 	SHOW_PROCESSES, /* processes */
 	SHOW_CONFIG,    /* text */
 	SHOW_LATENCY,   /* as SHOW_STATS, and histograms */
+	SHOW_ALL,       /* all but the configuration */
 	SHOW_COUNT
 };
 

@@ -205,6 +205,30 @@ static const struct allowance policy_user[] = {
 	{ .nr = NR(rmdir) }, /* the empty root, once it is entered */
 };
 
+/*
+ * The exporter's half that asks the daemon.  Its user may connect to the
+ * control socket, which is why it is root's; there is nothing else it can do
+ * with that.
+ */
+static const struct allowance policy_reader[] = {
+	/* The control socket. */
+	{ NR(socket), 1, { { 0, SCMP_CMP_EQ, AF_UNIX, 0 } } },
+	{ .nr = NR(connect) },
+	{ .nr = NR(poll) }, /* for its answer, and for the server */
+	/* /proc/PID: what the daemon's processes use; Landlock says where. */
+	{ NR(openat), 1,
+	    { { 2, SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, 0 } } },
+	{ .nr = NR(read) }, { .nr = NR(newfstatat) }, { .nr = NR(fstat) },
+	{ .nr = NR(write) }, /* the log */
+	{ .nr = NR(wait4) }, /* why the server ended */
+};
+
+/* The half that speaks HTTP. */
+static const struct allowance policy_server[] = {
+	{ .nr = NR(accept4) },
+	{ .nr = NR(shutdown) }, /* the answer is whole, also if nobody asked */
+};
+
 /* Capabilities the parent keeps: what respawn and reload need. */
 static const struct {
 	unsigned int cap;
@@ -322,6 +346,16 @@ allow_abort(scmp_filter_ctx ctx)
 static void
 filter_system_calls(enum sandbox_role role, bool user_namespace)
 {
+	static const struct {
+		const struct allowance *rules;
+		size_t n;
+	} own[] = {
+		[SANDBOX_LISTENER] = { policy_listener,
+		    COUNT(policy_listener) },
+		[SANDBOX_POOL] = { policy_pool, COUNT(policy_pool) },
+		[SANDBOX_READER] = { policy_reader, COUNT(policy_reader) },
+		[SANDBOX_SERVER] = { policy_server, COUNT(policy_server) },
+	};
 	scmp_filter_ctx ctx;
 	int rc;
 
@@ -339,10 +373,7 @@ filter_system_calls(enum sandbox_role role, bool user_namespace)
 		add_rules(ctx, policy_pool, COUNT(policy_pool));
 	} else {
 		allow_abort(ctx);
-		if (role == SANDBOX_LISTENER)
-			add_rules(ctx, policy_listener, COUNT(policy_listener));
-		else
-			add_rules(ctx, policy_pool, COUNT(policy_pool));
+		add_rules(ctx, own[role].rules, own[role].n);
 	}
 	rc = seccomp_load(ctx);
 	if (rc != 0)
@@ -356,7 +387,7 @@ enter_optional_layers(void)
 {
 	uint32_t absent = 0;
 
-	if (!layer_landlock())
+	if (!layer_landlock(-1))
 		absent |= 1u << LAYER_LANDLOCK;
 	if (!layer_mdwe())
 		absent |= 1u << LAYER_MDWE;
@@ -444,11 +475,40 @@ enter_parent(const struct sandbox_opts *o)
 #endif
 }
 
+/*
+ * Stays root if it is, without any of root's capabilities: the control socket
+ * is root's.  Of the file system it can read /proc, and what is in there of
+ * others is not for one without capabilities.
+ */
+static void
+enter_reader(const struct sandbox_opts *o)
+{
+	limit(RLIMIT_NOFILE, o->nofile);
+	limit(RLIMIT_CORE, 0);
+	if (o->confine) {
+		capng_clear(CAPNG_SELECT_ALL);
+		if (capng_apply(CAPNG_SELECT_ALL) != 0)
+			fatalx("cannot give up capabilities");
+	}
+	if (prctl(PR_SET_DUMPABLE, 0) == -1 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		fatal("prctl");
+	(void)layer_landlock(o->readable);
+	(void)layer_mdwe();
+	filter_system_calls(SANDBOX_READER, false);
+}
+
 uint32_t
 sandbox_enter(enum sandbox_role role, const struct sandbox_opts *o)
 {
-	if (role != SANDBOX_PARENT)
+	switch (role) {
+	case SANDBOX_PARENT:
+		enter_parent(o);
+		return 0;
+	case SANDBOX_READER:
+		enter_reader(o);
+		return 0;
+	default:
 		return enter_child(role, o);
-	enter_parent(o);
-	return 0;
+	}
 }

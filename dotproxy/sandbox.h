@@ -11,7 +11,13 @@
 #define SANDBOX_EMPTY_DIR "/run/dotproxy/empty"
 #endif
 
-enum sandbox_role { SANDBOX_PARENT, SANDBOX_LISTENER, SANDBOX_POOL };
+enum sandbox_role {
+	SANDBOX_PARENT,
+	SANDBOX_LISTENER,
+	SANDBOX_POOL,
+	SANDBOX_READER, /* of "dotproxyctl exporter": asks the daemon */
+	SANDBOX_SERVER, /* of the same: speaks HTTP */
+};
 
 struct sandbox_opts {
 	uint32_t uid; /* to become, with gid */
@@ -19,6 +25,7 @@ struct sandbox_opts {
 	uint32_t nofile; /* RLIMIT_NOFILE */
 	bool confine;    /* we are root: change user and root directory */
 	bool low_ports;  /* parent: there are ports below 1024 to bind */
+	int readable;    /* reader: the directory below which it may read */
 };
 
 /*

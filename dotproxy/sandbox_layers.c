@@ -31,6 +31,15 @@ struct ruleset_attr {
 	uint64_t scoped;
 };
 
+#define LANDLOCK_READ_FILE 0x4u /* LANDLOCK_ACCESS_FS_READ_FILE */
+#define LANDLOCK_PATH_BENEATH 1 /* LANDLOCK_RULE_PATH_BENEATH */
+
+/* struct landlock_path_beneath_attr */
+struct path_beneath {
+	uint64_t allowed_access;
+	int32_t parent_fd;
+} __attribute__((packed));
+
 /* What each ABI version can deny; we deny all of it. */
 static const struct {
 	long abi; /* first version to have it */
@@ -70,8 +79,22 @@ layer_vanished_root(void)
 		fatal("empty root directory");
 }
 
+/* Files below this directory may be read all the same. */
+static void
+landlock_readable(int ruleset, int dir)
+{
+	const struct path_beneath rule = {
+		.allowed_access = LANDLOCK_READ_FILE,
+		.parent_fd = dir,
+	};
+
+	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_PATH_BENEATH,
+		&rule, 0) == -1)
+		fatal("landlock: rule");
+}
+
 bool
-layer_landlock(void)
+layer_landlock(int readable)
 {
 	size_t i;
 	long abi;
@@ -89,6 +112,8 @@ layer_landlock(void)
 	    landlock_abis[i].size, 0);
 	if (fd == -1)
 		fatal("landlock: ruleset");
+	if (readable != -1)
+		landlock_readable(fd, readable);
 	if (syscall(SYS_landlock_restrict_self, fd, 0) == -1)
 		fatal("landlock: restrict");
 	close(fd);

@@ -28,8 +28,11 @@ bool layer_namespaces(bool user);
  */
 void layer_vanished_root(void);
 
-/* No file system, no TCP bind or connect, no signals to others (Landlock). */
-bool layer_landlock(void);
+/*
+ * No file system, no TCP bind or connect, no signals to others (Landlock).
+ * Files below the directory readable may be read, if it is not -1.
+ */
+bool layer_landlock(int readable);
 
 /* Memory is never made executable (PR_SET_MDWE). */
 bool layer_mdwe(void);

@@ -36,6 +36,13 @@ mean_check(struct command *c, int show)
 }
 
 static void
+mean_exporter(struct command *c, int unused)
+{
+	(void)unused;
+	c->exporter = true;
+}
+
+static void
 mean_reload(struct command *c, int unused)
 {
 	(void)unused;
@@ -93,6 +100,7 @@ static const struct word show_words[] = {
 	{ "latency", NULL, true, mean_show, SHOW_LATENCY, NULL },
 	{ "processes", NULL, true, mean_show, SHOW_PROCESSES, NULL },
 	{ "config", NULL, true, mean_show, SHOW_CONFIG, NULL },
+	{ "all", NULL, true, mean_show, SHOW_ALL, NULL },
 	{ NULL, NULL, false, NULL, 0, NULL },
 };
 
@@ -156,6 +164,7 @@ static const struct word top_words[] = {
 	{ "upstream", name_words, false, NULL, 0, NULL },
 	{ "pool", pool_words, false, NULL, 0, NULL },
 	{ "drain", drain_words, true, mean_change, CHANGE_DRAIN, NULL },
+	{ "exporter", NULL, true, mean_exporter, 0, NULL },
 	{ NULL, NULL, false, NULL, 0, NULL },
 };
 

@@ -19,6 +19,7 @@ struct command {
 	bool health;               /* judge, and say so by the exit status */
 	uint32_t at_least;         /* upstreams for that; 0: any number */
 	struct msg_request change; /* of MSG_CL_CHANGE */
+	bool exporter;             /* no request at all */
 };
 
 #define COMMAND_ERROR_MAX 256

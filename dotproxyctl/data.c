@@ -244,6 +244,20 @@ data_look(struct data *d)
 				&d->facts[i]) == 0;
 }
 
+void
+data_look_usage(struct data *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->nparts; i++)
+		data_look_usage(d->parts[i]);
+	for (i = 0; i < ROLE_COUNT; i++)
+		if (d->have_process[i] && d->processes[i].pid != 0)
+			d->have_facts[i] =
+			    proc_read_parts(PROC_DIR, d->processes[i].pid,
+				PROC_USAGE, &d->facts[i]) == 0;
+}
+
 const char *
 data_health_name(enum data_health health)
 {

@@ -88,6 +88,9 @@ int data_add(struct data *, const struct imsg *);
 /* Reads what the kernel says of the processes that the daemon has named. */
 void data_look(struct data *);
 
+/* Of these only what they use: CPU time and memory. */
+void data_look_usage(struct data *);
+
 /* Is it well? */
 enum data_health {
 	HEALTH_OK,

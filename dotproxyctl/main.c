@@ -19,6 +19,7 @@
 
 #include "dotproxyctl/client.h"
 #include "dotproxyctl/command.h"
+#include "dotproxyctl/exporter.h"
 #include "dotproxyctl/output.h"
 #include "dotproxyctl/sum.h"
 
@@ -30,6 +31,7 @@ struct options {
 	bool quiet; /* say it by the exit status alone */
 	const char *socket;
 	uint32_t worker; /* from 1; 0: all of them */
+	struct exporter_opts exporter;
 };
 
 static void
@@ -45,6 +47,7 @@ usage(FILE *out)
 	    "  show processes        the processes, and their "
 	    "confinement\n"
 	    "  show config           the configuration in force\n"
+	    "  show all              summary, pool, latency and stats\n"
 	    "  check security        is each process confined as promised?\n"
 	    "  health [upstreams N]  is it well? says the exit status, too\n"
 	    "  upstream NAME disable no more queries for it; or enable\n"
@@ -52,7 +55,9 @@ usage(FILE *out)
 	    "  pool flush            make all connections anew\n"
 	    "  drain [off]           take no more TCP clients\n"
 	    "  reload                read the configuration file again\n"
-	    "  log level LEVEL       error, warn, info or debug\n");
+	    "  log level LEVEL       error, warn, info or debug\n"
+	    "  exporter [-l address:port] [-u user]\n"
+	    "                        serve metrics and a page over HTTP\n");
 }
 
 /* Returns the number of a worker; exits if it is none. */
@@ -72,6 +77,18 @@ worker_parse(const char *arg)
 	return (uint32_t)n;
 }
 
+/* Where the exporter is to listen, too. */
+static void
+listen_add(struct exporter_opts *e, const char *arg)
+{
+	if (e->nlisten == EXPORTER_LISTEN_MAX) {
+		(void)fprintf(stderr, "dotproxyctl: -l: at most %d of them\n",
+		    EXPORTER_LISTEN_MAX);
+		exit(1);
+	}
+	e->listen[e->nlisten++] = arg;
+}
+
 /* Returns the index of the first argument; exits on -h, -V and mistakes. */
 static int
 options_parse(struct options *o, int argc, char *argv[])
@@ -79,8 +96,10 @@ options_parse(struct options *o, int argc, char *argv[])
 	static const struct option longs[] = {
 		{ "help", no_argument, NULL, 'h' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "listen", required_argument, NULL, 'l' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "socket", required_argument, NULL, 's' },
+		{ "user", required_argument, NULL, 'u' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "worker", required_argument, NULL, 'w' },
 		{ NULL, 0, NULL, 0 },
@@ -90,7 +109,9 @@ options_parse(struct options *o, int argc, char *argv[])
 	o->json = o->quiet = false;
 	o->socket = CONF_CONTROL_DEFAULT;
 	o->worker = 0;
-	while ((c = getopt_long(argc, argv, "hjqs:Vw:", longs, NULL)) != -1) {
+	o->exporter = (struct exporter_opts){ .user = CONF_USER_DEFAULT };
+	while (
+	    (c = getopt_long(argc, argv, "hjl:qs:u:Vw:", longs, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			usage(stdout);
@@ -98,11 +119,17 @@ options_parse(struct options *o, int argc, char *argv[])
 		case 'j':
 			o->json = true;
 			break;
+		case 'l':
+			listen_add(&o->exporter, optarg);
+			break;
 		case 'q':
 			o->quiet = true;
 			break;
 		case 's':
 			o->socket = optarg;
+			break;
+		case 'u':
+			o->exporter.user = optarg;
 			break;
 		case 'V':
 			(void)printf("dotproxyctl/%s\n", DOTPROXY_VERSION);
@@ -408,5 +435,11 @@ main(int argc, char *argv[])
 		return fail(&o, error);
 	if (cmd.health)
 		return health(&o, &cmd);
+	if (cmd.exporter) {
+		o.exporter.socket = o.socket;
+		return exporter_run(&o.exporter);
+	}
+	if (o.exporter.nlisten > 0)
+		return fail(&o, "-l is for the command exporter");
 	return cmd.check ? check(&o, &cmd) : show(&o, &cmd);
 }

@@ -8,6 +8,19 @@
 
 #include "common/util.h"
 
+/* All pages, one after the other. */
+static void
+text_all(FILE *out, const struct data *d)
+{
+	text_summary(out, d);
+	(void)fputs("\n", out);
+	text_pool(out, d);
+	(void)fputs("\n", out);
+	text_latency(out, d);
+	(void)fputs("\n", out);
+	text_stats(out, d);
+}
+
 void
 output_text(FILE *out, enum msg_show show, const struct data *d)
 {
@@ -18,6 +31,7 @@ output_text(FILE *out, enum msg_show show, const struct data *d)
 		[SHOW_PROCESSES] = text_process_details,
 		[SHOW_CONFIG] = text_config,
 		[SHOW_LATENCY] = text_latency,
+		[SHOW_ALL] = text_all,
 	};
 
 	if (show < SHOW_COUNT)
@@ -96,9 +110,9 @@ put_upstream(struct json *j, const struct data *d,
 	json_u64(j, "in_flight", u->inflight);
 	json_u64(j, "waiting", u->waiting);
 	put_upstream_counters(j, u);
-	if (show == SHOW_LATENCY)
+	if (show == SHOW_LATENCY || show == SHOW_ALL)
 		output_json_hists(j, d, u->index);
-	if (show == SHOW_POOL) {
+	if (show == SHOW_POOL || show == SHOW_ALL) {
 		json_array(j, "connections");
 		for (i = 0; i < d->nconns; i++)
 			if (d->conns[i].upstream == u->index)
@@ -132,7 +146,7 @@ put_pool(struct json *j, const struct data *d)
 }
 
 static void
-put_summary(struct json *j, const struct data *d)
+put_summary(struct json *j, const struct data *d, enum msg_show show)
 {
 	char reason[DATA_REASON_MAX];
 	struct data_queries q;
@@ -155,7 +169,7 @@ put_summary(struct json *j, const struct data *d)
 		json_u64(j, "abandoned", q.abandoned);
 		json_object_end(j);
 	}
-	put_upstreams(j, d, SHOW_SUMMARY);
+	put_upstreams(j, d, show);
 	output_json_processes(j, d);
 }
 
@@ -232,7 +246,13 @@ output_json(FILE *out, enum msg_show show, const struct data *d)
 		put_workers(&j, d);
 	switch (show) {
 	case SHOW_SUMMARY:
-		put_summary(&j, d);
+		put_summary(&j, d, show);
+		break;
+	case SHOW_ALL:
+		put_summary(&j, d, show);
+		put_listener_counters(&j, d);
+		output_json_client_hists(&j, d);
+		put_pool_counters(&j, d);
 		break;
 	case SHOW_POOL:
 		put_pool(&j, d);

@@ -352,6 +352,13 @@ read_pss(int dir, struct proc_facts *f)
 int
 proc_read(const char *dir, uint32_t pid, struct proc_facts *f)
 {
+	return proc_read_parts(dir, pid, (1u << PROC_PART_COUNT) - 1, f);
+}
+
+int
+proc_read_parts(
+    const char *dir, uint32_t pid, uint32_t parts, struct proc_facts *f)
+{
 	static bool (*const readers[PROC_PART_COUNT])(
 	    int, struct proc_facts *) = {
 		[PROC_STATUS] = read_status,
@@ -373,7 +380,7 @@ proc_read(const char *dir, uint32_t pid, struct proc_facts *f)
 	if (fd == -1)
 		return -1;
 	for (i = 0; i < PROC_PART_COUNT; i++)
-		if (readers[i](fd, f))
+		if ((parts & 1u << i) != 0 && readers[i](fd, f))
 			f->have |= 1u << i;
 	close(fd);
 	return 0;

@@ -115,6 +115,12 @@ proc_has(const struct proc_facts *f, enum proc_part part)
  */
 int proc_read(const char *dir, uint32_t pid, struct proc_facts *);
 
+#define PROC_USAGE (1u << PROC_STATUS | 1u << PROC_CPU)
+
+/* The same, of some parts only: bits of enum proc_part. */
+int proc_read_parts(
+    const char *dir, uint32_t pid, uint32_t parts, struct proc_facts *);
+
 /* Asks the running kernel, changing nothing. */
 void proc_ask_kernel(struct proc_kernel *);
 

@@ -63,6 +63,7 @@ static const struct {
 	[SHOW_PROCESSES] = { false, false, false, MSG_LP_PROCESSES },
 	[SHOW_LATENCY] = { true, true, true, MSG_NONE },
 	[SHOW_CONFIG] = { false, false, false, MSG_LP_CONFIG },
+	[SHOW_ALL] = { true, true, true, MSG_LP_PROCESSES },
 };
 
 static uint64_t

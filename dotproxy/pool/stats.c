@@ -120,6 +120,12 @@ stats_on_show(void *arg, struct imsg *m)
 		ok = fits && send_pool(pool, m->id) &&
 		     send_upstreams(pool, m->id, true);
 		break;
+	case SHOW_ALL:
+		ok = fits && send_counters(pool, m->id) &&
+		     send_pool(pool, m->id) &&
+		     send_upstreams(pool, m->id, true) &&
+		     send_hists(pool, m->id);
+		break;
 	default: /* the others are not the pool's to answer */
 		return -1;
 	}

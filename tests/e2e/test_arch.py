@@ -15,6 +15,7 @@ TOP = Path(__file__).resolve().parents[2]
 PARENT = BUILD / "sbin" / "dotproxy"
 LISTENER = BUILD / "libexec" / "dotproxy" / "dotproxy-listener"
 POOL = BUILD / "libexec" / "dotproxy" / "dotproxy-pool"
+CTL = BUILD / "bin" / "dotproxyctl"
 
 
 def imported(program):
@@ -87,10 +88,13 @@ def test_common_includes_only_common():
 def test_only_the_parent_makes_sockets():
     assert callers("socket") == {"dotproxy/parent/sockets.c",
                                  "dotproxy/parent/connect.c",
-                                 "dotproxyctl/client.c"}
-    assert callers("bind") == {"dotproxy/parent/sockets.c"}
+                                 "dotproxyctl/client.c",
+                                 "dotproxyctl/exporter_listen.c"}
+    assert callers("bind") == {"dotproxy/parent/sockets.c",
+                               "dotproxyctl/exporter_listen.c"}
     assert callers("accept4") == {"dotproxy/listener/tcp.c",
-                                  "dotproxy/listener/control.c"}
+                                  "dotproxy/listener/control.c",
+                                  "dotproxyctl/exporter_server.c"}
 
 
 def test_only_imsg_passes_descriptors():
@@ -103,7 +107,7 @@ def test_only_imsg_passes_descriptors():
 def test_hardened_build():
     """Position independent, all relocations resolved at start, no stack that
     can be executed."""
-    for program in (PARENT, LISTENER, POOL):
+    for program in (PARENT, LISTENER, POOL, CTL):
         out = subprocess.run(["readelf", "-Wdl", str(program)],
                              capture_output=True, text=True, check=True).stdout
         assert "PIE" in out, program

@@ -20,8 +20,9 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="the confinement of one started as root")
 
 PROBE = str(BUILD / "tests/probe")
-ROLES = ["parent", "listener", "pool"]
 CHILDREN = ["listener", "pool"]
+EXPORTER = ["reader", "server"]
+ROLES = ["parent", *CHILDREN, *EXPORTER]
 
 
 def probe(*args):
@@ -63,7 +64,7 @@ def test_filter_allows_what_is_listed_and_no_more(role, names):
 
 @pytest.mark.parametrize("role,verdict", [
     ("parent", bpf.ERRNO | errno.ENOSYS),
-    ("listener", bpf.KILL_PROCESS), ("pool", bpf.KILL_PROCESS)])
+    *((role, bpf.KILL_PROCESS) for role in CHILDREN + EXPORTER)])
 def test_what_is_not_allowed_has_one_end(role, verdict, names):
     rules = load_filter(role)
     found = set().union(*(rules.denials(nr) for nr in names))
@@ -78,7 +79,7 @@ def test_parent_allows_what_its_children_need(names):
         assert own <= parent
 
 
-@pytest.mark.parametrize("role", CHILDREN)
+@pytest.mark.parametrize("role", CHILDREN + EXPORTER)
 def test_every_other_system_call_kills_a_child(role, names):
     rules = load_filter(role)
     denied = [str(nr) for nr in names if not rules.allowed(nr)]
@@ -102,12 +103,25 @@ FORBIDDEN_TO_CHILDREN = [
 
 @pytest.mark.parametrize("role,also_forbidden,allowed", [
     ("listener", ["quickack"], ["send", "mmap-data", "sendmmsg"]),
-    ("pool", ["sendmmsg"], ["send", "mmap-data", "quickack"])])
+    ("pool", ["sendmmsg"], ["send", "mmap-data", "quickack"]),
+    ("server", ["sendmmsg", "quickack"], ["send", "mmap-data"])])
 def test_child_may_use_what_it_has_in_one_way(role, also_forbidden, allowed):
     forbidden = FORBIDDEN_TO_CHILDREN + also_forbidden
+    if role == "server":    # of its clients' sockets only: it has no others
+        forbidden.remove("shutdown")
     outcomes = probe("try", role, *forbidden, *allowed)
     assert outcomes == {**dict.fromkeys(forbidden, "signal SYS"),
                         **dict.fromkeys(allowed, "ok")}
+
+
+def test_reader_reads_and_writes_no_files_but_those_of_proc():
+    forbidden = set(FORBIDDEN_TO_CHILDREN + ["sendmmsg", "quickack"])
+    # It may connect: to what, is said by what it may make a socket of.
+    forbidden -= {"open", "connect", "write-file"}
+    assert probe("try", "reader", *forbidden) == dict.fromkeys(
+        forbidden, "signal SYS")
+    assert probe("try", "reader", "open", "open-proc", "connect") == {
+        "open": "errno EACCES", "open-proc": "ok", "connect": "errno EACCES"}
 
 
 def test_parent_does_not_know_what_it_does_not_need():
@@ -137,7 +151,7 @@ LAYERS = {
 @pytest.mark.skipif(not re.match(r"([7-9]|\d\d|6\.(1[2-9]|[2-9]\d))\b",
                                  platform.release()),
                     reason="an older kernel offers fewer layers")
-@pytest.mark.parametrize("role", CHILDREN)
+@pytest.mark.parametrize("role", CHILDREN + ["server"])
 def test_each_layer_holds_without_the_filter(role):
     assert probe("layers", role, *LAYERS) == LAYERS
 

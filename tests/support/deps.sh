@@ -13,6 +13,8 @@ packages="gcc make bison pkgconf libc6-dev
 	libsystemd-shared iproute2 procps perl strace valgrind binutils systemd"
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
+# A scraper, and a browser for the page, of the exporter.
+packages="$packages prometheus chromium fonts-dejavu-core"
 if [ "${LINT:-}" ]; then
 	packages="$packages clang clang-format clang-tidy cppcheck mandoc
 		libclang-rt-14-dev"

@@ -284,6 +284,7 @@ reseed_after_hours(void)
 }
 
 static const char root[] = "/";
+static const char proc_file[] = "/proc/1/stat";
 static const char some_program[] = "/bin/true";
 static const int one = 1;
 
@@ -307,6 +308,9 @@ static const struct attempt attempts[] = {
 	    .nr = SYS_sendto,
 	    .args = { FD_PIPE, (long)root, 1 } },
 	{ .name = "open", .nr = SYS_openat, .args = { AT_FDCWD, (long)root } },
+	{ .name = "open-proc",
+	    .nr = SYS_openat,
+	    .args = { AT_FDCWD, (long)proc_file } },
 	{ .name = "execve", .nr = SYS_execve, .args = { (long)some_program } },
 	{ .name = "fork", .nr = SYS_clone, .args = { SIGCHLD } },
 	{ .name = "clone-user",
@@ -441,6 +445,11 @@ enter(const char *role)
 		(void)sandbox_enter(SANDBOX_LISTENER, &o);
 	else if (strcmp(role, "pool") == 0)
 		(void)sandbox_enter(SANDBOX_POOL, &o);
+	else if (strcmp(role, "reader") == 0) {
+		o.readable = open("/proc", O_PATH);
+		(void)sandbox_enter(SANDBOX_READER, &o);
+	} else if (strcmp(role, "server") == 0)
+		(void)sandbox_enter(SANDBOX_SERVER, &o);
 	else
 		errx(2, "%s: no such role", role);
 }

@@ -245,6 +245,7 @@ test_who_is_asked_what(void **state)
 		[SHOW_PROCESSES] = { false, false, 0, MSG_LP_PROCESSES },
 		[SHOW_LATENCY] = { true, true, 8, 0 },
 		[SHOW_CONFIG] = { false, false, 0, MSG_LP_CONFIG },
+		[SHOW_ALL] = { true, true, 8, MSG_LP_PROCESSES },
 	};
 	uint8_t what;
 	size_t npool, nparent;

@@ -12,7 +12,7 @@
 #include "dotproxyctl/command.h"
 
 #define WORDS_MAX 5
-#define TOP "show, check, reload, log, health, upstream, pool, drain"
+#define TOP "show, check, reload, log, health, upstream, pool, drain, exporter"
 
 /* Parses a line of words; returns what command_parse() does. */
 static int
@@ -69,6 +69,7 @@ all_commands(void **state)
 	accepts("show stats", MSG_CL_SHOW, SHOW_STATS);
 	accepts("show processes", MSG_CL_SHOW, SHOW_PROCESSES);
 	accepts("show config", MSG_CL_SHOW, SHOW_CONFIG);
+	accepts("show all", MSG_CL_SHOW, SHOW_ALL);
 	accepts("check security", MSG_CL_SHOW, SHOW_PROCESSES);
 	accepts("reload", MSG_CL_RELOAD, 0);
 	accepts("log level error", MSG_CL_LOG_LEVEL, LOG_LEVEL_FATAL);
@@ -167,10 +168,10 @@ mistakes(void **state)
 			 "possible: " TOP);
 	refuses("show p", "ambiguous argument \"p\"; possible: summary, pool, "
 			  "stats, latency, "
-			  "processes, config");
+			  "processes, config, all");
 	refuses("show s", "ambiguous argument \"s\"; possible: summary, pool, "
 			  "stats, latency, "
-			  "processes, config");
+			  "processes, config, all");
 	refuses("check", "missing argument; possible: security");
 	refuses("log", "missing argument; possible: level");
 	refuses("log level",

@@ -1,153 +1,175 @@
 /* SPDX-License-Identifier: ISC */
-/* What the listener measures: each in its place, all of them sent. */
-/* LINK: dotproxy/listener/metrics.c common/msg.c common/msg_hist.c */
-/* LINK: common/imsg.c common/log.c */
-/* LIBS: -levent_core */
+/* How metrics are written: escaping, formats, the borders of histograms. */
+/* LINK: dotproxyctl/metrics_text.c dotproxyctl/format.c common/log.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
-#include "common/dns.h"
-#include "dotproxy/listener/metrics.h"
+#include "dotproxyctl/metrics.h"
 
-#define NOW_MS 77000u
-#define HISTS_MAX 16
+struct page {
+	struct metrics m;
+	char *text;
+	size_t len;
+};
 
-static struct metrics metrics;
-
-static struct {
-	size_t n;
-	struct info_hist hists[HISTS_MAX];
-} got;
-
-static int
-setup(void **state)
+static void
+page_open(struct page *p, bool open)
 {
-	(void)state;
-	memset(&metrics, 0, sizeof(metrics));
-	memset(&got, 0, sizeof(got));
-	return 0;
+	memset(p, 0, sizeof(*p));
+	p->m.open = open;
+	p->m.out = open_memstream(&p->text, &p->len);
+	assert_non_null(p->m.out);
 }
 
-static uint64_t
-count_of(enum info_hist_kind kind, bool recent)
+/* Ends the page, which has to be this. */
+static void
+page_is(struct page *p, const char *text)
 {
-	struct hist h;
+	assert_int_equal(fclose(p->m.out), 0);
+	assert_false(p->m.failed);
+	assert_string_equal(p->text, text);
+	free(p->text);
+}
 
-	metrics_read(&metrics, kind, recent, NOW_MS, &h);
-	return h.count;
+/* Ends the page, which has to have this in it. */
+static void
+page_has(struct page *p, const char *text)
+{
+	assert_int_equal(fflush(p->m.out), 0);
+	assert_non_null(strstr(p->text, text));
 }
 
 static void
-test_each_in_its_place(void **state)
+test_formats(void **state)
 {
-	struct hist h;
+	struct page p;
 
 	(void)state;
-	metrics_query(&metrics, false, 40);
-	metrics_query(&metrics, true, 50);
-	metrics_query(&metrics, true, 51);
-	metrics_answer(&metrics, false, 60);
-	metrics_answer(&metrics, false, 61);
-	metrics_answer(&metrics, false, 62);
-	metrics_answer(&metrics, true, 63);
-	metrics_rtt(&metrics, false, NOW_MS, 33);
-	metrics_rtt(&metrics, true, NOW_MS, 1);
-	metrics_rtt(&metrics, true, NOW_MS, 9);
-	assert_int_equal(count_of(INFO_HIST_QUERY_SIZE_UDP, false), 1);
-	assert_int_equal(count_of(INFO_HIST_QUERY_SIZE_TCP, false), 2);
-	assert_int_equal(count_of(INFO_HIST_ANSWER_SIZE_UDP, false), 3);
-	assert_int_equal(count_of(INFO_HIST_ANSWER_SIZE_TCP, false), 1);
-	assert_int_equal(count_of(INFO_HIST_RTT_UDP, false), 1);
-	assert_int_equal(count_of(INFO_HIST_RTT_TCP, true), 2);
-	metrics_read(&metrics, INFO_HIST_RTT_UDP, true, NOW_MS, &h);
-	assert_int_equal(h.max_us, 33);
-	metrics_read(&metrics, INFO_HIST_RTT_TCP, true, NOW_MS, &h);
-	assert_int_equal(h.max_us, 9);
-	metrics_read(&metrics, INFO_HIST_QUERY_SIZE_TCP, false, NOW_MS, &h);
-	assert_int_equal(h.sum_us, 101);
+	page_open(&p, false);
+	metrics_family(&p.m, "a_bytes", METRIC_COUNTER, "bytes", "All.");
+	metrics_u64(&p.m, NULL, NULL, UINT64_MAX);
+	page_is(&p, "# TYPE a_bytes_total counter\n"
+		    "# HELP a_bytes_total All.\n"
+		    "a_bytes_total 18446744073709551615\n");
+	page_open(&p, true);
+	metrics_family(&p.m, "a_bytes", METRIC_COUNTER, "bytes", "All.");
+	metrics_u64(&p.m, "x", "y", 1);
+	metrics_family(&p.m, "b", METRIC_GAUGE, NULL, "One.");
+	metrics_milli(&p.m, NULL, NULL, 12034);
+	page_is(&p, "# TYPE a_bytes counter\n"
+		    "# UNIT a_bytes bytes\n"
+		    "# HELP a_bytes All.\n"
+		    "a_bytes_total{x=\"y\"} 1\n"
+		    "# TYPE b gauge\n"
+		    "# HELP b One.\n"
+		    "b 12.034\n");
 }
 
 static void
-test_rcodes(void **state)
+test_labels_are_escaped(void **state)
 {
-	unsigned int rcode;
+	struct page p;
 
 	(void)state;
-	assert_int_equal(metrics_rcode(0), LSTAT_rcode_noerror);
-	assert_int_equal(metrics_rcode(2), LSTAT_rcode_servfail);
-	assert_int_equal(metrics_rcode(3), LSTAT_rcode_nxdomain);
-	assert_int_equal(metrics_rcode(5), LSTAT_rcode_refused);
-	assert_int_equal(metrics_rcode(1), LSTAT_rcode_other);
-	for (rcode = 6; rcode < 16; rcode++)
-		assert_int_equal(metrics_rcode(rcode), LSTAT_rcode_other);
+	page_open(&p, false);
+	p.m.name = "a";
+	metrics_labels_add(&p.m, "upstream", "x\"} 1\n\\\xff");
+	metrics_u64(&p.m, "y", "\"\\", 2);
+	metrics_labels_clear(&p.m);
+	metrics_u64(&p.m, NULL, NULL, 3);
+	page_is(&p, "a{upstream=\"x\\\"} 1\\\\012\\\\134\\\\377\","
+		    "y=\"\\\"\\\\134\"} 2\n"
+		    "a 3\n");
 }
 
-static int
-on_hist(void *arg, struct imsg *m)
-{
-	(void)arg;
-	assert_true(got.n < HISTS_MAX);
-	assert_int_equal(m->id, 5);
-	return msg_read_info_hist(m, &got.hists[got.n++]);
-}
-
-/* All kinds of the listener's, those of the last minute beside them. */
 static void
-test_all_are_sent(void **state)
+test_labels_that_do_not_fit_are_no_labels(void **state)
 {
-	static const struct imsg_rule rules[IMSG_TYPES_MAX] = {
-		[MSG_INFO_HIST] = { .handler = on_hist,
-		    .max = MSG_INFO_MAX,
-		    .phases = 1 },
-	};
-	const struct imsg_chan_opts opts = {
-		.rules = rules,
-		.in_cap = MSG_CONTROL_BUF,
-		.out_cap = MSG_CONTROL_BUF,
-		.phase = 1,
-	};
-	struct imsg_chan a, b;
-	unsigned int kind, n = 0;
-	size_t i;
-	int fds[2];
+	char value[1000];
+	struct page p;
+	int i;
 
 	(void)state;
-	metrics_rtt(&metrics, true, NOW_MS, 7);
-	metrics_answer(&metrics, true, 500);
-	assert_int_equal(imsg_socketpair(fds), 0);
-	assert_int_equal(imsg_open(&a, fds[0], &opts), 0);
-	assert_int_equal(imsg_open(&b, fds[1], &opts), 0);
-	assert_true(metrics_send(&metrics, &a, 5, NOW_MS));
-	assert_int_equal(imsg_flush(&a), IMSG_OK);
-	assert_int_equal(imsg_read(&b), IMSG_OK);
-	for (kind = INFO_HIST_OF_UPSTREAM; kind < INFO_HIST_COUNT; kind++)
-		n += INFO_HIST_HAS_RECENT(kind) ? 2u : 1u;
-	assert_int_equal(got.n, n);
-	for (i = 0; i < got.n; i++) {
-		assert_int_equal(got.hists[i].upstream, MSG_NO_UPSTREAM);
-		if (got.hists[i].which == INFO_HIST_RTT_TCP)
-			assert_int_equal(got.hists[i].hist.max_us, 7);
-		else if (got.hists[i].which == INFO_HIST_ANSWER_SIZE_TCP)
-			assert_int_equal(got.hists[i].hist.max_us, 500);
-		else
-			assert_int_equal(got.hists[i].hist.count, 0);
-	}
-	imsg_close(&a);
-	imsg_close(&b);
+	page_open(&p, false);
+	memset(value, '\\', sizeof(value) - 1);
+	value[sizeof(value) - 1] = '\0';
+	for (i = 0; i < 5; i++)
+		metrics_labels_add(&p.m, "upstream", value);
+	assert_true(p.m.failed);
+	assert_int_equal(fclose(p.m.out), 0);
+	free(p.text);
+}
+
+static void
+test_histogram_of_times(void **state)
+{
+	struct hist h = { 0 };
+	struct page p;
+
+	(void)state;
+	hist_add(&h, 0);
+	hist_add(&h, 255);
+	hist_add(&h, 256);
+	hist_add(&h, 1000000);
+	hist_add(&h, 1048575);
+	hist_add(&h, 1048576);
+	hist_add(&h, UINT32_MAX);
+	page_open(&p, true);
+	p.m.name = "t_seconds";
+	metrics_hist(&p.m, "x", "y", &h, false);
+	page_has(&p, "t_seconds_bucket{x=\"y\",le=\"0.000256\"} 2\n");
+	page_has(&p, "t_seconds_bucket{x=\"y\",le=\"0.000512\"} 3\n");
+	page_has(&p, "t_seconds_bucket{x=\"y\",le=\"0.524288\"} 3\n");
+	page_has(&p, "t_seconds_bucket{x=\"y\",le=\"1.048576\"} 5\n");
+	page_has(&p, "t_seconds_bucket{x=\"y\",le=\"8.388608\"} 6\n");
+	page_has(&p, "t_seconds_bucket{x=\"y\",le=\"+Inf\"} 7\n");
+	page_has(&p, "t_seconds_count{x=\"y\"} 7\n");
+	page_has(&p, "t_seconds_sum{x=\"y\"} 4298.064957\n");
+	assert_int_equal(fclose(p.m.out), 0);
+	free(p.text);
+}
+
+static void
+test_histogram_of_sizes(void **state)
+{
+	struct hist h = { 0 };
+	struct page p;
+
+	(void)state;
+	hist_add(&h, 31);
+	hist_add(&h, 32);
+	hist_add(&h, 511);
+	hist_add(&h, 512);
+	hist_add(&h, 65535);
+	page_open(&p, false);
+	p.m.name = "s_bytes";
+	metrics_hist(&p.m, NULL, NULL, &h, true);
+	page_has(&p, "s_bytes_bucket{le=\"31.0\"} 1\n");
+	page_has(&p, "s_bytes_bucket{le=\"47.0\"} 2\n");
+	page_has(&p, "s_bytes_bucket{le=\"511.0\"} 3\n");
+	page_has(&p, "s_bytes_bucket{le=\"767.0\"} 4\n");
+	page_has(&p, "s_bytes_bucket{le=\"65535.0\"} 5\n");
+	page_has(&p, "s_bytes_bucket{le=\"+Inf\"} 5\n");
+	page_has(&p, "s_bytes_sum 66621\n");
+	assert_int_equal(fclose(p.m.out), 0);
+	free(p.text);
 }
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_each_in_its_place, setup),
-		cmocka_unit_test_setup(test_rcodes, setup),
-		cmocka_unit_test_setup(test_all_are_sent, setup),
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_labels_are_escaped),
+		cmocka_unit_test(test_labels_that_do_not_fit_are_no_labels),
+		cmocka_unit_test(test_histogram_of_times),
+		cmocka_unit_test(test_histogram_of_sizes),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
