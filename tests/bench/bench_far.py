@@ -4,12 +4,19 @@ dotproxy, other forwarders and plain UDP over a far link, as root: what a query
 takes, and what it takes until queries are answered again.  All forwarders run
 at the same time, each with an upstream of its own.  Cases:
 
+    first   dotproxy alone has let go of its connections, and has a TCP Fast
+            Open cookie and a ticket: one query a second, each the first;
+            plain UDP half a second after it
     idle    the upstream closes connections idle for 1 s; 1 query/s, Poisson
     loss    2 % of the packets of each direction are lost; 20 queries/s
     cut     the link is cut for 10 s; 20 queries/s
     sleep   the forwarder is stopped, and old connections are dead when it
             wakes, as after a suspend; 20 queries/s
     stop    one of two upstreams is stopped; 20 queries/s
+    stop3   two of three are, at once
+
+At the end the targets: one line each.  In the last two cases dotproxy runs with
+both policies.
 """
 
 import argparse
@@ -39,7 +46,11 @@ import programs     # noqa: E402
 
 PLAIN = "plain-udp"
 DOMAIN = "q.example.org"    # "test" is special to some
-SECONDS = {"idle": 180, "loss": 120, "cut": 40, "sleep": 30, "stop": 30}
+FAILOVER = "dotproxy-failover"
+SECONDS = {"first": 40, "idle": 120, "loss": 80, "cut": 30, "sleep": 20,
+           "stop": 20, "stop3": 20}
+UPSTREAMS = {"stop": 2, "stop3": 3}
+RATE = {"first": ("-r", "1"), "idle": ("-r", "1", "-e")}
 EVENT = 8       # second in which something happens
 CUT = 10        # for so many seconds
 ASLEEP = 3
@@ -63,7 +74,8 @@ def local_to(text, hosts, name):
         made = [part.replace("127.0.0.1", host) for host in hosts]
         if name == "knot-resolver":
             made[:-1] = [p.rstrip() + ",\n" for p in made[:-1]]
-        return made[0] + "".join(made[1:]).replace('"sink"', '"second"')
+        return "".join(part.replace('"sink"', '"sink%d"' % i)
+                       for i, part in enumerate(made))
 
     text, count = re.subn(UPSTREAM_PART[name], parts, text)
     assert count == 1, "configuration of " + name
@@ -77,25 +89,33 @@ class Runner:
     def __init__(self, name, link, knobs, count):
         port = programs.free_port()
         self.name = name
+        self.kind = peers.OURS if name == FAILOVER else name
         self.process = None
         self.upstreams = [
             link.upstream("udp", "fast-open=64", *knobs, port=port,
                           leaf=link.pki.bench) for _ in range(count)]
-        self.address = self.upstreams[0].address, port
+        # Plain UDP goes to the one that is never stopped.
+        self.address = self.upstreams[-1].address, port
 
-    def start(self, link, folder):
+    def start(self, case, link, folder):
         if self.name == PLAIN:
             return
         port = programs.free_port()
         here = folder / self.name
         here.mkdir()
         here.chmod(0o755)
-        forwarder = peers.FORWARDERS[self.name]
+        forwarder = peers.FORWARDERS[self.kind]
         command = forwarder.prepare(here, programs.BUILD.resolve(),
                                     link.pki.ca, self.upstreams[0].port, port)
-        (file,) = here.glob(self.name + ".*")
+        (file,) = here.glob(self.kind + ".*")
         hosts = [upstream.address for upstream in self.upstreams]
-        file.write_text(local_to(file.read_text(), hosts, self.name))
+        text = local_to(file.read_text(), hosts, self.kind)
+        if self.name == FAILOVER:
+            text = "policy failover\n" + text
+        if case == "first":
+            text = "keep warm 0\n" + text.replace(
+                "{\n", "{\n\tstale timeout 300ms\n", 1)
+        file.write_text(text)
         self.address = "127.0.0.1", port
         self.process = subprocess.Popen(
             [*link.near.inside, *command], cwd=here, start_new_session=True,
@@ -131,9 +151,10 @@ def happenings(case, link, runners):
     def all_of(number):
         return lambda: [runner.signal(number) for runner in runners]
 
-    def upstream(number):
-        return lambda: [runner.upstreams[0].process.send_signal(number)
-                        for runner in runners]
+    def all_but_one(number):
+        return lambda: [upstream.process.send_signal(number)
+                        for runner in runners
+                        for upstream in runner.upstreams[:-1]]
 
     if case == "cut":
         return [(EVENT, link.cut, False), (EVENT + CUT, link.mend, True)]
@@ -141,8 +162,8 @@ def happenings(case, link, runners):
         return [(EVENT, all_of(signal.SIGSTOP), False),
                 (EVENT, lambda: link.command("forget"), False),
                 (EVENT + ASLEEP, all_of(signal.SIGCONT), True)]
-    if case == "stop":
-        return [(EVENT, upstream(signal.SIGSTOP), False)]
+    if case in UPSTREAMS:
+        return [(EVENT, all_but_one(signal.SIGSTOP), False)]
     return []
 
 
@@ -150,7 +171,7 @@ def percentile(values, share):
     return values[min(len(values) - 1, int(share * len(values)))]
 
 
-def result_of(trace, counts, spent, mended):
+def result_of(trace, counts, spent, happened, mended):
     """One line of the table."""
     lines = sorted(trace.lines)
     took = sorted(t * 1000 for _, t, what in lines if what == "answered")
@@ -174,18 +195,29 @@ def result_of(trace, counts, spent, mended):
     if mended:
         back = trace.first_answer(mended)
         result["back_ms"] = back * 1000 if math.isfinite(back) else None
+    if happened:
+        result["later_ms"] = 1000 * max(
+            [took for due, took, _ in lines if due > happened + 1], default=0)
     return result
+
+
+def is_ours(name):
+    return name in (peers.OURS, FAILOVER, PLAIN)
 
 
 def run_case(case, names, seconds, pki, folder):
     knobs = ("idle=1000",) if case == "idle" else ()
+    if case in ("first", "stop3"):
+        names = [name for name in names if is_ours(name)]
+    if case in UPSTREAMS and peers.OURS in names:
+        names = [FAILOVER, *names]
     with contextlib.ExitStack() as stack:
         link = stack.enter_context(contextlib.closing(far.FarLink(pki)))
-        runners = [Runner(name, link, knobs, 2 if case == "stop" else 1)
+        runners = [Runner(name, link, knobs, UPSTREAMS.get(case, 1))
                    for name in names]
         for runner in runners:
             stack.callback(runner.stop)
-            runner.start(link, folder)
+            runner.start(case, link, folder)
         for runner in runners:
             dnsclient.eventually(lambda r=runner: r.answers(link), 60,
                                  what=runner.name)
@@ -194,18 +226,28 @@ def run_case(case, names, seconds, pki, folder):
         return measure(case, link, runners, seconds, folder)
 
 
+def start_loads(case, link, runners, seconds, folder):
+    """All at the same time, but where each query is to be alone."""
+    loads = []
+    for runner in runners:
+        if case == "first":
+            time.sleep(0.5 if loads else 1)
+        loads.append(far.Load(
+            link, runner.address, folder / (runner.name + ".trace"),
+            *RATE.get(case, ("-r", "20")), "-d", DOMAIN, "-T", str(seconds),
+            "-w", str(WAIT), "-q", "999"))
+    return loads
+
+
 def measure(case, link, runners, seconds, folder):
-    rate = ("-r", "1", "-e") if case == "idle" else ("-r", "20")
     before = [runner.counts() for runner in runners]
-    loads = [far.Load(link, runner.address, folder / (runner.name + ".trace"),
-                      *rate, "-d", DOMAIN, "-T", str(seconds),
-                      "-w", str(WAIT), "-q", "999")
-             for runner in runners]
-    start, mended = time.monotonic(), None
+    loads = start_loads(case, link, runners, seconds, folder)
+    start, happened, mended = time.monotonic(), None, None
     for second, happen, mends in happenings(case, link, runners):
         time.sleep(max(0, start + second - time.monotonic()))
         happen()
-        mended = time.monotonic() if mends else None
+        happened = time.monotonic()
+        mended = happened if mends else None
     done = [load.result(seconds + WAIT + 60) for load in loads]
     for runner in runners:
         for upstream in runner.upstreams:
@@ -214,15 +256,38 @@ def measure(case, link, runners, seconds, folder):
     for runner, was, (counts, trace) in zip(runners, before, done):
         spent = {key: value - was[key]
                  for key, value in runner.counts().items()}
-        results[runner.name] = result_of(trace, counts, spent, mended)
+        results[runner.name] = result_of(
+            trace, counts, spent, happened, mended)
     return results
 
 
 COLUMNS = ("p50_ms", "p90_ms", "p99_ms", "max_ms", "slowest_ms", "sent",
            "errors", "lost", "wrong", "connections_per_query",
-           "connections_per_idle", "extra_per_query", "back_ms")
+           "connections_per_idle", "extra_per_query", "back_ms", "later_ms")
 HEADS = ("p50", "p90", "p99", "max", "slowest", "sent", "errors", "lost",
-         "wrong", "conn/q", "conn/idle", "extra/q", "back ms")
+         "wrong", "conn/q", "conn/idle", "extra/q", "back", "later")
+# Case, forwarder, what, its value, less that of plain UDP or not, at most.
+TARGETS = (
+    ("first", peers.OURS, "first query after a sleep, median ms",
+     "p50_ms", False, 2 * 2 * far.DELAY_MS + 3),
+    ("loss", peers.OURS, "2 % loss, 20/s: p99 ms", "p99_ms", False, 45),
+    ("idle", peers.OURS, "closes after 1 s, 1/s: p99 less plain UDP's, ms",
+     "p99_ms", True, 1.5),
+    ("idle", peers.OURS, "the same: connections per second of idleness (*)",
+     "connections_per_idle", False, 1.2),
+    ("cut", peers.OURS, "link cut for 10 s: first answer after ms", "back_ms",
+     False, 1000),
+    ("sleep", peers.OURS, "stopped for 3 s: first answer after ms",
+     "back_ms", False, 1000),
+) + tuple(
+    (case, name, "%s, %s: %s ms" % (how, policy, what), key, False, 300)
+    for case, how in (("stop", "1 of 2 stopped"), ("stop3", "2 of 3 stopped"))
+    for name, policy in ((FAILOVER, "failover"), (peers.OURS, "availability"))
+    for key, what in (("slowest_ms", "slowest"),
+                      ("later_ms", "slowest from 1 s later")))
+IDLENESS = """\
+(*) connections opened, over the sum of the pauses between queries that were
+    longer than 1 s, in seconds: to have one open all the time takes 1."""
 
 
 def show(case, results):
@@ -234,6 +299,25 @@ def show(case, results):
             form = "%10d" if isinstance(value, int) else "%10.2f"
             row += "%10s" % "-" if value is None else form % value
         print(row, flush=True)
+
+
+def judge(everything):
+    """The targets, a line each."""
+    lines = ["%-54s%9s%10s%11s%11s  %s" % (
+        "target", "at most", "measured", "plain UDP", "not right", "met")]
+    for case, name, what, key, less, most in TARGETS:
+        results = everything.get(case, {})
+        if results.get(name, {}).get(key) is None:
+            continue
+        result, plain = results[name], results.get(PLAIN, {}).get(key)
+        value = result[key] - (plain or 0 if less else 0)
+        bad = result["lost"] + result["wrong"]
+        if case not in ("cut", "sleep"):    # there nobody can answer
+            bad += result["errors"]
+        lines.append("%-54s%9.1f%10.2f%11s%11d  %s" % (
+            what, most, value, "-" if plain is None else "%.2f" % plain, bad,
+            "yes" if value <= most and bad == 0 else "NO"))
+    return "\n".join([*lines, IDLENESS])
 
 
 def installed(name):
@@ -252,7 +336,18 @@ def arguments(known):
     parser.add_argument("-j", action="store_true", help="print JSON")
     parser.add_argument("-s", type=int, help="seconds a case, at least %d" %
                         (EVENT + CUT + 5))
-    return parser.parse_args()
+    parser.add_argument("-q", action="store_true",
+                        help="quick: half of the time, dotproxy alone")
+    options = parser.parse_args()
+    if options.q:
+        options.f = [peers.OURS, PLAIN]
+    return options
+
+
+def seconds_of(case, options):
+    if options.s or not options.q:
+        return options.s or SECONDS[case]
+    return max(EVENT + (CUT if case == "cut" else 0) + 5, SECONDS[case] // 2)
 
 
 def main():
@@ -270,11 +365,10 @@ def main():
             pki = certs.Pki(folder)
             pki.bench = pki.issue("bench", peers.SERVER)
             everything[case] = run_case(
-                case, names, options.s or SECONDS[case], pki, folder)
+                case, names, seconds_of(case, options), pki, folder)
         if not options.j:
             show(case, everything[case])
-    if options.j:
-        print(json.dumps(everything))
+    print(json.dumps(everything) if options.j else "\n" + judge(everything))
 
 
 if __name__ == "__main__":
