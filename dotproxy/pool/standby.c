@@ -148,6 +148,21 @@ standby_take_session(
 	return 0;
 }
 
+/*
+ * How many connections there may be: one more than otherwise while one is about
+ * to be closed, or a pool of 1 would leave queries waiting at each change.
+ */
+static uint32_t
+room(const struct upstream *up)
+{
+	const struct conn *c;
+
+	TAILQ_FOREACH (c, &up->conns, all)
+		if (c->expiring)
+			return up->conf.pool_size + 1;
+	return up->conf.pool_size;
+}
+
 void
 standby_keep(struct upstream *up)
 {
@@ -155,8 +170,8 @@ standby_keep(struct upstream *up)
 
 	if (standby_left(up) == 0 || up->suspect || up->disabled ||
 	    !TAILQ_EMPTY(&up->avail) || up->nconnecting > 0 ||
-	    up->nconns >= up->conf.pool_size ||
-	    pool->ndials >= POOL_DIALS_MAX || up->quota_ms > pool->now_ms)
+	    up->nconns >= room(up) || pool->ndials >= POOL_DIALS_MAX ||
+	    up->quota_ms > pool->now_ms)
 		return;
 	up->n.warm_dials++;
 	pool_count(pool, TSTAT_warm_dials);

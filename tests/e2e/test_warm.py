@@ -22,10 +22,11 @@ def ask(proxy, name="a.test", **kw):
     assert is_right(query, udp(proxy.address, query))
 
 
+@pytest.mark.parametrize("size", [1, 8])
 def test_no_query_waits_while_the_upstream_closes_idle_connections(
-        make_upstream, make_proxy):
+        make_upstream, make_proxy, size):
     upstream = make_upstream("idle=1000")
-    proxy = make_proxy(upstream)
+    proxy = make_proxy(upstream.block("up", "pool size %d" % size))
     began = time.monotonic()
     ask(proxy)
     eventually(lambda: info(proxy)["idle_limit_ms"] > 0, what="idle limit")
@@ -74,7 +75,8 @@ def test_no_ticket_is_used_without_resumption(
     upstream = make_upstream(*knobs)
     proxy = make_proxy(
         upstream, upstream.block("other", "resumption yes"),
-        settings="resumption no\npolicy round-robin\nkeep warm 0")
+        # Connections are counted: none for an answer that is late.
+        settings="resumption no\npolicy round-robin\nkeep warm 0\nhedge 0%")
     for _ in range(3):
         ask(proxy)
         ask(proxy)

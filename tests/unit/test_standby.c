@@ -166,6 +166,27 @@ test_successor_stands_before_the_limit(void **state)
 	assert_true(up->warm.learnt_ms >= 800);
 }
 
+/* Make before break takes two: for the change a pool of one has them. */
+static void
+test_pool_of_one_has_a_successor_in_time(void **state)
+{
+	struct upstream *up = rig_up(0);
+	uint64_t end_ms;
+
+	(void)state;
+	rig.ups[0].conf.pool_size = 1;
+	rig_configure();
+	set_limit(up, 300);
+	ask_and_answer(1);
+	RIG_UNTIL(up->nready == 2);
+	assert_int_equal(rig.ndials, 2);
+	/* The upstream closes none: there are never three. */
+	for (end_ms = util_now_ms() + 900; util_now_ms() < end_ms;) {
+		rig_pass(5);
+		assert_in_range(up->nconns, 1, 2);
+	}
+}
+
 static void
 test_one_about_to_be_closed_is_better_than_none(void **state)
 {
@@ -428,6 +449,7 @@ main(void)
 		RIG_TEST_ONE(test_closed_connection_is_replaced),
 		RIG_TEST_ONE(test_one_closed_unused_at_once_is_not_replaced),
 		RIG_TEST_ONE(test_successor_stands_before_the_limit),
+		RIG_TEST_ONE(test_pool_of_one_has_a_successor_in_time),
 		RIG_TEST_ONE(test_one_about_to_be_closed_is_better_than_none),
 		RIG_TEST_ONE(test_idle_limit_is_learnt),
 		RIG_TEST_ONE(
