@@ -119,6 +119,18 @@ def test_a_router_that_has_lost_its_table_while_nobody_asks(proxy, far_link):
     assert is_right(query, far_link.near.run(udp, proxy.address, query))
 
 
+def test_silence_under_load_is_noticed_without_copies(
+        far_link, far_proxy, far_load, upstream):
+    """New queries do not move the time by which an old one was due."""
+    proxy = started(far_proxy, far_link, upstream, settings="hedge 0%")
+    times, counts, trace = run_load(
+        far_load, proxy, 8, (1, forget(far_link)))
+    assert_all_were_told(counts, trace)
+    assert_back(trace, times[0] + 0.1)      # some were past the router
+    # Those that were on their way wait in vain; no others do.
+    assert counts["errors"] <= BACK * RATE
+
+
 def test_queries_on_a_dying_connection_move_elsewhere(
         far_link, far_proxy, far_load):
     first, second = far_link.upstream(), far_link.upstream()
