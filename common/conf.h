@@ -99,6 +99,13 @@ struct conf_client {
 /* The least version of TLS: its minor number. */
 enum conf_tls { CONF_TLS_1_2 = 2, CONF_TLS_1_3 = 3 };
 
+/* How a query is edited for an upstream. */
+struct conf_edit {
+	bool padding;   /* to multiples of 128 octets: RFC 8467 */
+	bool keepalive; /* ask how long it may be idle: RFC 7828 */
+	bool strip_ecs; /* no client subnet: RFC 7871 */
+};
+
 /* One upstream { } block. */
 struct conf_upstream {
 	char at[CONF_AT_MAX]; /* where it stands */
@@ -120,6 +127,7 @@ struct conf_upstream {
 	uint32_t keep_warm_ms; /* 0: off */
 	bool fast_open;        /* TCP Fast Open; the parent's */
 	bool resumption;       /* of TLS sessions */
+	struct conf_edit edit; /* all off by default */
 	/* The pins alone decide, and are of the leaf: no CA, no name, no time.
 	 */
 	bool pin_only;

@@ -50,6 +50,8 @@ enum dns_type {
 	DNS_TYPE_AXFR = 252
 };
 
+#define DNS_CLASS_IN 1
+
 /* Extended DNS Errors, RFC 8914 4; DNS_EDE_NONE adds no option. */
 enum dns_ede {
 	DNS_EDE_NONE = -1,

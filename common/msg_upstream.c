@@ -35,6 +35,9 @@ msg_send_upstream(struct imsg_chan *ch, const struct msg_upstream *u)
 	wire_put_u8(&w, c->tls_min);
 	wire_put_str(&w, c->ciphers);
 	msg_put_bool(&w, c->pin_only);
+	msg_put_bool(&w, c->edit.padding);
+	msg_put_bool(&w, c->edit.keepalive);
+	msg_put_bool(&w, c->edit.strip_ecs);
 	wire_put_u32(&w, c->npins);
 	wire_put_bytes(&w, c->pins, c->npins * CONF_PIN_LEN);
 	return imsg_commit(ch, &w, MSG_PT_UPSTREAM, 0, -1);
@@ -45,7 +48,6 @@ msg_read_upstream(const struct imsg *m, struct msg_upstream *u)
 {
 	struct conf_upstream *c = &u->conf;
 	struct wire_reader r;
-	uint8_t resumption;
 
 	memset(u, 0, sizeof(*u));
 	wire_reader_init(&r, m->data, m->len);
@@ -62,13 +64,15 @@ msg_read_upstream(const struct imsg *m, struct msg_upstream *u)
 	c->write_timeout_ms = wire_get_u32(&r);
 	c->stale_timeout_ms = wire_get_u32(&r);
 	c->keep_warm_ms = wire_get_u32(&r);
-	resumption = wire_get_u8(&r);
-	c->resumption = resumption != 0;
+	c->resumption = msg_get_bool(&r);
 	c->tls_min = wire_get_u8(&r);
 	wire_get_str(&r, c->ciphers, sizeof(c->ciphers));
 	c->pin_only = msg_get_bool(&r);
+	c->edit.padding = msg_get_bool(&r);
+	c->edit.keepalive = msg_get_bool(&r);
+	c->edit.strip_ecs = msg_get_bool(&r);
 	c->npins = wire_get_u32(&r);
-	if (c->npins > CONF_PINS_MAX || resumption > 1)
+	if (c->npins > CONF_PINS_MAX)
 		return -1;
 	wire_get_copy(&r, c->pins, c->npins * CONF_PIN_LEN);
 	if (!wire_done(&r) || c->pool_size == 0 ||

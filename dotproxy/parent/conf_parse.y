@@ -56,11 +56,13 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 %token ADDRESS "address" ALLOW "allow" CA "ca" CERTIFICATE "certificate"
 %token CIPHERS "ciphers" CLIENT "client"
 %token CONNECT "connect" CONNECTIONS "connections" CONTROL "control"
+%token ECS "ecs"
 %token FAST "fast" CA_FILE "file" FLAVOUR "flavour" FLUSH "flush" FREEBIND "freebind" HANDSHAKE "handshake" HEDGE "hedge"
 %token EDNS "edns" INCLUDE "include"
 %token INFLIGHT "inflight" INTERVAL "interval" KEEP "keep" KEEPALIVE "keepalive"
 %token KEY "key" LISTEN "listen"
 %token MAX "max" METRICS "metrics" SERVER_NAME "name" ON "on" ONLY "only" FAST_OPEN "open"
+%token PADDING "padding" STRIP "strip"
 %token PAYLOAD "payload" PER "per" PIN "pin" POLICY "policy" POOL "pool"
 %token PORT "port" QUERY "query" RATE "rate" READ "read"
 %token RESUMPTION "resumption" RETRIES "retries"
@@ -237,6 +239,12 @@ upstream_line
 		{ conf_set_value(&p->set, KEY_FAST_OPEN, $4, @4); }
 	| RESUMPTION value
 		{ conf_set_value(&p->set, KEY_RESUMPTION, $2, @2); }
+	| PADDING value
+		{ conf_set_value(&p->set, KEY_PADDING, $2, @2); }
+	| EDNS KEEPALIVE value
+		{ conf_set_value(&p->set, KEY_EDNS_KEEPALIVE, $3, @3); }
+	| STRIP ECS value
+		{ conf_set_value(&p->set, KEY_STRIP_ECS, $3, @3); }
 	| CA CA_FILE value
 		{ conf_set_value(&p->set, KEY_CA_FILE, $3, @3); }
 	| PIN value

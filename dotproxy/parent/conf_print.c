@@ -100,6 +100,12 @@ print_trust(const struct conf_upstream *up, FILE *f)
 }
 
 static void
+print_bool(const char *key, bool value, FILE *f)
+{
+	(void)fprintf(f, "%s %s\n", key, value ? "yes" : "no");
+}
+
+static void
 print_upstream(const struct conf_upstream *up, FILE *f)
 {
 	(void)fprintf(f, "\nupstream \"%s\" {\n", up->name);
@@ -117,8 +123,11 @@ print_upstream(const struct conf_upstream *up, FILE *f)
 		(void)fputs("\tkeep warm 0\n", f);
 	else
 		print_duration("\tkeep warm", up->keep_warm_ms, f);
-	(void)fprintf(f, "\ttcp fast open %s\n\tresumption %s\n",
-	    up->fast_open ? "yes" : "no", up->resumption ? "yes" : "no");
+	print_bool("\ttcp fast open", up->fast_open, f);
+	print_bool("\tresumption", up->resumption, f);
+	print_bool("\tpadding", up->edit.padding, f);
+	print_bool("\tedns keepalive", up->edit.keepalive, f);
+	print_bool("\tstrip ecs", up->edit.strip_ecs, f);
 	print_trust(up, f);
 	(void)fputs("}\n", f);
 }

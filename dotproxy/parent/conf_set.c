@@ -51,6 +51,9 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_KEEP_WARM] = "keep warm",
 	[KEY_FAST_OPEN] = "tcp fast open",
 	[KEY_RESUMPTION] = "resumption",
+	[KEY_PADDING] = "padding",
+	[KEY_EDNS_KEEPALIVE] = "edns keepalive",
+	[KEY_STRIP_ECS] = "strip ecs",
 	[KEY_CA_FILE] = "ca file",
 	[KEY_PIN_ONLY] = "pin only",
 	[KEY_CLIENT_CERT] = "client certificate",
@@ -288,6 +291,12 @@ key_bool(struct conf_set *s, enum conf_key key)
 		return &s->up.fast_open;
 	case KEY_RESUMPTION:
 		return &s->up.resumption;
+	case KEY_PADDING:
+		return &s->up.edit.padding;
+	case KEY_EDNS_KEEPALIVE:
+		return &s->up.edit.keepalive;
+	case KEY_STRIP_ECS:
+		return &s->up.edit.strip_ecs;
 	default:
 		return NULL;
 	}

@@ -17,6 +17,7 @@
 #include "common/dns.h"
 #include "common/log.h"
 #include "common/wire.h"
+#include "dotproxy/pool/edit.h"
 #include "dotproxy/pool/pool.h"
 
 /* The first answer of a connection is looked through for options, and so on. */
@@ -170,17 +171,25 @@ conn_send_pending(struct conn *c)
 	return true;
 }
 
-/* Gives a query its ID and copies it, framed; false if there is no ID. */
-static bool
+/*
+ * Gives a query its ID and copies it, framed and as this upstream is to see it.
+ * Returns the length, or 0 if there is no ID.
+ */
+static size_t
 conn_frame_query(struct conn *c, struct query *q, uint8_t *out)
 {
 	struct pool *pool = c->up->pool;
+	const struct conf_edit *edit = &c->up->conf.edit;
+	size_t len = q->len;
 
 	if (!idmap_add(&c->ids, query_index(&pool->queries, q),
 		rng_u16(&pool->rng), &q->id))
-		return false;
-	wire_store_u16(out, q->len);
-	memcpy(out + FRAME_HDR_LEN, q->wire, q->len);
+		return 0;
+	memcpy(out + FRAME_HDR_LEN, q->wire, len);
+	q->edited = 0;
+	if (edit_wanted(edit) && !q->transfer)
+		len = edit_query(edit, out + FRAME_HDR_LEN, len, &q->edited);
+	wire_store_u16(out, (uint16_t)len);
 	dns_set_id(out + FRAME_HDR_LEN, q->id);
 	TAILQ_REMOVE(&c->sendq, q, place);
 	TAILQ_INSERT_TAIL(&c->sent, q, place);
@@ -194,9 +203,9 @@ conn_frame_query(struct conn *c, struct query *q, uint8_t *out)
 	q->sent_us = pool->now_us;
 	if (c->waiting_since == 0)
 		conn_on_waiting(c); /* looks at sent_us */
-	pool->counters[TSTAT_bytes_sent] += q->len;
+	pool->counters[TSTAT_bytes_sent] += len;
 	c->up->n.queries++;
-	return true;
+	return FRAME_HDR_LEN + len;
 }
 
 /*
@@ -210,18 +219,21 @@ conn_collect(struct conn *c)
 {
 	struct pool *pool = c->up->pool;
 	struct query *q;
-	size_t len = 0, need;
+	size_t len = 0, framed, need, more = FRAME_HDR_LEN;
 
 	if (c->probe)
 		return probe_query(c, pool->plain);
+	if (edit_wanted(&c->up->conf.edit))
+		more += EDIT_GROWTH_MAX;
 	while ((q = TAILQ_FIRST(&c->sendq)) != NULL) {
-		need = (size_t)FRAME_HDR_LEN + q->len;
+		need = more + q->len;
 		if (len > 0 && (len + need > POOL_RECORD_MAX ||
 				   TAILQ_NEXT(q, place) == NULL))
 			break;
-		if (!conn_frame_query(c, q, pool->plain + len))
+		framed = conn_frame_query(c, q, pool->plain + len);
+		if (framed == 0)
 			break;
-		len += need;
+		len += framed;
 	}
 	return len;
 }

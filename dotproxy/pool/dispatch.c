@@ -4,8 +4,11 @@
  * their end.  Runs in the pool.  Every query that came in ends in exactly one
  * of an answer, a failure, or its link's end, and is counted once.
  */
+#include <string.h>
+
 #include "common/dns.h"
 #include "common/log.h"
+#include "dotproxy/pool/edit.h"
 #include "dotproxy/pool/pool.h"
 
 /* A query that lost so many connections is no longer put beside others. */
@@ -338,6 +341,11 @@ dispatch_answer(
 {
 	enum pool_counter outcome = TSTAT_answered;
 
+	if (q->edited != 0) {
+		memcpy(pool->answer, msg, len); /* both hold DNS_MSG_MAX */
+		len = edit_answer(q->edited, pool->answer, len);
+		msg = pool->answer;
+	}
 	if (!msg_send_answer(&pool->link, q->handle, msg, len)) {
 		(void)imsg_flush(&pool->link);
 		if (!imsg_is_open(&pool->link))

@@ -19,6 +19,7 @@
 #include <event2/event_struct.h>
 
 #include "common/conf.h"
+#include "common/dns.h"
 #include "common/imsg.h"
 #include "common/msg.h"
 #include "common/stats.h"
@@ -113,6 +114,7 @@ struct pool {
 	uint8_t rx[POOL_RX_SIZE];
 	uint8_t tx[POOL_TX_SIZE];
 	uint8_t plain[POOL_PLAIN_SIZE];
+	uint8_t answer[DNS_MSG_MAX]; /* one that is edited */
 };
 
 static inline void

@@ -57,6 +57,7 @@ struct query {
 	bool ixfr;       /* of these, IXFR */
 	bool streams;    /* all messages are wanted */
 	bool written;    /* some upstream may have seen it */
+	uint8_t edited;  /* if SENT, what edit_query() put in */
 	bool copy;       /* of a pair, the one sent later */
 	uint8_t copies;  /* made of it so far */
 	uint8_t inline_wire[QUERY_INLINE];

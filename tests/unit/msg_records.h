@@ -453,6 +453,9 @@ upstream_fill(void *x, enum variant v)
 	NUMBER(c->stale_timeout_ms, 0, UINT32_MAX);
 	NUMBER(c->keep_warm_ms, 0, UINT32_MAX);
 	NUMBER(c->resumption, 0, 1);
+	NUMBER(c->edit.padding, 0, 1);
+	NUMBER(c->edit.keepalive, 0, 1);
+	NUMBER(c->edit.strip_ecs, 0, 1);
 	NUMBER(c->tls_min, CONF_TLS_1_2, CONF_TLS_1_3);
 	text(v, c->ciphers, sizeof(c->ciphers), &next);
 	NUMBER(c->pin_only, 0, 1);

@@ -202,6 +202,9 @@ defaults_are_as_documented(void **state)
 	assert_int_equal(up->keep_warm_ms, 300000);
 	assert_true(up->fast_open);
 	assert_true(up->resumption);
+	assert_false(up->edit.padding);
+	assert_false(up->edit.keepalive);
+	assert_false(up->edit.strip_ecs);
 	assert_string_equal(up->ca_file, "/etc/ssl/certs/ca-certificates.crt");
 	assert_int_equal(up->npins, 0);
 	free(c);

@@ -4,6 +4,7 @@
 /* LINK: common/msg_info.c common/util.c dotproxy/pool/config.c */
 /* LINK: dotproxy/pool/conn.c dotproxy/pool/conn_io.c dotproxy/pool/dispatch.c
  */
+/* LINK: dotproxy/pool/edit.c common/dns_edit.c */
 /* LINK: dotproxy/pool/health.c dotproxy/pool/policy.c dotproxy/pool/pool.c */
 /* LINK: dotproxy/pool/query.c dotproxy/pool/session.c dotproxy/pool/stats.c */
 /* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */

@@ -3,6 +3,7 @@
 /* LINK: common/store.c */
 /* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
 /* LINK: common/msg_info.c common/util.c dotproxy/pool/config.c */
+/* LINK: dotproxy/pool/edit.c common/dns_edit.c */
 /* LINK: dotproxy/pool/conn.c dotproxy/pool/conn_io.c dotproxy/pool/dispatch.c
  */
 /* LINK: dotproxy/pool/health.c dotproxy/pool/policy.c dotproxy/pool/pool.c */
