@@ -11,7 +11,8 @@
 /* LINK: dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LINK: common/msg_change.c */
-/* LINK: dotproxy/listener/tcp_peer.c */
+/* LINK: dotproxy/listener/tcp_peer.c dotproxy/listener/keepalive.c */
+/* LINK: common/dns_edit.c */
 /* LINK: dotproxy/listener/statsd.c dotproxy/listener/statsd_emit.c */
 /* LINK: dotproxy/listener/statsd_line.c dotproxy/listener/statsd_names.c */
 /* LIBS: -levent_core */
