@@ -15,7 +15,15 @@
  * SERVFAIL by us), refused, dropped or abandoned:
  *   queries_udp + queries_tcp == answered + failed + refused + dropped +
  *       abandoned + in_flight
- * where failed, refused and dropped are the sums of their causes.
+ * where failed, refused and dropped are the sums of their causes, and in_flight
+ * is counted one by one: queries in the table, replies that wait to be sent.
+ * A query keeps its place over a respawn of the pool and a reload; with the
+ * listener all of these begin anew.  A zone transfer is one query, and its
+ * messages one answer.
+ *
+ * In the pool, where a query and its copies are one, and what a lost listener
+ * had asked is cancelled:
+ *   queries == answered + failed + cancelled + in_flight
  */
 #define LISTENER_COUNTERS(X)                                            \
 	X(queries_udp, "queries received over UDP")                     \

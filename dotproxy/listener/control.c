@@ -144,6 +144,8 @@ send_counters(struct control_client *c)
 	info.uptime_ms = listener_now(l) - l->started_ms;
 	info.n = LSTAT_COUNT;
 	memcpy(info.values, l->counters, sizeof(l->counters));
+	/* Not the counter: so who adds up finds a query that was miscounted. */
+	info.values[LSTAT_in_flight] = listener_in_flight(l);
 	if (!msg_send_u8(&c->chan, MSG_INFO_LISTENER, c->request_id,
 		l->draining ? 1 : 0) ||
 	    !msg_send_info_counters(&c->chan, c->request_id, &info))

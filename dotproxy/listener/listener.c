@@ -278,6 +278,12 @@ listener_pause_accept(struct listener *l)
 	    &l->accept_retry, now_ms, now_ms + LISTENER_ACCEPT_PAUSE_MS);
 }
 
+uint64_t
+listener_in_flight(const struct listener *l)
+{
+	return l->inflight.count + udp_unsent(l) + tcp_unsent(l);
+}
+
 void
 listener_count_in(struct listener *l, enum listener_counter transport)
 {

@@ -152,6 +152,12 @@ void listener_pause_accept(struct listener *);
  */
 bool listener_check_pressure(struct listener *);
 
+/*
+ * How many queries there are now, counted one by one: in the table, or
+ * answered and not sent.  It is what the counter in_flight has to be.
+ */
+uint64_t listener_in_flight(const struct listener *);
+
 /* A query has come (queries_udp or queries_tcp), or met its end. */
 void listener_count_in(struct listener *, enum listener_counter);
 void listener_count_out(struct listener *, enum listener_counter);
@@ -256,6 +262,8 @@ size_t udp_payload_max(const struct client *);
  */
 void udp_reply(struct listener *, const struct client *, uint16_t id,
     const uint8_t *wire, size_t len, enum listener_counter outcome);
+/* Replies that are queued, and not counted yet. */
+size_t udp_unsent(const struct listener *);
 /* Sends what is queued; closes retired sockets that are done. */
 void udp_turn_end(struct listener *);
 
@@ -295,6 +303,8 @@ void tcp_reply(struct listener *, struct tcp_conn *, uint16_t id,
  * client has closed, or has had the time to.
  */
 void tcp_close_when_sent(struct tcp_conn *);
+/* As udp_unsent(). */
+size_t tcp_unsent(const struct listener *);
 void tcp_turn_end(struct listener *);
 
 /* --- control.c: the control socket --- */

@@ -431,6 +431,23 @@ tcp_close_when_sent(struct tcp_conn *c)
 	tcp_mark_dirty(c);
 }
 
+size_t
+tcp_unsent(const struct listener *l)
+{
+	const struct tcp_queues *all = &l->tcp->all;
+	const struct tcp_conns *queues[] = { &all->idle, &all->busy,
+		&all->stuck };
+	const struct tcp_conn *c;
+	size_t i, pos, n = 0;
+
+	for (i = 0; i < sizeof(queues) / sizeof(queues[0]); i++)
+		TAILQ_FOREACH (c, queues[i], entry)
+			for (pos = c->outcomes.pos; pos < c->outcomes.len;
+			     pos++)
+				n += c->outcomes.data[pos] != LSTAT_COUNT;
+	return n;
+}
+
 void
 tcp_close(struct tcp_conn *c, enum listener_counter why)
 {

@@ -124,6 +124,17 @@ udp_reply(struct listener *l, const struct client *client, uint16_t id,
 	b->outcomes[i] = (uint8_t)outcome;
 }
 
+size_t
+udp_unsent(const struct listener *l)
+{
+	const struct udp_sock *s;
+	size_t n = 0;
+
+	TAILQ_FOREACH (s, &l->udp->socks, entry)
+		n += s->out->n;
+	return n;
+}
+
 void
 udp_batch_send(struct udp_sock *s)
 {

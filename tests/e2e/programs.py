@@ -23,6 +23,10 @@ FILES = {"parent": "sbin/dotproxy",
          "listener": "libexec/dotproxy/dotproxy-listener",
          "pool": "libexec/dotproxy/dotproxy-pool"}
 
+# What a query that came is now, in the listener and in the pool.
+ENDS = ("answered", "abandoned", "cancelled", "in_flight")
+ENDS_BY_CAUSE = ("failed_", "refused_", "dropped_")
+
 SANITIZED = b"__asan_init" in pathlib.Path(DOTPROXY).read_bytes()
 SANITIZER_REPORTS = (
     "Sanitizer:", "runtime error:", "SUMMARY: Undefined")
@@ -247,12 +251,32 @@ class Daemon:
             return None
         return "a child died"
 
+    def _miscount(self):
+        """What became of queries that is not counted, see common/stats.h."""
+        if self.process.poll() is not None:
+            return None
+        try:
+            stats = json.loads(self.ctl("-j", "show", "stats").stdout)
+        except (ValueError, subprocess.TimeoutExpired):
+            return None     # nobody answers
+        for name, came in (("listener", ("queries_udp", "queries_tcp")),
+                           ("pool", ("queries",))):
+            counters = stats.get(name)
+            if counters is None:
+                continue
+            ended = sum(value for key, value in counters.items()
+                        if key in ENDS or key.startswith(ENDS_BY_CAUSE))
+            if sum(counters[key] for key in came) != ended:
+                return "the counters of the %s do not add up: %r" % (
+                    name, counters)
+        return None
+
     def stop(self):
         """Ends the daemon; everything it promises at its end is checked."""
         if self.process is None:
             return
         pids = [self.process.pid, *descendants(self.process.pid)]
-        trouble = self._trouble()
+        trouble = self._trouble() or self._miscount()
         self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(15)
