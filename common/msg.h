@@ -91,6 +91,7 @@ enum msg_type {
 	MSG_INFO_UPSTREAM, /* struct info_upstream */
 	MSG_INFO_CONN,     /* struct info_conn; after its upstream */
 	MSG_INFO_HIST,     /* struct info_hist; after its upstream, if any */
+	MSG_INFO_PIN,      /* struct info_pin; after its upstream */
 	MSG_INFO_PROCESS,  /* struct info_process */
 	MSG_INFO_PROBE,    /* struct info_probe */
 	MSG_INFO_LISTENER, /* u8: 1 if it is being drained */
@@ -110,7 +111,8 @@ enum msg_show {
 	SHOW_PROCESSES, /* processes */
 	SHOW_CONFIG,    /* text */
 	SHOW_LATENCY,   /* as SHOW_STATS, and histograms */
-	SHOW_ALL,       /* all but the configuration */
+	SHOW_ALL,       /* all but the configuration and pins */
+	SHOW_PINS,      /* upstreams, and who they were */
 	SHOW_COUNT
 };
 
@@ -375,6 +377,18 @@ struct info_conn {
 	char cipher[64];
 };
 
+#define INFO_PINS_MAX 16 /* certificates of a chain */
+#define INFO_SUBJECT_MAX 256
+
+/* A certificate by which an upstream was believed, the last time in full. */
+struct info_pin {
+	uint32_t upstream; /* index */
+	uint8_t depth;     /* 0: its own */
+	bool configured;   /* matches a pin of the configuration */
+	uint8_t pin[CONF_PIN_LEN];
+	char subject[INFO_SUBJECT_MAX];
+};
+
 enum info_role { ROLE_PARENT, ROLE_LISTENER, ROLE_POOL, ROLE_COUNT };
 
 /*
@@ -540,6 +554,9 @@ int msg_read_info_conn(const struct imsg *, struct info_conn *);
 bool msg_send_info_hist(struct imsg_chan *, uint64_t id, uint32_t upstream,
     enum info_hist_kind, bool recent, const struct hist *);
 int msg_read_info_hist(const struct imsg *, struct info_hist *);
+bool msg_send_info_pin(
+    struct imsg_chan *, uint64_t id, const struct info_pin *);
+int msg_read_info_pin(const struct imsg *, struct info_pin *);
 bool msg_send_info_process(
     struct imsg_chan *, uint64_t id, const struct info_process *);
 int msg_read_info_process(const struct imsg *, struct info_process *);

@@ -27,6 +27,7 @@ data_free(struct data *d)
 		return;
 	for (i = 0; i < d->nparts; i++)
 		data_free(d->parts[i]);
+	free(d->pins);
 	free(d->conns);
 	free(d->text);
 	free(d);
@@ -117,6 +118,33 @@ add_conn(struct data *d, const struct imsg *m)
 	}
 	d->conns[d->nconns++] = c;
 	return 0;
+}
+
+int
+data_add_pin(struct data *d, const struct info_pin *p)
+{
+	size_t i;
+
+	for (i = 0; i < d->npins; i++)
+		if (d->pins[i].upstream == p->upstream &&
+		    memcmp(d->pins[i].pin, p->pin, sizeof(p->pin)) == 0)
+			return 0;
+	if (d->pins == NULL)
+		d->pins = calloc(DATA_PINS_MAX, sizeof(*d->pins));
+	if (d->pins == NULL || d->npins == DATA_PINS_MAX)
+		return -1;
+	d->pins[d->npins++] = *p;
+	return 0;
+}
+
+static int
+add_pin(struct data *d, const struct imsg *m)
+{
+	struct info_pin p;
+
+	if (msg_read_info_pin(m, &p) == -1 || !upstream_known(d, p.upstream))
+		return -1;
+	return data_add_pin(d, &p);
 }
 
 static int
@@ -211,6 +239,8 @@ data_add(struct data *d, const struct imsg *m)
 		return add_conn(d, m);
 	case MSG_INFO_HIST:
 		return add_hist(d, m);
+	case MSG_INFO_PIN:
+		return add_pin(d, m);
 	case MSG_INFO_PROCESS:
 		return add_process(d, m);
 	case MSG_INFO_PROBE:

@@ -15,12 +15,13 @@
 
 #include "dotproxyctl/proc.h"
 
-#define DATA_CONNS_MAX 16384            /* connections of all upstreams */
+#define DATA_CONNS_MAX 16384 /* connections of all upstreams */
+#define DATA_PINS_MAX (CONF_UPSTREAMS_MAX * INFO_PINS_MAX)
 #define DATA_TEXT_MAX (4 * 1024 * 1024) /* of a configuration */
 
 /*
  * The answer of one worker; or, if it has parts, the sum of several, which
- * each of them stands in as well.  Owns parts, conns and text.
+ * each of them stands in as well.  Owns parts, pins, conns and text.
  */
 struct data {
 	uint32_t worker; /* from 0; whose answer it is */
@@ -47,6 +48,8 @@ struct data {
 	bool have_client_hists;
 	struct hist client_hists[INFO_HIST_COUNT];
 	struct hist recent_client_hists[INFO_HIST_COUNT];
+	size_t npins;
+	struct info_pin *pins;
 	size_t nconns;
 	struct info_conn *conns;
 	size_t text_len;
@@ -63,6 +66,9 @@ struct data {
 /* Returns an empty one, or NULL out of memory. */
 struct data *data_new(void);
 void data_free(struct data *);
+
+/* Adds a certificate if it is not there yet; -1: too many, or no memory. */
+int data_add_pin(struct data *, const struct info_pin *);
 
 /* The answers of single workers in it: itself if it has no parts. */
 size_t data_workers(const struct data *);

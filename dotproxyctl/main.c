@@ -43,6 +43,7 @@ usage(FILE *out)
 	    "  show [summary]        is it well, and who does how much?\n"
 	    "  show pool             upstreams and their connections\n"
 	    "  show latency          how long upstreams take\n"
+	    "  show pins             the keys that upstreams have\n"
 	    "  show stats            all counters\n"
 	    "  show processes        the processes, and their "
 	    "confinement\n"

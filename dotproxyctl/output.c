@@ -32,6 +32,7 @@ output_text(FILE *out, enum msg_show show, const struct data *d)
 		[SHOW_CONFIG] = text_config,
 		[SHOW_LATENCY] = text_latency,
 		[SHOW_ALL] = text_all,
+		[SHOW_PINS] = text_pins,
 	};
 
 	if (show < SHOW_COUNT)
@@ -110,6 +111,8 @@ put_upstream(struct json *j, const struct data *d,
 	json_u64(j, "in_flight", u->inflight);
 	json_u64(j, "waiting", u->waiting);
 	put_upstream_counters(j, u);
+	if (show == SHOW_PINS)
+		output_json_pins(j, d, u->index);
 	if (show == SHOW_LATENCY || show == SHOW_ALL)
 		output_json_hists(j, d, u->index);
 	if (show == SHOW_POOL || show == SHOW_ALL) {
@@ -260,6 +263,9 @@ output_json(FILE *out, enum msg_show show, const struct data *d)
 		break;
 	case SHOW_STATS:
 		put_stats(&j, d);
+		break;
+	case SHOW_PINS:
+		put_upstreams(&j, d, SHOW_PINS);
 		break;
 	case SHOW_LATENCY:
 		put_pool(&j, d);

@@ -43,6 +43,14 @@ int output_json_probe(FILE *, const struct info_probe *);
 /* How long the upstreams take, and what is done about those that are late. */
 void text_latency(FILE *, const struct data *);
 
+/* --- output_pins.c --- */
+
+/* Who the upstreams are, in the language of the configuration. */
+void text_pins(FILE *, const struct data *);
+
+/* "pins" of the upstream of this index. */
+void output_json_pins(struct json *, const struct data *, uint32_t index);
+
 /* --- output_latency.c --- */
 
 /* "histograms" of the upstream of this index, and "last_minute". */

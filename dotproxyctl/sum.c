@@ -257,6 +257,10 @@ sum_part(struct data *sum, const struct data *part)
 		sum->have_process[i] = true;
 		sum->processes[i] = part->processes[i];
 	}
+	for (i = 0; i < part->npins; i++)
+		if (sum->npins < DATA_PINS_MAX &&
+		    data_add_pin(sum, &part->pins[i]) == -1)
+			return -1;
 	sum_hists(sum, part);
 	sum_result(sum, part);
 	return sum_conns(sum, part) == -1 ? -1 : sum_text(sum, part);

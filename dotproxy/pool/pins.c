@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include <openssl/bio.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 
@@ -46,6 +47,19 @@ pins_hash(const X509 *cert, uint8_t hash[CONF_PIN_LEN])
 	SHA256(der, (size_t)len, hash);
 	OPENSSL_free(der);
 	return true;
+}
+
+void
+pins_subject(const X509 *cert, char *text, size_t size)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	int n = 0;
+
+	if (bio != NULL && X509_NAME_print_ex(bio, X509_get_subject_name(cert),
+			       0, XN_FLAG_RFC2253) >= 0)
+		n = BIO_read(bio, text, (int)size - 1);
+	text[n > 0 ? n : 0] = '\0';
+	BIO_free(bio);
 }
 
 bool

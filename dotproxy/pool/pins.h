@@ -7,6 +7,7 @@
 #define POOL_PINS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <openssl/ssl.h>
@@ -26,6 +27,9 @@ void pins_chain_free(STACK_OF(X509) *);
 
 /* The SHA-256 of the certificate's SPKI; false out of memory. */
 bool pins_hash(const X509 *, uint8_t hash[CONF_PIN_LEN]);
+
+/* Writes who the certificate is for, as text, cut to fit. */
+void pins_subject(const X509 *, char *text, size_t size);
 
 /* True if the hash is one of the pins. */
 bool pins_have(const struct conf_upstream *, const uint8_t hash[CONF_PIN_LEN]);

@@ -91,6 +91,36 @@ send_hists(struct pool *pool, uint64_t handle)
 	return true;
 }
 
+static bool
+send_pins(struct pool *pool, uint64_t handle, const struct upstream *up)
+{
+	struct info_pin info = { .upstream = up->index };
+	int i, n = up->chain != NULL ? sk_X509_num(up->chain) : 0;
+
+	for (i = 0; i < n && i < INFO_PINS_MAX; i++) {
+		info.depth = (uint8_t)i;
+		if (!pins_hash(sk_X509_value(up->chain, i), info.pin))
+			continue;
+		info.configured = pins_have(&up->conf, info.pin);
+		pins_subject(sk_X509_value(up->chain, i), info.subject,
+		    sizeof(info.subject));
+		if (!msg_send_info_pin(&pool->link, handle, &info))
+			return false;
+	}
+	return true;
+}
+
+static bool
+send_all_pins(struct pool *pool, uint64_t handle)
+{
+	uint32_t i;
+
+	for (i = 0; i < pool->nupstreams; i++)
+		if (!send_pins(pool, handle, pool->upstreams[i]))
+			return false;
+	return true;
+}
+
 int
 stats_on_show(void *arg, struct imsg *m)
 {
@@ -125,6 +155,11 @@ stats_on_show(void *arg, struct imsg *m)
 		     send_pool(pool, m->id) &&
 		     send_upstreams(pool, m->id, true) &&
 		     send_hists(pool, m->id);
+		break;
+	case SHOW_PINS:
+		ok = fits && send_pool(pool, m->id) &&
+		     send_upstreams(pool, m->id, false) &&
+		     send_all_pins(pool, m->id);
 		break;
 	default: /* the others are not the pool's to answer */
 		return -1;

@@ -288,3 +288,31 @@ def test_one_warning_of_many_failures(make_proxy, make_upstream, pki):
         assert is_servfail(udp(proxy.address, make_query("www.test")))
     assert upstream.stats()["connections"] > 3
     assert proxy.log().count("chain: ") == 1, proxy.log()
+
+
+def test_show_pins(make_proxy, make_upstream, pki):
+    chained = make_upstream(leaf=pki.chained)
+    other = make_upstream(leaf=pki.stranger)
+    proxy = make_proxy(
+        chained.block("one", 'pin "%s"' % pki.between.pin),
+        pin_only(other, pki.stranger.pin),
+        programs.upstream_block("gone", programs.free_port(), pki.ca),
+        workers=2)
+
+    def pins():
+        ups = proxy.ctl_json("show", "pins")["upstreams"]
+        found = {up["name"]: [tuple(pin.values()) for pin in up["pins"]]
+                 for up in ups}
+        return found if found["one"] and found["suspect"] else None
+
+    found = eventually(pins, what="pins")
+    assert found["one"][:2] == [
+        (pki.chained.pin, "CN=dot.test", True, False),
+        (pki.between.pin, "CN=between", False, True)]
+    assert len(found["one"]) == 3
+    assert found["suspect"] == [
+        (pki.stranger.pin, "CN=dot.test", True, True)]
+    assert found["gone"] == []
+    text = proxy.ctl("show", "pins").stdout
+    assert '  # its own: CN=dot.test\n  pin "%s"\n' % pki.chained.pin in text
+    assert "gone\n  # not connected yet\n" in text

@@ -279,6 +279,24 @@ worst_look(struct data *d)
 	}
 }
 
+/* As many as there can be, called what no terminal should see. */
+static inline void
+worst_pins(struct data *d)
+{
+	size_t i;
+
+	d->npins = DATA_PINS_MAX;
+	d->pins = malloc(DATA_PINS_MAX * sizeof(*d->pins));
+	assert_non_null(d->pins);
+	memset(d->pins, 0xff, DATA_PINS_MAX * sizeof(*d->pins));
+	for (i = 0; i < d->npins; i++) {
+		d->pins[i].upstream = (uint32_t)(i % CONF_UPSTREAMS_MAX);
+		d->pins[i].configured = true;
+		memset(d->pins[i].subject, '\n', INFO_SUBJECT_MAX - 1);
+		d->pins[i].subject[INFO_SUBJECT_MAX - 1] = '\0';
+	}
+}
+
 static inline struct data *
 worst_data(void)
 {
@@ -301,6 +319,7 @@ worst_data(void)
 	d->pool_counters.n = TSTAT_COUNT;
 	d->pool.policy = POLICY_HISTORICAL; /* the longest name */
 	d->nupstreams = CONF_UPSTREAMS_MAX;
+	worst_pins(d);
 	d->nconns = (size_t)CONF_UPSTREAMS_MAX * CONN_STATE_COUNT;
 	d->conns = c = malloc(d->nconns * sizeof(*c));
 	assert_non_null(c);

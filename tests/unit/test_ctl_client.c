@@ -9,6 +9,7 @@
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/util.c */
 /* LINK: common/msg_change.c */
+/* LINK: common/msg_pin.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -64,6 +64,7 @@ all_commands(void **state)
 	accepts("show", MSG_CL_SHOW, SHOW_SUMMARY);
 	accepts("show summary", MSG_CL_SHOW, SHOW_SUMMARY);
 	accepts("show pool", MSG_CL_SHOW, SHOW_POOL);
+	accepts("show pins", MSG_CL_SHOW, SHOW_PINS);
 	accepts("show latency", MSG_CL_SHOW, SHOW_LATENCY);
 	accepts("s l", MSG_CL_SHOW, SHOW_LATENCY);
 	accepts("show stats", MSG_CL_SHOW, SHOW_STATS);
@@ -167,10 +168,10 @@ mistakes(void **state)
 	refuses("shows", "unknown argument \"shows\"; did you mean \"show\"? "
 			 "possible: " TOP);
 	refuses("show p", "ambiguous argument \"p\"; possible: summary, pool, "
-			  "stats, latency, "
+			  "stats, latency, pins, "
 			  "processes, config, all");
 	refuses("show s", "ambiguous argument \"s\"; possible: summary, pool, "
-			  "stats, latency, "
+			  "stats, latency, pins, "
 			  "processes, config, all");
 	refuses("check", "missing argument; possible: security");
 	refuses("log", "missing argument; possible: level");

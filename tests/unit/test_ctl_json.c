@@ -13,6 +13,8 @@
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c dotproxyctl/security.c */
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/util.c */
+/* LINK: common/msg_pin.c */
+/* LINK: dotproxyctl/output_pins.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

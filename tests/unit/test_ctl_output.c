@@ -13,6 +13,8 @@
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/util.c */
+/* LINK: common/msg_pin.c */
+/* LINK: dotproxyctl/output_pins.c dotproxyctl/json.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -406,7 +408,8 @@ static void
 worst_fits_80_columns(void **state)
 {
 	void (*const pages[])(FILE *, const struct data *) = { text_summary,
-		text_pool, text_stats, text_process_details, text_latency };
+		text_pool, text_stats, text_process_details, text_latency,
+		text_pins };
 	struct data *d = worst_data();
 	char *page;
 	size_t i;

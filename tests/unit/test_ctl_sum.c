@@ -4,6 +4,7 @@
 /* LINK: dotproxyctl/sum.c dotproxyctl/data.c dotproxyctl/format.c */
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c common/imsg.c */
 /* LINK: common/log.c common/msg.c common/msg_info.c common/util.c */
+/* LINK: common/msg_pin.c */
 /* LIBS: -levent_core */
 /* Several workers' answers added up, and judged together. */
 #include <setjmp.h>

@@ -6,6 +6,7 @@
 /* LINK: common/msg_hist.c */
 /* LINK: common/msg.c common/msg_info.c common/imsg.c */
 /* LINK: common/msg_change.c */
+/* LINK: common/msg_pin.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -277,6 +278,48 @@ hist_spoil(void *x, int n)
 	return n < 6;
 }
 
+/* --- INFO_PIN --- */
+
+static void
+pin_fill(void *x, enum variant v)
+{
+	struct info_pin *p = x;
+	uint64_t next = 3;
+	size_t i;
+
+	memset(p, 0, sizeof(*p));
+	NUMBER(p->upstream, 0, CONF_UPSTREAMS_MAX - 1);
+	NUMBER(p->depth, 0, INFO_PINS_MAX - 1);
+	NUMBER(p->configured, 0, 1);
+	for (i = 0; i < sizeof(p->pin); i++)
+		NUMBER(p->pin[i], 0, 255);
+	text(v, p->subject, sizeof(p->subject), &next);
+}
+
+static bool
+pin_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_info_pin(ch, ID, x);
+}
+
+static int
+pin_read(const struct imsg *m, void *x)
+{
+	return msg_read_info_pin(m, x);
+}
+
+static bool
+pin_spoil(void *x, int n)
+{
+	struct info_pin *p = x;
+
+	if (n == 0)
+		p->upstream = CONF_UPSTREAMS_MAX;
+	else
+		p->depth = INFO_PINS_MAX;
+	return n < 2;
+}
+
 /* --- INFO_PROCESS --- */
 
 static void
@@ -443,6 +486,7 @@ static const struct codec infos[MSG_TYPE_COUNT - MSG_INFO_COUNTERS] = {
 	    MSG_INFO_UPSTREAM, upstream, struct info_upstream, upstream_spoil),
 	RECORD_OF(MSG_INFO_CONN, conn, struct info_conn, conn_spoil),
 	RECORD_OF(MSG_INFO_HIST, hist, struct info_hist, hist_spoil),
+	RECORD_OF(MSG_INFO_PIN, pin, struct info_pin, pin_spoil),
 	RECORD_OF(
 	    MSG_INFO_PROCESS, process, struct info_process, process_spoil),
 	RECORD_OF(MSG_INFO_PROBE, probe, struct info_probe, probe_spoil),

@@ -15,6 +15,7 @@
 /* LINK: common/msg_change.c dotproxy/pool/admin.c */
 /* LINK: dotproxy/pool/identity.c dotproxy/pool/pins.c */
 /* LINK: dotproxy/pool/session_config.c */
+/* LINK: common/msg_pin.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Connections kept for the next query, replaced in time, and let go. */
 #include <setjmp.h>
