@@ -88,6 +88,7 @@ def test_common_includes_only_common():
 def test_only_the_parent_makes_sockets():
     assert callers("socket") == {"dotproxy/parent/sockets.c",
                                  "dotproxy/parent/connect.c",
+                                 "dotproxy/parent/notify.c",
                                  "dotproxyctl/client.c",
                                  "dotproxyctl/exporter_listen.c"}
     assert callers("bind") == {"dotproxy/parent/sockets.c",
@@ -97,11 +98,11 @@ def test_only_the_parent_makes_sockets():
                                   "dotproxyctl/exporter_server.c"}
 
 
-def test_only_imsg_passes_descriptors():
+def test_descriptors_are_passed_in_messages_and_to_the_manager():
     users = {str(p.relative_to(TOP)) for p in TOP.glob("**/*.c")
              if "tests" not in p.parts and "build" not in p.parts and
              "SCM_RIGHTS" in strip(p.read_text())}
-    assert users == {"common/imsg.c"}
+    assert users == {"common/imsg.c", "dotproxy/parent/notify.c"}
 
 
 def test_hardened_build():
