@@ -71,6 +71,30 @@ mean_health(struct command *c, int unused)
 	c->health = true;
 }
 
+static void
+mean_upstreams(struct command *c, int unused)
+{
+	(void)unused;
+	mean_show(c, SHOW_SUMMARY);
+	c->upstreams = true;
+}
+
+/* Whatever is shown then. */
+static void
+mean_watch(struct command *c, int show)
+{
+	mean_show(c, show);
+	c->watch = true;
+}
+
+static void
+mean_top(struct command *c, int unused)
+{
+	(void)unused;
+	c->request = MSG_CL_SHOW;
+	c->top = true;
+}
+
 static const char *
 take_upstream(struct command *c, const char *arg)
 {
@@ -95,6 +119,7 @@ take_number(struct command *c, const char *arg)
 
 static const struct word show_words[] = {
 	{ "summary", NULL, true, mean_show, SHOW_SUMMARY, NULL },
+	{ "upstreams", NULL, true, mean_upstreams, 0, NULL },
 	{ "pool", NULL, true, mean_show, SHOW_POOL, NULL },
 	{ "stats", NULL, true, mean_show, SHOW_STATS, NULL },
 	{ "latency", NULL, true, mean_show, SHOW_LATENCY, NULL },
@@ -131,7 +156,7 @@ static const struct word upstream_words[] = {
 };
 
 static const struct word name_words[] = {
-	{ "NAME", upstream_words, false, NULL, 0, take_upstream },
+	{ COMMAND_ANY_NAME, upstream_words, false, NULL, 0, take_upstream },
 	{ NULL, NULL, false, NULL, 0, NULL },
 };
 
@@ -166,6 +191,8 @@ static const struct word top_words[] = {
 	{ "pool", pool_words, false, NULL, 0, NULL },
 	{ "drain", drain_words, true, mean_change, CHANGE_DRAIN, NULL },
 	{ "exporter", NULL, true, mean_exporter, 0, NULL },
+	{ "top", NULL, true, mean_top, 0, NULL },
+	{ "watch", show_words, true, mean_watch, SHOW_SUMMARY, NULL },
 	{ NULL, NULL, false, NULL, 0, NULL },
 };
 
@@ -302,6 +329,8 @@ command_parse(struct command *c, int argc, char *const argv[],
 			    argv[i], words);
 			return -1;
 		}
+		if (word->meaning == mean_watch)
+			c->watch = true;
 		words = word->next;
 	}
 	if (word == NULL || !word->complete) {
@@ -310,4 +339,22 @@ command_parse(struct command *c, int argc, char *const argv[],
 	}
 	word->meaning(c, word->value);
 	return 0;
+}
+
+size_t
+command_next(int argc, char *const argv[], const char *found[COMMAND_WORDS_MAX])
+{
+	const struct word *words = top_words, *word;
+	bool ambiguous;
+	size_t n = 0;
+	int i;
+
+	for (i = 0; i < argc && words != NULL; i++) {
+		word = word_find(words, argv[i], &ambiguous);
+		words = word != NULL ? word->next : NULL;
+	}
+	for (; words != NULL && words->name != NULL; words++)
+		if (n < COMMAND_WORDS_MAX)
+			found[n++] = words->name;
+	return n;
 }

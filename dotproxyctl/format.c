@@ -8,7 +8,9 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/log.h"
 
@@ -231,6 +233,22 @@ format_field(FILE *out, const char *name, const char *fmt, ...)
 	va_end(ap);
 	(void)fprintf(out, "  %-*s", FORMAT_FIELD_COLUMN - 2, name);
 	format_wrap(out, FORMAT_FIELD_COLUMN, text);
+}
+
+void
+format_paint(FILE *out, enum format_paint paint)
+{
+	static const char *const codes[] = { [PAINT_GOOD] = "\033[32m",
+		[PAINT_WARN] = "\033[33m",
+		[PAINT_BAD] = "\033[31m",
+		[PAINT_NONE] = "\033[m" };
+	const char *off = getenv("NO_COLOR"), *term = getenv("TERM");
+	int fd = fileno(out);
+
+	if (fd == -1 || !isatty(fd) || (off != NULL && off[0] != '\0') ||
+	    term == NULL || term[0] == '\0' || strcmp(term, "dumb") == 0)
+		return;
+	(void)fputs(codes[paint], out);
 }
 
 void

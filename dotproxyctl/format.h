@@ -58,6 +58,13 @@ void format_wrap(FILE *out, size_t column, const char *text);
 void format_field(FILE *out, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * Begins, or ends, what stands out; writes nothing unless the stream is a
+ * terminal that has colours, and NO_COLOR is not set.
+ */
+enum format_paint { PAINT_GOOD, PAINT_WARN, PAINT_BAD, PAINT_NONE };
+void format_paint(FILE *out, enum format_paint);
+
 /* Writes text of len bytes, all but newlines, tabs and printables escaped. */
 void format_page(FILE *out, const char *text, size_t len);
 

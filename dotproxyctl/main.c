@@ -20,17 +20,33 @@
 #include "dotproxyctl/client.h"
 #include "dotproxyctl/command.h"
 #include "dotproxyctl/exporter.h"
+#include "dotproxyctl/format.h"
 #include "dotproxyctl/output.h"
 #include "dotproxyctl/sum.h"
+#include "dotproxyctl/top.h"
 
 #define CHECK_LOOKS 3 /* before something is found wanting */
 #define CHECK_PAUSE_MS 200
+
+static const struct option long_options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "interval", required_argument, NULL, 'i' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "listen", required_argument, NULL, 'l' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "socket", required_argument, NULL, 's' },
+	{ "user", required_argument, NULL, 'u' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "worker", required_argument, NULL, 'w' },
+	{ NULL, 0, NULL, 0 },
+};
 
 struct options {
 	bool json;
 	bool quiet; /* say it by the exit status alone */
 	const char *socket;
-	uint32_t worker; /* from 1; 0: all of them */
+	uint32_t worker;      /* from 1; 0: all of them */
+	uint32_t interval_ms; /* of top and watch */
 	struct exporter_opts exporter;
 };
 
@@ -38,9 +54,11 @@ static void
 usage(FILE *out)
 {
 	(void)fprintf(out,
-	    "usage: dotproxyctl [-hjqV] [-s socket] [-w worker] command\n"
+	    "usage: dotproxyctl [-hjqV] [-i seconds] [-s socket] [-w worker] "
+	    "command\n"
 	    "commands:\n"
 	    "  show [summary]        is it well, and who does how much?\n"
+	    "  show upstreams        a line each\n"
 	    "  show pool             upstreams and their connections\n"
 	    "  show latency          how long upstreams take\n"
 	    "  show pins             the keys that upstreams have\n"
@@ -49,6 +67,8 @@ usage(FILE *out)
 	    "confinement\n"
 	    "  show config           the configuration in force\n"
 	    "  show all              summary, pool, latency and stats\n"
+	    "  top                   all of it, live\n"
+	    "  watch [pool ...]      what show shows, again and again\n"
 	    "  check security        is each process confined as promised?\n"
 	    "  health [upstreams N]  is it well? says the exit status, too\n"
 	    "  upstream NAME disable no more queries for it; or enable\n"
@@ -90,33 +110,42 @@ listen_add(struct exporter_opts *e, const char *arg)
 	e->listen[e->nlisten++] = arg;
 }
 
+/* Returns milliseconds; exits if it is no time. */
+static uint32_t
+interval_parse(const char *arg)
+{
+	char *end;
+	double s = strtod(arg, &end);
+
+	if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || !(s >= 0.1) ||
+	    s > 3600) {
+		(void)fprintf(stderr,
+		    "dotproxyctl: -i: not a number of seconds (0.1-3600)\n");
+		exit(1);
+	}
+	return (uint32_t)(s * 1000);
+}
+
 /* Returns the index of the first argument; exits on -h, -V and mistakes. */
 static int
 options_parse(struct options *o, int argc, char *argv[])
 {
-	static const struct option longs[] = {
-		{ "help", no_argument, NULL, 'h' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "listen", required_argument, NULL, 'l' },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "socket", required_argument, NULL, 's' },
-		{ "user", required_argument, NULL, 'u' },
-		{ "version", no_argument, NULL, 'V' },
-		{ "worker", required_argument, NULL, 'w' },
-		{ NULL, 0, NULL, 0 },
-	};
 	int c;
 
 	o->json = o->quiet = false;
 	o->socket = CONF_CONTROL_DEFAULT;
 	o->worker = 0;
 	o->exporter = (struct exporter_opts){ .user = CONF_USER_DEFAULT };
-	while (
-	    (c = getopt_long(argc, argv, "hjl:qs:u:Vw:", longs, NULL)) != -1) {
+	o->interval_ms = 1000;
+	while ((c = getopt_long(
+		    argc, argv, "hi:jl:qs:u:Vw:", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			usage(stdout);
 			exit(0);
+		case 'i':
+			o->interval_ms = interval_parse(optarg);
+			break;
 		case 'j':
 			o->json = true;
 			break;
@@ -237,6 +266,8 @@ print(const struct options *o, const struct command *cmd, const struct data *d)
 			ret = output_json_result(stdout, NULL);
 	} else if (o->json)
 		ret = output_json(stdout, cmd->show, d);
+	else if (cmd->upstreams)
+		text_upstreams(stdout, d);
 	else
 		output_text(stdout, cmd->show, d);
 	if (printed(ret, 0) != 0)
@@ -251,7 +282,7 @@ print(const struct options *o, const struct command *cmd, const struct data *d)
 static uint32_t
 timeout_of(const struct command *cmd)
 {
-	if (cmd->health)
+	if (cmd->health || cmd->top)
 		return CLIENT_HEALTH_TIMEOUT_MS;
 	return cmd->request == MSG_CL_SHOW ? CLIENT_SHOW_TIMEOUT_MS
 					   : CLIENT_CHANGE_TIMEOUT_MS;
@@ -419,6 +450,94 @@ health(const struct options *o, const struct command *cmd)
 	return printed(ret, well ? 0 : 1);
 }
 
+/* Shows it until somebody has had enough: only a signal ends it. */
+static int
+watch(const struct options *o, const struct command *cmd)
+{
+	const struct timespec pause = { o->interval_ms / 1000,
+		(long)(o->interval_ms % 1000) * 1000000L };
+
+	for (;;) {
+		if (isatty(STDOUT_FILENO))
+			(void)printf("\033[H\033[2J");
+		(void)show(o, cmd);
+		if (fflush(stdout) != 0 || ferror(stdout))
+			return 1;
+		(void)nanosleep(&pause, NULL);
+		if (!isatty(STDOUT_FILENO) && !o->json)
+			(void)putchar('\n');
+	}
+}
+
+static int
+ask_for_top(void *arg, enum msg_show what, struct data *data,
+    char error[CLIENT_ERROR_MAX])
+{
+	const struct command cmd = {
+		.request = MSG_CL_SHOW, .show = what, .top = true
+	};
+
+	return ask(arg, &cmd, data, error);
+}
+
+static int
+top(struct options *o)
+{
+	const struct top_opts opts = {
+		.interval_ms = o->interval_ms, .ask = ask_for_top, .arg = o
+	};
+
+	return top_run(&opts);
+}
+
+/* The names of upstreams, if the daemon can be asked. */
+static void
+complete_names(const struct options *o)
+{
+	const struct command cmd = {
+		.request = MSG_CL_SHOW, .show = SHOW_SUMMARY, .health = true
+	};
+	char error[CLIENT_ERROR_MAX], name[CONF_NAME_MAX];
+	struct data *data = data_new();
+	size_t i;
+
+	if (data != NULL && ask(o, &cmd, data, error) == 0)
+		for (i = 0; i < data->nupstreams; i++)
+			(void)printf("%s\n",
+			    format_text(name, sizeof(name), sizeof(name) - 1,
+				data->upstreams[i].name));
+	data_free(data);
+}
+
+/*
+ * For the shells' completion: a line for each word that may come next; after
+ * "-", for each option.
+ */
+static int
+complete(const struct options *o, int argc, char *const argv[])
+{
+	const char *words[COMMAND_WORDS_MAX];
+	size_t i, n;
+
+	if (argc > 0 && strcmp(argv[0], "--") == 0) {
+		argc--;
+		argv++;
+	}
+	if (argc == 1 && strcmp(argv[0], "-") == 0) {
+		for (i = 0; long_options[i].name != NULL; i++)
+			(void)printf("-%c\n--%s\n", long_options[i].val,
+			    long_options[i].name);
+		return printed(0, 0);
+	}
+	n = command_next(argc, argv, words);
+	for (i = 0; i < n; i++)
+		if (strcmp(words[i], COMMAND_ANY_NAME) == 0)
+			complete_names(o);
+		else if (words[i][0] >= 'a')
+			(void)printf("%s\n", words[i]);
+	return printed(0, 0);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -432,6 +551,8 @@ main(int argc, char *argv[])
 		usage(stderr);
 		return 1;
 	}
+	if (strcmp(argv[first], "complete") == 0)
+		return complete(&o, argc - first - 1, argv + first + 1);
 	if (command_parse(&cmd, argc - first, argv + first, error) == -1)
 		return fail(&o, error);
 	if (cmd.health)
@@ -442,5 +563,9 @@ main(int argc, char *argv[])
 	}
 	if (o.exporter.nlisten > 0)
 		return fail(&o, "-l is for the command exporter");
+	if (cmd.top)
+		return top(&o);
+	if (cmd.watch)
+		return watch(&o, &cmd);
 	return cmd.check ? check(&o, &cmd) : show(&o, &cmd);
 }

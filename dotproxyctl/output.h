@@ -14,6 +14,9 @@
 /* One screen that says whether all is well, and then why. */
 void text_summary(FILE *, const struct data *);
 
+/* The upstreams, a line each. */
+void text_upstreams(FILE *, const struct data *);
+
 /* The three processes, a line each. */
 void text_processes(FILE *, const struct data *);
 

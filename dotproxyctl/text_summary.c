@@ -23,7 +23,12 @@ put_verdict(FILE *out, const struct data *d)
 	size_t i, n = 0;
 
 	health = data_judge(d, reason);
-	(void)fprintf(out, "%s: ", data_health_name(health));
+	format_paint(out, health == HEALTH_OK     ? PAINT_GOOD
+			  : health == HEALTH_DOWN ? PAINT_BAD
+						  : PAINT_WARN);
+	(void)fputs(data_health_name(health), out);
+	format_paint(out, PAINT_NONE);
+	(void)fputs(": ", out);
 	format_wrap(out, strlen(data_health_name(health)) + 2, reason);
 	if (d->draining)
 		(void)fprintf(out, "  draining: takes no new TCP clients\n");
@@ -78,6 +83,16 @@ state_text(char buf[FORMAT_MAX], const struct info_upstream *u)
 	return buf;
 }
 
+static enum format_paint
+paint_of(const struct info_upstream *u)
+{
+	if (data_upstream_down(u))
+		return PAINT_BAD;
+	if (u->state == STATE_DISABLED)
+		return PAINT_WARN;
+	return u->state == STATE_UP ? PAINT_GOOD : PAINT_NONE;
+}
+
 static void
 put_upstream(FILE *out, const struct info_upstream *u)
 {
@@ -88,17 +103,21 @@ put_upstream(FILE *out, const struct info_upstream *u)
 
 	(void)snprintf(conns, sizeof(conns), "%s/%s", format_few(open, u->open),
 	    format_few(size, u->pool_size));
-	(void)fprintf(out, "%-*s  %-13s %7s %6s %6s %6s %7s %8s\n", NAME_WIDTH,
-	    format_text(name, sizeof(name), NAME_WIDTH, u->name),
-	    state_text(state, u), conns, format_count(flight, u->inflight),
+	(void)fprintf(out, "%-*s  ", NAME_WIDTH,
+	    format_text(name, sizeof(name), NAME_WIDTH, u->name));
+	format_paint(out, paint_of(u));
+	(void)fprintf(out, "%-13s", state_text(state, u));
+	format_paint(out, PAINT_NONE);
+	(void)fprintf(out, " %7s %6s %6s %6s %7s %8s\n", conns,
+	    format_count(flight, u->inflight),
 	    format_latency(p50, u->latency_p50_us),
 	    format_latency(p99, u->latency_p99_us),
 	    format_count(answers, u->answers),
 	    format_count(failures, data_failures(u)));
 }
 
-static void
-put_upstreams(FILE *out, const struct data *d)
+void
+text_upstreams(FILE *out, const struct data *d)
 {
 	size_t i;
 
@@ -109,7 +128,6 @@ put_upstreams(FILE *out, const struct data *d)
 	    "FAILURES");
 	for (i = 0; i < d->nupstreams; i++)
 		put_upstream(out, &d->upstreams[i]);
-	(void)putc('\n', out);
 }
 
 /* A sum and what it is made of; a name of NULL ends the parts. */
@@ -192,7 +210,9 @@ text_summary(FILE *out, const struct data *d)
 {
 	put_verdict(out, d);
 	put_head(out, d);
-	put_upstreams(out, d);
+	text_upstreams(out, d);
+	if (d->nupstreams > 0)
+		(void)putc('\n', out);
 	put_queries(out, d);
 	text_processes(out, d);
 }

@@ -53,8 +53,11 @@ flush(struct upstream *up)
 	struct conn *c;
 
 	session_tickets_clear(&up->tickets);
-	TAILQ_FOREACH (c, &up->conns, all)
+	TAILQ_FOREACH (c, &up->conns, all) {
 		conn_keep_no_ticket(c);
+		if (c->state == CONN_ASKED)
+			conn_unprepare(c); /* it may have a ticket */
+	}
 	if (up->disabled || up->nready == 0)
 		return;
 	up->flush_request = up->pool->last_request;

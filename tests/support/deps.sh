@@ -6,7 +6,7 @@ set -eu
 
 packages="gcc make bison pkgconf libc6-dev
 	libevent-dev libtls-dev libssl-dev libseccomp-dev libcap-ng-dev
-	libcmocka-dev ca-certificates openssl
+	libcmocka-dev libncurses-dev tmux zsh ca-certificates openssl
 	knot-dnsutils bind9-dnsutils ldnsutils getdns-utils
 	unbound nsd knot stunnel4
 	python3-pytest python3-pytest-xdist python3-dnspython python3-cryptography

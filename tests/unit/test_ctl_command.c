@@ -12,7 +12,9 @@
 #include "dotproxyctl/command.h"
 
 #define WORDS_MAX 5
-#define TOP "show, check, reload, log, health, upstream, pool, drain, exporter"
+#define TOP                                                         \
+	"show, check, reload, log, health, upstream, pool, drain, " \
+	"exporter, top, watch"
 
 /* Parses a line of words; returns what command_parse() does. */
 static int
@@ -63,6 +65,9 @@ all_commands(void **state)
 	(void)state;
 	accepts("show", MSG_CL_SHOW, SHOW_SUMMARY);
 	accepts("show summary", MSG_CL_SHOW, SHOW_SUMMARY);
+	accepts("show upstreams", MSG_CL_SHOW, SHOW_SUMMARY);
+	accepts("watch pool", MSG_CL_SHOW, SHOW_POOL);
+	accepts("watch", MSG_CL_SHOW, SHOW_SUMMARY);
 	accepts("show pool", MSG_CL_SHOW, SHOW_POOL);
 	accepts("show pins", MSG_CL_SHOW, SHOW_PINS);
 	accepts("show latency", MSG_CL_SHOW, SHOW_LATENCY);
@@ -167,12 +172,14 @@ mistakes(void **state)
 	    "unknown argument \"shaw\"; did you mean \"show\"? possible: " TOP);
 	refuses("shows", "unknown argument \"shows\"; did you mean \"show\"? "
 			 "possible: " TOP);
-	refuses("show p", "ambiguous argument \"p\"; possible: summary, pool, "
-			  "stats, latency, pins, "
-			  "processes, config, all");
-	refuses("show s", "ambiguous argument \"s\"; possible: summary, pool, "
-			  "stats, latency, pins, "
-			  "processes, config, all");
+	refuses("show p",
+	    "ambiguous argument \"p\"; possible: summary, upstreams, pool, "
+	    "stats, latency, pins, "
+	    "processes, config, all");
+	refuses("show s",
+	    "ambiguous argument \"s\"; possible: summary, upstreams, pool, "
+	    "stats, latency, pins, "
+	    "processes, config, all");
 	refuses("check", "missing argument; possible: security");
 	refuses("log", "missing argument; possible: level");
 	refuses("log level",
@@ -223,6 +230,26 @@ hostile_words(void **state)
 	assert_non_null(strstr(error, "possible: " TOP));
 }
 
+/* What a shell is told may come next. */
+static void
+next_words(void **state)
+{
+	char show[] = "s", upstream[] = "upstream", any[] = "x", bad[] = "zz";
+	char *const words[] = { upstream, any, NULL }, *const one[] = { show };
+	char *const wrong[] = { bad };
+	const char *found[COMMAND_WORDS_MAX];
+
+	(void)state;
+	assert_true(command_next(0, NULL, found) >= 10);
+	assert_true(command_next(1, one, found) >= 7);
+	assert_string_equal(found[0], "summary");
+	assert_int_equal(command_next(1, words, found), 1);
+	assert_string_equal(found[0], COMMAND_ANY_NAME);
+	assert_int_equal(command_next(2, words, found), 3);
+	assert_string_equal(found[0], "disable");
+	assert_int_equal(command_next(1, wrong, found), 0);
+}
+
 int
 main(void)
 {
@@ -235,6 +262,7 @@ main(void)
 		cmocka_unit_test(mistakes),
 		cmocka_unit_test(empty_word),
 		cmocka_unit_test(hostile_words),
+		cmocka_unit_test(next_words),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: ISC
+"""What shells complete after dotproxyctl, in real shells."""
+
+import os
+import subprocess
+
+import pytest
+
+from dnsclient import eventually
+from programs import CTL, run
+from terminal import Terminal
+
+ETC = os.path.join(os.path.dirname(__file__), "../../etc/completion")
+
+BASH = """
+source %s/dotproxyctl.bash
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_dotproxyctl
+printf '%%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+def bash(*words):
+    done = run("bash", "--norc", "-c", BASH % ETC, "bash", CTL, *words)
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_bash_completes_commands():
+    assert "show" in bash("") and "upstream" in bash("")
+    assert bash("sh") == ["show"]
+    assert bash("show", "p") == ["pool", "processes"]
+    assert bash("-j", "log", "level", "d") == ["debug"]
+    assert bash("-w", "2", "drain", "of") == ["off"]
+    assert bash("reload", "") == []
+    assert "--socket" in bash("--s")
+    assert bash("nonsense", "") == []
+
+
+def test_bash_completes_names(make_proxy, make_upstream):
+    proxy = make_proxy(make_upstream().block("quad9"),
+                       make_upstream().block("spare"))
+    assert bash("-s", str(proxy.socket), "upstream", "q") == ["quad9"]
+    assert bash("-s", str(proxy.socket), "upstream", "quad9", "d") == [
+        "disable"]
+
+
+def test_zsh_completes(tmp_path):
+    """Typed into one, with the Tab key."""
+    (tmp_path / "dotproxyctl").symlink_to(CTL)
+    term = Terminal(tmp_path, "PATH=%s:$PATH PS1='%%%% ' zsh -f" % tmp_path)
+    try:
+        term.keys("fpath=(%s $fpath)" % os.path.abspath(ETC), "Enter")
+        term.keys("autoload -U compinit; compinit -u -D; echo rea''dy",
+                  "Enter")
+        term.shows("\nready")
+        term.keys("dotproxyctl relo", "Tab")
+        term.shows("dotproxyctl reload")
+        term.keys("C-u", "dotproxyctl show pr", "Tab")
+        term.shows("dotproxyctl show processes")
+        term.keys("C-u", "dotproxyctl upstream x dis", "Tab")
+        term.shows("dotproxyctl upstream x disable")
+    finally:
+        term.close()
+
+
+def test_every_command_is_in_the_manual():
+    """The words come from the table that commands are parsed by."""
+    manual = os.path.join(os.path.dirname(__file__),
+                          "../../docs/dotproxyctl.8")
+    with open(manual) as f:
+        text = f.read()
+
+    def words(*before):
+        return run(CTL, "complete", "--", *before).stdout.split()
+
+    assert len(words()) >= 10
+    for word in words():
+        assert ".It Cm %s" % word in text, word
+    for word in words("show"):
+        assert ("Cm show %s\n" % word in text
+                or "show Op Cm %s" % word in text), word
