@@ -41,6 +41,7 @@
 	X(refused_unsupported, "NOTIMP or REFUSED: not forwarded")      \
 	X(dropped_malformed, "dropped: no query, or too short")         \
 	X(dropped_send, "dropped: the answer could not be sent")        \
+	X(dropped_repeated, "dropped: the same query is in flight")     \
 	X(abandoned, "client connection gone before the answer")        \
 	X(stale_answers, "answers for queries no longer waiting")       \
 	X(bad_answers, "answers that do not match their query")         \

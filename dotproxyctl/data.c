@@ -413,8 +413,8 @@ data_queries(const struct data *d, struct data_queries *q)
 			    v[LSTAT_failed_other])))));
 	q->refused =
 	    format_sum(v[LSTAT_refused_acl], v[LSTAT_refused_unsupported]);
-	q->dropped =
-	    format_sum(v[LSTAT_dropped_malformed], v[LSTAT_dropped_send]);
+	q->dropped = format_sum(v[LSTAT_dropped_malformed],
+	    format_sum(v[LSTAT_dropped_send], v[LSTAT_dropped_repeated]));
 	q->abandoned = v[LSTAT_abandoned];
 }
 

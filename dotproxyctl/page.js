@@ -361,6 +361,7 @@ const CAUSES = {
 	refused_unsupported: "Refused: not forwarded",
 	dropped_malformed: "Dropped: no query",
 	dropped_send: "Dropped: could not be sent",
+	dropped_repeated: "Dropped: the same is in flight",
 	tcp_refused: "TCP connections over the limit",
 };
 

@@ -193,7 +193,8 @@ put_queries(FILE *out, const struct data *d)
 			{ v[LSTAT_refused_unsupported], "not supported" } } },
 		{ "dropped", q.dropped, "",
 		    { { v[LSTAT_dropped_malformed], "malformed" },
-			{ v[LSTAT_dropped_send], "answer not sent" } } },
+			{ v[LSTAT_dropped_send], "answer not sent" },
+			{ v[LSTAT_dropped_repeated], "repeated" } } },
 		{ "abandoned", q.abandoned, "", { { 0, NULL } } },
 	};
 	for (i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {

@@ -197,6 +197,7 @@ config_on_end(void *arg, struct imsg *m)
 	l->conf = run->client;
 	memcpy(l->upstreams, run->upstreams, sizeof(l->upstreams));
 	inflight_set_limit(&l->inflight, l->conf.client.max_inflight);
+	prefixes_set_limit(&l->prefixes, l->inflight.limit);
 	shed_set_limit(&l->shed, l->inflight.limit);
 	open_socks(l, run);
 	statsd_open(l, &run->statsd, run->statsd_fd);

@@ -10,6 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dotproxy/listener/keyhash.h"
+
+/*
+ * How many are looked at for one that is repeated.  By chance there are one or
+ * two; who has asked more than that with the same port and ID, each time
+ * something else, is told no repetitions.
+ */
+#define SAME_LOOKED_AT 8
+
 _Static_assert(sizeof(struct inflight_slot) <= 576, "slot too large");
 
 int
@@ -18,10 +27,11 @@ inflight_init(struct inflight *t, uint32_t limit)
 	memset(t, 0, sizeof(*t));
 	/* So large that it comes as untouched zero pages. */
 	t->slots = calloc(CONF_INFLIGHT_MAX, sizeof(t->slots[0]));
-	if (t->slots == NULL)
-		return -1;
-	if (store_init(&t->longs, INFLIGHT_LONG_MAX) == -1) {
+	t->same = calloc(CONF_INFLIGHT_MAX, sizeof(t->same[0]));
+	if (t->slots == NULL || t->same == NULL ||
+	    store_init(&t->longs, INFLIGHT_LONG_MAX) == -1) {
 		free(t->slots);
+		free(t->same);
 		t->slots = NULL;
 		return -1;
 	}
@@ -43,13 +53,21 @@ inflight_clear(struct inflight *t)
 		inflight_remove(t, s);
 	store_clear(&t->longs);
 	free(t->slots);
+	free(t->same);
 	memset(t, 0, sizeof(*t));
 }
 
 void
 inflight_set_limit(struct inflight *t, uint32_t limit)
 {
+	struct inflight_slot *s;
+
 	t->limit = limit < CONF_INFLIGHT_MAX ? limit : CONF_INFLIGHT_MAX;
+	memset(t->same, 0, t->nsame * sizeof(t->same[0]));
+	t->nsame = keyhash_buckets(t->limit);
+	TAILQ_FOREACH (s, &t->order, order)
+		if (s->indexed)
+			inflight_index(t, s, s->hash);
 }
 
 /* Takes a free slot, the one that is warmest in the cache. */
@@ -107,6 +125,7 @@ inflight_add(struct inflight *t, const struct client *client,
 	}
 	s = slot_take(t);
 	s->used = true;
+	s->indexed = false;
 	s->waiting = false;
 	s->sent = false;
 	s->transfer = s->begun = false;
@@ -124,6 +143,52 @@ inflight_add(struct inflight *t, const struct client *client,
 	t->count++;
 	t->count_tcp += client->conn != NULL;
 	return s;
+}
+
+static struct inflight_list *
+same_list(const struct inflight *t, uint32_t hash)
+{
+	return &t->same[hash & (t->nsame - 1)];
+}
+
+void
+inflight_index(struct inflight *t, struct inflight_slot *s, uint32_t hash)
+{
+	s->hash = hash;
+	s->indexed = true;
+	LIST_INSERT_HEAD(same_list(t, hash), s, same);
+}
+
+static bool
+same_peer(const union client_addr *a, const union client_addr *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family)
+		return false;
+	if (a->sa.sa_family == AF_INET)
+		return a->in.sin_port == b->in.sin_port &&
+		       a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+	return a->in6.sin6_port == b->in6.sin6_port &&
+	       a->in6.sin6_scope_id == b->in6.sin6_scope_id &&
+	       IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
+}
+
+bool
+inflight_repeats(const struct inflight *t, uint32_t hash,
+    const struct client *client, const uint8_t *wire, size_t len)
+{
+	const struct inflight_slot *s;
+	unsigned int left = SAME_LOOKED_AT;
+
+	LIST_FOREACH (s, same_list(t, hash), same) {
+		if (s->hash == hash && s->wire_len == len &&
+		    s->client.sock == client->sock &&
+		    same_peer(&s->client.peer, &client->peer) &&
+		    memcmp(inflight_wire(s), wire, len) == 0)
+			return true;
+		if (--left == 0)
+			break;
+	}
+	return false;
 }
 
 static void
@@ -158,6 +223,8 @@ inflight_remove(struct inflight *t, struct inflight_slot *s)
 		LIST_REMOVE(s, conn);
 		t->count_tcp--;
 	}
+	if (s->indexed)
+		LIST_REMOVE(s, same);
 	store_give(&t->longs, s->wire_long, s->wire_len);
 	s->wire_long = NULL;
 	s->used = false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The queries that wait for an answer: a table of slots, found by handle,
- * ordered by deadline, and grouped by the TCP connection they came over.
+ * ordered by deadline, grouped by the TCP connection they came over, and those
+ * over UDP by a hash, so that one that is repeated can be told.
  * Pure: no event loop, no clock.  A query too long for its slot is in a store,
  * which has a budget.
  */
@@ -19,6 +20,7 @@
 #include "common/dns.h"
 #include "common/store.h"
 
+struct prefix;
 struct tcp_conn;
 struct udp_sock;
 
@@ -54,18 +56,23 @@ struct client {
 
 /*
  * A query in the table.  Its members are read by anybody and written only
- * here, but for arrived_us, sent and what is about a transfer.
+ * here, but for arrived_us, prefix, sent and what is about a transfer.
  */
 struct inflight_slot {
 	TAILQ_ENTRY(inflight_slot) order; /* by deadline; or the free list */
 	TAILQ_ENTRY(inflight_slot) wait;  /* valid if waiting */
-	LIST_ENTRY(inflight_slot) conn;   /* valid if client.conn */
+	union {
+		LIST_ENTRY(inflight_slot) conn; /* valid if client.conn */
+		LIST_ENTRY(inflight_slot) same; /* valid if indexed */
+	};
 	uint64_t deadline_ms;
 	uint64_t arrived_us;
 	uint32_t generation; /* never 0; a new one for each use */
 	uint32_t ahead;      /* how many there were when it came */
+	uint32_t hash;       /* valid if indexed */
 	uint16_t wire_len;
 	bool used;
+	bool indexed;    /* can be found by inflight_repeats() */
 	bool waiting;    /* in the list of those to be sent to the pool */
 	bool sent;       /* has been, at least once */
 	bool transfer;   /* all messages of the answer are wanted */
@@ -74,7 +81,8 @@ struct inflight_slot {
 	uint32_t unpaid; /* bytes that came and the pool has no credit for */
 	struct dns_query query;
 	struct client client;
-	uint8_t *wire_long; /* of longs; NULL if it fits in wire */
+	struct prefix *prefix; /* of the client, held; owned by its table */
+	uint8_t *wire_long;    /* of longs; NULL if it fits in wire */
 	uint8_t wire[INFLIGHT_WIRE_INLINE];
 };
 
@@ -94,6 +102,8 @@ struct inflight {
 	struct inflight_slot *last;  /* in order: where the last one added is,
 				      * or was; NULL: before the first */
 	struct inflight_queue wait;  /* not with the pool, oldest first */
+	struct inflight_list *same;  /* CONF_INFLIGHT_MAX of them, by hash */
+	uint32_t nsame;              /* of these, in use; a power of two */
 };
 
 /*
@@ -115,6 +125,17 @@ void inflight_set_limit(struct inflight *, uint32_t limit);
 struct inflight_slot *inflight_add(struct inflight *, const struct client *,
     struct inflight_list *list, const struct dns_query *, const uint8_t *wire,
     size_t len, uint64_t deadline_ms);
+
+/*
+ * True if this query over UDP is in flight already: from the same address and
+ * port, through the same socket, with the same bytes.  hash is one of its
+ * address, port and ID.
+ */
+bool inflight_repeats(const struct inflight *, uint32_t hash,
+    const struct client *, const uint8_t *wire, size_t len);
+
+/* Lets inflight_repeats() find a query over UDP just added. */
+void inflight_index(struct inflight *, struct inflight_slot *, uint32_t hash);
 
 /* Gives a slot a deadline that none comes after. */
 void inflight_postpone(

@@ -146,13 +146,16 @@ void
 listener_init(struct listener *l, struct event_base *base)
 {
 	struct conf_client client = CONF_CLIENT_DEFAULT;
+	struct rng rng = { .left = 0 };
 
 	l->base = base;
 	l->link.fd = -1;
 	l->conf.client = client;
 	l->conf.query_timeout_ms = 1000;
 	l->started_ms = listener_now(l);
-	if (inflight_init(&l->inflight, client.max_inflight) == -1)
+	keyhash_draw(&l->hash, &rng);
+	if (inflight_init(&l->inflight, client.max_inflight) == -1 ||
+	    prefixes_init(&l->prefixes, client.max_inflight, &rng) == -1)
 		fatalx("out of memory");
 	shed_set_limit(&l->shed, l->inflight.limit);
 	lazy_timer_init(&l->deadline, base, query_deadline, l);
@@ -176,6 +179,7 @@ listener_free(struct listener *l)
 	tcp_free(l); /* takes its queries along */
 	udp_free(l);
 	inflight_clear(&l->inflight);
+	prefixes_clear(&l->prefixes);
 	acl_clear(&l->acl);
 	lazy_timer_free(&l->deadline);
 	lazy_timer_free(&l->accept_retry);

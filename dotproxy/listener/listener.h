@@ -21,6 +21,7 @@
 #include "dotproxy/listener/acl.h"
 #include "dotproxy/listener/inflight.h"
 #include "dotproxy/listener/metrics.h"
+#include "dotproxy/listener/prefix.h"
 #include "dotproxy/listener/shed.h"
 #include "dotproxy/listener/statsd.h"
 
@@ -101,6 +102,8 @@ struct listener {
 	uint64_t cancels[CONF_TRANSFERS_MAX];
 	uint32_t ncancels;
 
+	struct keyhash hash; /* of a client and its ID */
+	struct prefixes prefixes;
 	struct inflight inflight;
 	struct shed shed;           /* which of them, under overload */
 	struct lazy_timer deadline; /* of the first query in flight */

@@ -175,6 +175,7 @@ query_unhook(struct listener *l, struct inflight_slot *s, bool told)
 		tcp_release(s->client.conn);
 	else
 		udp_release(s->client.sock);
+	prefixes_release(&l->prefixes, s->prefix, s->client.conn != NULL);
 	inflight_remove(&l->inflight, s);
 }
 
@@ -213,16 +214,25 @@ query_judge(
 	return transfer_admits(l, client->conn) ? NULL : &verdict_transfers;
 }
 
-/* Finds room for one more query, at the cost of those that were overtaken. */
+/*
+ * Finds room for one more query, which its client's record counts already, at
+ * the cost of those that were overtaken: of the same client, and of clients
+ * that have no fewer in flight.
+ */
 static bool
-query_make_room(struct listener *l, const struct client *client)
+query_make_room(
+    struct listener *l, const struct client *client, const struct prefix *p)
 {
 	struct inflight *t = &l->inflight;
+	const uint32_t *mine = &p->count[client->conn != NULL];
 	struct inflight_slot *s;
 
-	while (!shed_admits(&l->shed, t->count, inflight_same(t, client))) {
+	while (!shed_admits(
+	    &l->shed, t->count, inflight_same(t, client), *mine - 1)) {
 		s = inflight_first(t);
-		if (s == NULL || !shed_overtaken(&l->shed, s->deadline_ms))
+		if (s == NULL || !shed_overtaken(&l->shed, s->deadline_ms) ||
+		    (s->prefix != p &&
+			prefix_queries(p) - 1 > prefix_queries(s->prefix)))
 			return false;
 		query_end(l, s, &verdict_full, false);
 	}
@@ -252,15 +262,53 @@ query_note_timeout(struct listener *l, const struct inflight_slot *s)
 	shed_timed_out(&l->shed, s->deadline_ms, s->ahead, query_given_ms(l));
 }
 
+/* True if a query over UDP is in flight already; *hash is for its index. */
+static bool
+query_is_repeated(struct listener *l, const struct client *client,
+    const struct dns_query *q, const uint8_t *wire, size_t len, uint32_t *hash)
+{
+	/* The port is at the same place in both kinds of addresses. */
+	*hash = keyhash(&l->hash, prefix_addr(&client->peer),
+	    (uint32_t)client->peer.in.sin_port << 16 | q->id);
+	return inflight_repeats(&l->inflight, *hash, client, wire, len);
+}
+
+/* Gives a query its slot and its place in line; NULL if there is none. */
+static struct inflight_slot *
+query_admit(struct listener *l, const struct client *client,
+    const struct dns_query *q, const uint8_t *wire, size_t len)
+{
+	struct prefix *p = prefixes_find(&l->prefixes, &client->peer);
+	struct tcp_conn *conn = client->conn;
+	struct inflight_slot *s = NULL;
+
+	prefixes_hold(&l->prefixes, p, conn != NULL);
+	if (query_make_room(l, client, p))
+		s = inflight_add(&l->inflight, client,
+		    conn != NULL ? tcp_queries(conn) : NULL, q, wire, len,
+		    listener_now(l) + query_given_ms(l));
+	if (s == NULL) {
+		prefixes_release(&l->prefixes, p, conn != NULL);
+		return NULL;
+	}
+	s->prefix = p;
+	s->arrived_us = l->now_us;
+	if (conn != NULL)
+		tcp_hold(conn);
+	else
+		udp_hold(client->sock);
+	return s;
+}
+
 void
 query_receive(struct listener *l, const struct client *client,
     const uint8_t *wire, size_t len)
 {
 	struct tcp_conn *conn = client->conn;
 	const struct verdict *v;
-	struct inflight_slot *s = NULL;
+	struct inflight_slot *s;
 	struct dns_query q;
-	uint64_t now_ms = listener_now(l);
+	uint32_t hash;
 
 	listener_count_in(
 	    l, conn != NULL ? LSTAT_queries_tcp : LSTAT_queries_udp);
@@ -276,23 +324,22 @@ query_receive(struct listener *l, const struct client *client,
 			tcp_close_when_sent(conn);
 		return;
 	}
-	if (query_make_room(l, client))
-		s = inflight_add(&l->inflight, client,
-		    conn != NULL ? tcp_queries(conn) : NULL, &q, wire, len,
-		    now_ms + query_given_ms(l));
+	if (conn == NULL &&
+	    query_is_repeated(l, client, &q, wire, len, &hash)) {
+		listener_count_out(l, LSTAT_dropped_repeated);
+		return;
+	}
+	s = query_admit(l, client, &q, wire, len);
 	if (s == NULL) {
 		reply_error(l, client, &q, wire, &verdict_full);
 		return;
 	}
-	s->arrived_us = l->now_us;
-	if (conn != NULL)
-		tcp_hold(conn);
-	else
-		udp_hold(client->sock);
-	if (conn != NULL && dns_is_transfer(&q))
+	if (conn == NULL)
+		inflight_index(&l->inflight, s, hash);
+	else if (dns_is_transfer(&q))
 		transfer_begin(l, s);
-	lazy_timer_arm(
-	    &l->deadline, now_ms, inflight_first(&l->inflight)->deadline_ms);
+	lazy_timer_arm(&l->deadline, listener_now(l),
+	    inflight_first(&l->inflight)->deadline_ms);
 	link_send(l, s);
 }
 

@@ -12,7 +12,10 @@
  * answer to one in line says how long it has waited, and how many were ahead:
  * so how many may be, for the last of them to wait half of the query timeout.
  *
- * Neither transport may take the last places from the other.
+ * Neither transport may take the last places from the other, nor a client of
+ * its transport from other clients.  What a client may have depends on what is
+ * free: all but an eighth if it is alone, less as more want much.  Nobody has
+ * to be ended for that: who has little finds a place as long as one is free.
  */
 #ifndef LISTENER_SHED_H
 #define LISTENER_SHED_H
@@ -25,7 +28,10 @@
  * Most answers need less; more than the connections of one upstream differ.
  */
 #define SHED_OVERTAKEN_MS 250
-/* One place in so many is kept for the transport which has fewer. */
+/*
+ * One place in so many is kept for the transport which has fewer; of the rest,
+ * one in so many for clients that have few.
+ */
 #define SHED_KEPT 8
 /* The line is never made shorter than this. */
 #define SHED_WINDOW_MIN 512u
@@ -46,11 +52,28 @@ shed_set_limit(struct shed *sh, uint32_t limit)
 	sh->answered_ms = 0;
 }
 
-/* True if one more may wait: total do, and same of them over its transport. */
+/*
+ * True if one more may wait: total do, same of them over its transport, and
+ * mine of these are its client's.
+ *
+ * A client's limit falls with the square of what is free.  So n that all want
+ * much leave a part of 1 / (8 * sqrt(n)) free, where with a limit that falls in
+ * proportion (Choudhury and Hahne 1998) it would be 1 / (8 * n), and nothing
+ * with some hundred of them.
+ */
 static inline bool
-shed_admits(const struct shed *sh, uint32_t total, uint32_t same)
+shed_admits(const struct shed *sh, uint32_t total, uint32_t same, uint32_t mine)
 {
-	return total < sh->window && same < sh->window - sh->window / SHED_KEPT;
+	uint32_t room = sh->window - sh->window / SHED_KEPT;
+	uint64_t free;
+
+	if (total >= sh->window || same >= room)
+		return false;
+	free = sh->window - total;
+	if (free > room - same)
+		free = room - same;
+	return (uint64_t)mine * room <
+	       (uint64_t)SHED_KEPT * (SHED_KEPT - 1) * free * free;
 }
 
 /* True if a query with this deadline is not in line any more. */

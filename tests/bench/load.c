@@ -7,6 +7,7 @@
  * the time a query was due, so that a stall is felt by all it delayed.
  * With -e the gaps between them are those of a Poisson process of that rate.
  * -i holds connections that ask nothing; -z expects answers of one size.
+ * -b gives the address to ask from.
  * Nothing is ever sent twice.  Exits 1 unless each query had its one answer.
  */
 /* LINK: tests/bench/load/client.c tests/bench/load/message.c */
@@ -212,8 +213,8 @@ trace_open(const char *path)
 static void
 usage(void)
 {
-	errx(2, "usage: load [-ejt] [-c clients] [-d domain] [-i idle] "
-		"[-n queries]\n"
+	errx(2, "usage: load [-ejt] [-b address] [-c clients] [-d domain] "
+		"[-i idle] [-n queries]\n"
 		"[-o trace] [-P pid,...] [-p port] [-q outstanding] [-r rate]\n"
 		"[-s address] [-T seconds] [-w timeout] [-z size]");
 }
@@ -231,9 +232,11 @@ main(int argc, char **argv)
 	bool json = false;
 	int ch;
 
-	while (
-	    (ch = getopt(argc, argv, "c:d:ei:jn:o:P:p:q:r:s:T:tw:z:")) != -1) {
-		if (ch == 'c')
+	while ((ch = getopt(argc, argv, "b:c:d:ei:jn:o:P:p:q:r:s:T:tw:z:")) !=
+	       -1) {
+		if (ch == 'b')
+			l.fromlen = net_address(optarg, "0", &l.from);
+		else if (ch == 'c')
 			l.nclients = strtoul(optarg, NULL, 10);
 		else if (ch == 'd')
 			domain = optarg;

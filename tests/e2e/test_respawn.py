@@ -124,9 +124,9 @@ def test_nothing_grows_over_twenty_pool_kills(make_proxy, make_upstream):
             for _ in range(30):
                 stream.receive()
     assert serves(proxy)
-    # Every slot that UDP may have is free again, or this would meet a full
-    # table.
-    result = load(proxy.address, "-q", "56", "-n", "1000")
+    # Every slot that a client may have is free again, or this would meet a
+    # full table.
+    result = load(proxy.address, "-q", "48", "-n", "1000")
     assert is_flawless(result), result
 
     def settled():

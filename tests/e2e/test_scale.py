@@ -65,7 +65,7 @@ def test_queries_in_flight(make_proxy, upstream):
     query = make_query("drop.test").to_wire()
     with udp_socket(proxy.address) as sock:
         for sent in range(1, count + 1):
-            sock.send(query)
+            sock.send(sent.to_bytes(2, "big") + query[2:])
             if sent % 1000 == 0:    # no more than the socket holds
                 eventually(lambda: proxy.ctl_json("show", "stats")
                            ["listener"]["in_flight"] == sent, what="queries")

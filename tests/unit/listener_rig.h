@@ -220,7 +220,8 @@ rig_counted_out(void)
 	       c[LSTAT_failed_busy] + c[LSTAT_failed_not_ready] +
 	       c[LSTAT_failed_other] + c[LSTAT_refused_acl] +
 	       c[LSTAT_refused_unsupported] + c[LSTAT_dropped_malformed] +
-	       c[LSTAT_dropped_send] + c[LSTAT_abandoned];
+	       c[LSTAT_dropped_send] + c[LSTAT_dropped_repeated] +
+	       c[LSTAT_abandoned];
 }
 
 /* What has to be true between any two turns. */
@@ -481,6 +482,19 @@ rig_udp_client(const struct sockaddr_storage *to)
 	assert_int_not_equal(fd, -1);
 	assert_int_equal(
 	    connect(fd, (const struct sockaddr *)to, sockaddr_len(to)), 0);
+	return fd;
+}
+
+/* The same at another address of this machine. */
+static inline int
+rig_udp_client_at(const char *host)
+{
+	struct sockaddr_storage addr;
+	int fd = rig_socket(SOCK_DGRAM, host, 0, &addr);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&rig.udp_addr,
+			     sockaddr_len(&rig.udp_addr)),
+	    0);
 	return fd;
 }
 

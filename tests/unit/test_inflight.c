@@ -265,6 +265,121 @@ test_connection_list(void **state)
 	assert_int_equal(table.count, 1);
 }
 
+/* --- repetitions --- */
+
+static struct client
+client_at(uint8_t host, uint16_t port)
+{
+	struct client c = { .peer.in.sin_family = AF_INET };
+
+	c.peer.in.sin_port = port;
+	c.peer.in.sin_addr.s_addr = host;
+	return c;
+}
+
+static struct inflight_slot *
+add_indexed(
+    const struct client *c, const uint8_t *wire, size_t len, uint32_t hash)
+{
+	struct dns_query q = { .id = 1 };
+	struct inflight_slot *s;
+
+	s = inflight_add(&table, c, NULL, &q, wire, len, 100);
+	assert_non_null(s);
+	inflight_index(&table, s, hash);
+	return s;
+}
+
+static void
+test_a_query_repeats_itself_only(void **state)
+{
+	uint8_t wire[INFLIGHT_WIRE_INLINE + 1] = { 0 };
+	struct client a = client_at(1, 5), b = client_at(1, 6);
+	struct client c = client_at(2, 5), d = a;
+	struct inflight_slot *s;
+
+	(void)state;
+	d.sock = (struct udp_sock *)&d;
+	assert_false(inflight_repeats(&table, 7, &a, wire, 20));
+	s = add_indexed(&a, wire, 20, 7);
+	assert_true(inflight_repeats(&table, 7, &a, wire, 20));
+	assert_false(inflight_repeats(&table, 7, &b, wire, 20));
+	assert_false(inflight_repeats(&table, 7, &c, wire, 20));
+	assert_false(inflight_repeats(&table, 7, &d, wire, 20));
+	assert_false(inflight_repeats(&table, 7, &a, wire, 21));
+	wire[19] = 1;
+	assert_false(inflight_repeats(&table, 7, &a, wire, 20));
+	wire[19] = 0;
+	inflight_remove(&table, s); /* answered: it is asked anew */
+	assert_false(inflight_repeats(&table, 7, &a, wire, 20));
+	s = add(1, 20, 100);
+	assert_false(s->indexed);
+	(void)add_indexed(&a, wire, sizeof(wire), 7);
+	assert_true(inflight_repeats(&table, 7, &a, wire, sizeof(wire)));
+}
+
+static void
+test_repetition_over_ipv6(void **state)
+{
+	struct client a = { .peer.in6.sin6_family = AF_INET6 }, b;
+	uint8_t wire[12] = { 0 };
+
+	(void)state;
+	a.peer.in6.sin6_addr.s6_addr[15] = 1;
+	(void)add_indexed(&a, wire, 12, 7);
+	assert_true(inflight_repeats(&table, 7, &a, wire, 12));
+	b = a;
+	b.peer.in6.sin6_addr.s6_addr[15] = 2;
+	assert_false(inflight_repeats(&table, 7, &b, wire, 12));
+	b = a;
+	b.peer.in6.sin6_port = 1;
+	assert_false(inflight_repeats(&table, 7, &b, wire, 12));
+	b = a;
+	b.peer.in6.sin6_scope_id = 1; /* another link */
+	assert_false(inflight_repeats(&table, 7, &b, wire, 12));
+}
+
+/* The same ID and port again and again, each time something else. */
+static void
+test_search_for_a_repetition_is_short(void **state)
+{
+	struct client a = client_at(1, 5);
+	uint8_t wire[12] = { 0 };
+	uint8_t i;
+
+	(void)state;
+	for (i = 0; i < 9; i++) {
+		wire[11] = i;
+		(void)add_indexed(&a, wire, 12, 7);
+	}
+	assert_true(inflight_repeats(&table, 7, &a, wire, 12));
+	wire[11] = 1;
+	assert_true(inflight_repeats(&table, 7, &a, wire, 12));
+	wire[11] = 0;
+	assert_false(inflight_repeats(&table, 7, &a, wire, 12));
+}
+
+static void
+test_repetitions_after_a_reload(void **state)
+{
+	struct client a = client_at(1, 5);
+	uint8_t wire[12] = { 0 };
+	uint32_t hash;
+
+	(void)state;
+	for (hash = 0; hash < 100; hash++)
+		(void)add_indexed(&a, wire, 12, hash * 0x01010101u);
+	inflight_set_limit(&table, 50);
+	assert_int_equal(table.nsame, 64);
+	for (hash = 0; hash < 100; hash++)
+		assert_true(
+		    inflight_repeats(&table, hash * 0x01010101u, &a, wire, 12));
+	inflight_set_limit(&table, CONF_INFLIGHT_MAX);
+	for (hash = 0; hash < 100; hash++)
+		assert_true(
+		    inflight_repeats(&table, hash * 0x01010101u, &a, wire, 12));
+}
+
 static void
 test_wait_list(void **state)
 {
@@ -312,6 +427,10 @@ main(void)
 		T(test_long_queries),
 		T(test_long_queries_have_a_budget),
 		T(test_connection_list),
+		T(test_a_query_repeats_itself_only),
+		T(test_repetition_over_ipv6),
+		T(test_search_for_a_repetition_is_short),
+		T(test_repetitions_after_a_reload),
 		T(test_wait_list),
 		T(test_memory_is_touched_as_needed),
 	};

@@ -8,7 +8,7 @@
 /* LINK: dotproxy/listener/query.c dotproxy/listener/tcp.c */
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
-/* LINK: dotproxy/listener/transfer.c */
+/* LINK: dotproxy/listener/prefix.c dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LINK: common/msg_change.c */
 /* LINK: dotproxy/listener/tcp_peer.c dotproxy/listener/keepalive.c */
@@ -148,7 +148,7 @@ send_large(int fd, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		rig_make_query(&pkt, (uint16_t)i, "www.example", 1232);
+		rig_make_query(&pkt, (uint16_t)(n + i), "www.example", 1232);
 		memset(pkt.buf + pkt.w.pos, 0, 1160);
 		pkt.w.pos += 1160;
 		rig_send(fd, &pkt);

@@ -8,7 +8,7 @@
 /* LINK: dotproxy/listener/query.c dotproxy/listener/tcp.c */
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
-/* LINK: dotproxy/listener/transfer.c */
+/* LINK: dotproxy/listener/prefix.c dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LINK: common/msg_change.c */
 /* LINK: dotproxy/listener/tcp_peer.c dotproxy/listener/keepalive.c */

@@ -8,7 +8,7 @@
 /* LINK: dotproxy/listener/query.c dotproxy/listener/tcp.c */
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
-/* LINK: dotproxy/listener/transfer.c */
+/* LINK: dotproxy/listener/prefix.c dotproxy/listener/transfer.c */
 /* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
 /* LINK: common/msg_change.c */
 /* LINK: dotproxy/listener/tcp_peer.c dotproxy/listener/keepalive.c */
@@ -478,22 +478,25 @@ static void
 test_udp_leaves_room_for_tcp(void **state)
 {
 	int fd = rig_udp_client(&rig.udp_addr), tcp = rig_tcp_client();
+	int other = rig_udp_client_at("127.0.0.2");
 	uint16_t i;
 
 	(void)state;
 	rig.client.client.max_inflight = 16;
 	rig_reload("127.0.0.0", 8);
-	for (i = 0; i < 14; i++)
+	for (i = 0; i < 13; i++)
 		(void)rig_ask(fd, i, "a.example", 0);
+	(void)rig_ask(other, 98, "a.example", 0);
 	rig_make_query(&pkt, 99, "b.example", 0);
-	rig_send(fd, &pkt);
-	(void)rig_recv(fd, buf, sizeof(buf));
+	rig_send(other, &pkt);
+	(void)rig_recv(other, buf, sizeof(buf));
 	assert_int_equal(dns_id(buf), 99);
 	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
 	rig_make_query(&pkt, 1, "c.example", 0);
 	rig_send_tcp(tcp, &pkt);
 	rig_until(rig.nqueries == 15);
 	assert_int_equal(rig_count(LSTAT_failed_busy), 1);
+	close(other);
 	close(fd);
 	close(tcp);
 }

@@ -26,13 +26,55 @@ static void
 test_neither_transport_takes_all(void **state)
 {
 	(void)state;
-	assert_true(shed_admits(&sh, 7167, 7167));
-	assert_false(shed_admits(&sh, 7168, 7168));
-	assert_true(shed_admits(&sh, 8191, 1023));
-	assert_false(shed_admits(&sh, 8192, 1024));
+	assert_true(shed_admits(&sh, 7167, 7167, 0));
+	assert_false(shed_admits(&sh, 7168, 7168, 0));
+	assert_true(shed_admits(&sh, 8191, 1023, 0));
+	assert_false(shed_admits(&sh, 8192, 1024, 0));
 	shed_set_limit(&sh, 1);
-	assert_true(shed_admits(&sh, 0, 0));
-	assert_false(shed_admits(&sh, 1, 1));
+	assert_true(shed_admits(&sh, 0, 0, 0));
+	assert_false(shed_admits(&sh, 1, 1, 0));
+}
+
+/* So many clients that take all they can: what each has in the end. */
+static uint32_t
+share_of(uint32_t clients, uint32_t *total)
+{
+	uint32_t have, before;
+
+	*total = 0;
+	for (have = 0;; have++) {
+		before = *total;
+		while (*total < before + clients &&
+		       shed_admits(&sh, *total, *total, have))
+			++*total;
+		if (*total < before + clients)
+			return have;
+	}
+}
+
+/* A client alone has most of the table; however many do, one more gets in. */
+static void
+test_clients_share(void **state)
+{
+	uint32_t n, total;
+
+	(void)state;
+	assert_int_equal(share_of(1, &total), 7168 - 7168 / 8);
+	assert_true(shed_admits(&sh, total, total, total / 2));
+	for (n = 2; n <= 1024; n *= 2) {
+		assert_true(share_of(n, &total) >= 7168 * 7 / 8 / n);
+		assert_true(7168 - total >= 4);
+		assert_true(shed_admits(&sh, total, total, 0));
+		assert_true(shed_admits(&sh, total, total, 2));
+	}
+	/* What others have over TCP counts only when there is no more. */
+	assert_true(shed_admits(&sh, 8191, 7000, 0));
+	assert_false(shed_admits(&sh, 8191, 7000, 1000));
+	/* In a very small table there is nothing to keep. */
+	shed_set_limit(&sh, 2);
+	assert_true(shed_admits(&sh, 1, 1, 1));
+	shed_set_limit(&sh, 1);
+	assert_true(shed_admits(&sh, 0, 0, 0));
 }
 
 static void
@@ -116,6 +158,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup(name, setup)
 	const struct CMUnitTest tests[] = {
 		T(test_neither_transport_takes_all),
+		T(test_clients_share),
 		T(test_overtaken),
 		T(test_line_is_as_long_as_it_may_be),
 		T(test_line_gets_longer),

@@ -89,6 +89,9 @@ connected_socket(const struct load *l, bool *refused)
 	if (fd == -1)
 		err(1, "socket");
 	net_receive_buffer(fd);
+	if (l->fromlen > 0 &&
+	    bind(fd, (const struct sockaddr *)&l->from, l->fromlen) == -1)
+		err(1, "bind");
 	if (l->tcp)
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	*refused =

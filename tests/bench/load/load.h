@@ -64,6 +64,8 @@ struct counts {
 struct load {
 	struct sockaddr_storage addr;
 	socklen_t addrlen;
+	struct sockaddr_storage from; /* what clients bind to */
+	socklen_t fromlen;            /* 0: nothing */
 	bool tcp;
 	unsigned long total;
 	unsigned long outstanding;

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The table of clients by prefix; see prefix.h.  Runs in the listener.  Must
+ * not allocate, nor search: who floods chooses the addresses.
+ */
+#include "dotproxy/listener/prefix.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * One IPv4 address may be many clients (NAT), and the /56 of a customer is one
+ * client with more IPv6 addresses than there is memory for.
+ */
+#define PREFIX_LEN_V4 32
+#define PREFIX_LEN_V6 56
+
+static struct keyhash_addr
+mask_of(unsigned int len)
+{
+	struct keyhash_addr mask;
+	uint8_t bytes[sizeof(mask)] = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < len; i++)
+		bytes[i / 8] |= (uint8_t)(0x80 >> i % 8);
+	memcpy(&mask, bytes, sizeof(mask));
+	return mask;
+}
+
+int
+prefixes_init(struct prefixes *t, uint32_t limit, struct rng *rng)
+{
+	memset(t, 0, sizeof(*t));
+	keyhash_draw(&t->hash, rng);
+	t->v4 = mask_of(PREFIX_LEN_V4);
+	t->v6 = mask_of(PREFIX_LEN_V6);
+	TAILQ_INIT(&t->idle);
+	/* So large that they come as untouched zero pages. */
+	t->records = calloc(PREFIX_RECORDS_MAX, sizeof(t->records[0]));
+	t->buckets = calloc(PREFIX_RECORDS_MAX, sizeof(t->buckets[0]));
+	if (t->records == NULL || t->buckets == NULL) {
+		prefixes_clear(t);
+		return -1;
+	}
+	prefixes_set_limit(t, limit);
+	return 0;
+}
+
+void
+prefixes_clear(struct prefixes *t)
+{
+	free(t->records);
+	free(t->buckets);
+	memset(t, 0, sizeof(*t));
+}
+
+static struct prefix_list *
+bucket_of(struct prefixes *t, uint32_t hash)
+{
+	return &t->buckets[hash & (t->nbuckets - 1)];
+}
+
+void
+prefixes_set_limit(struct prefixes *t, uint32_t limit)
+{
+	struct prefix *p;
+	uint32_t i;
+
+	if (limit > CONF_INFLIGHT_MAX)
+		limit = CONF_INFLIGHT_MAX;
+	t->limit = 2 * limit;
+	memset(t->buckets, 0, t->nbuckets * sizeof(t->buckets[0]));
+	t->nbuckets = keyhash_buckets(t->limit);
+	for (i = 0; i < t->touched; i++) {
+		p = &t->records[i];
+		if (p->known)
+			LIST_INSERT_HEAD(bucket_of(t, p->hash), p, bucket);
+	}
+}
+
+/* What is left of an address. */
+static inline struct keyhash_addr
+net_of(const struct prefixes *t, const union client_addr *peer)
+{
+	struct keyhash_addr net = prefix_addr(peer);
+	const struct keyhash_addr *mask = &t->v4;
+
+	if (peer->sa.sa_family != AF_INET) {
+		/* On a link all have the same prefix. */
+		if (IN6_IS_ADDR_LINKLOCAL(&peer->in6.sin6_addr))
+			return net;
+		mask = &t->v6;
+	}
+	net.a &= mask->a;
+	net.b &= mask->b;
+	return net;
+}
+
+/*
+ * Takes a record that is used by nobody: one never used while there are few,
+ * then the one that has had no query for longest.
+ */
+static struct prefix *
+record_take(struct prefixes *t)
+{
+	struct prefix *p = TAILQ_FIRST(&t->idle);
+
+	/* In use are fewer than there are: only slots hold them. */
+	if (p == NULL || (p->known && t->touched < t->limit)) {
+		p = &t->records[t->touched++];
+		TAILQ_INSERT_TAIL(&t->idle, p, idle);
+	}
+	if (p->known)
+		LIST_REMOVE(p, bucket);
+	return p;
+}
+
+struct prefix *
+prefixes_find(struct prefixes *t, const union client_addr *peer)
+{
+	struct keyhash_addr net = net_of(t, peer);
+	uint16_t family = peer->sa.sa_family;
+	uint32_t hash = keyhash(&t->hash, net, family);
+	struct prefix *p;
+
+	LIST_FOREACH (p, bucket_of(t, hash), bucket)
+		if (p->net.a == net.a && p->net.b == net.b &&
+		    p->family == family)
+			return p;
+	p = record_take(t);
+	p->net = net;
+	p->hash = hash;
+	p->family = family;
+	p->known = true;
+	LIST_INSERT_HEAD(bucket_of(t, hash), p, bucket);
+	return p;
+}
+
+/* Forgotten, for it has as much right as a new one, and nobody shall see it. */
+void
+prefixes_release_last(struct prefixes *t, struct prefix *p)
+{
+	LIST_REMOVE(p, bucket);
+	memset(&p->net, 0, sizeof(p->net));
+	p->known = false;
+	TAILQ_INSERT_HEAD(&t->idle, p, idle);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Clients, by the prefix of their address: how many queries each has in
+ * flight, so that one of them cannot take the places of the others.  Runs in
+ * the listener.  Pure: no event loop, no clock.
+ *
+ * Who has queries in flight is always there.  There are as many records as
+ * the other table has slots, and more, so that addresses which are made up can
+ * push out only who has none.
+ */
+#ifndef LISTENER_PREFIX_H
+#define LISTENER_PREFIX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "dotproxy/listener/inflight.h"
+#include "dotproxy/listener/keyhash.h"
+
+/* The clients of one network, as far as there is a difference. */
+struct prefix {
+	TAILQ_ENTRY(prefix) idle;  /* valid if it has no query in flight */
+	LIST_ENTRY(prefix) bucket; /* valid if known */
+	struct keyhash_addr net;   /* no host bits */
+	uint32_t hash;
+	uint32_t count[2]; /* queries in flight over UDP, and over TCP */
+	uint16_t family;
+	bool known; /* can be found */
+};
+
+TAILQ_HEAD(prefix_queue, prefix);
+LIST_HEAD(prefix_list, prefix);
+
+struct prefixes {
+	struct keyhash hash;         /* secret */
+	struct prefix *records;      /* PREFIX_RECORDS_MAX of them */
+	struct prefix_list *buckets; /* PREFIX_RECORDS_MAX of them */
+	uint32_t touched;            /* records below this have been used */
+	uint32_t limit;    /* so many are used before one is used again */
+	uint32_t nbuckets; /* of these, in use; a power of two */
+	struct keyhash_addr v4, v6; /* masks */
+	struct prefix_queue idle;   /* the first is the next to be used */
+};
+
+/* Twice the queries there may be: half is for who has none just now. */
+#define PREFIX_RECORDS_MAX (2 * CONF_INFLIGHT_MAX)
+
+/*
+ * Makes an unused struct an empty table for so many queries in flight.
+ * Memory is only reserved.  Returns 0 or -1 out of memory.
+ */
+int prefixes_init(struct prefixes *, uint32_t limit, struct rng *);
+void prefixes_clear(struct prefixes *);
+
+/* Changes the number of queries; the records of those there are stay. */
+void prefixes_set_limit(struct prefixes *, uint32_t limit);
+
+/* An address, all of it. */
+static inline struct keyhash_addr
+prefix_addr(const union client_addr *peer)
+{
+	struct keyhash_addr addr = { peer->in.sin_addr.s_addr, 0 };
+
+	if (peer->sa.sa_family != AF_INET)
+		memcpy(&addr, &peer->in6.sin6_addr, sizeof(addr));
+	return addr;
+}
+
+/* The queries in flight, over both transports. */
+static inline uint32_t
+prefix_queries(const struct prefix *p)
+{
+	return p->count[false] + p->count[true];
+}
+
+/*
+ * Returns the record of a client, which may be new.  It is good until the
+ * next prefixes_find(), or for as long as it is held.
+ */
+struct prefix *prefixes_find(struct prefixes *, const union client_addr *);
+
+/* For prefixes_release(): the last query has gone. */
+void prefixes_release_last(struct prefixes *, struct prefix *);
+
+/* A query of the client is in flight, or no longer. */
+static inline void
+prefixes_hold(struct prefixes *t, struct prefix *p, bool tcp)
+{
+	if (prefix_queries(p) == 0)
+		TAILQ_REMOVE(&t->idle, p, idle);
+	p->count[tcp]++;
+}
+
+static inline void
+prefixes_release(struct prefixes *t, struct prefix *p, bool tcp)
+{
+	p->count[tcp]--;
+	if (prefix_queries(p) == 0)
+		prefixes_release_last(t, p);
+}
+
+#endif

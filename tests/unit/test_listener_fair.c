@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: ISC */
+/* LINK: common/store.c */
+/* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
+/* LINK: common/msg_info.c common/util.c */
+/* LINK: dotproxy/listener/acl.c dotproxy/listener/config.c */
+/* LINK: dotproxy/listener/control.c dotproxy/listener/inflight.c */
+/* LINK: dotproxy/listener/link.c dotproxy/listener/listener.c */
+/* LINK: dotproxy/listener/query.c dotproxy/listener/tcp.c */
+/* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
+/* LINK: dotproxy/listener/udp_send.c */
+/* LINK: dotproxy/listener/prefix.c dotproxy/listener/transfer.c */
+/* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
+/* LINK: common/msg_change.c */
+/* LINK: dotproxy/listener/tcp_peer.c dotproxy/listener/keepalive.c */
+/* LINK: common/dns_edit.c */
+/* LINK: dotproxy/listener/statsd.c dotproxy/listener/statsd_emit.c */
+/* LINK: dotproxy/listener/statsd_line.c dotproxy/listener/statsd_names.c */
+/* LIBS: -levent_core */
+/* The places of clients beside each other, and queries that are repeated. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/listener_rig.h"
+
+static uint8_t buf[DNS_MSG_MAX];
+static struct pkt pkt;
+
+/* Asks what is not forwarded, but answered SERVFAIL. */
+static void
+ask_in_vain(int fd, uint16_t id)
+{
+	rig_make_query(&pkt, id, "vain.example", 0);
+	rig_send(fd, &pkt);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), id);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+}
+
+/* Who has much is turned away while there is room for who has little. */
+static void
+test_flood_of_one_leaves_room_for_others(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	int other = rig_udp_client_at("127.0.0.2");
+	struct rig_query q;
+	uint16_t i;
+
+	(void)state;
+	rig.client.client.max_inflight = 16;
+	rig_reload("127.0.0.0", 8);
+	for (i = 0; i < 13; i++)
+		(void)rig_ask(fd, i, "a.example", 0);
+	for (; i < 20; i++)
+		ask_in_vain(fd, i);
+	for (i = 0; i < 5; i++) {
+		q = *rig_ask(other, i, "b.example", 0);
+		rig_answer(&q, 0);
+		(void)rig_recv(other, buf, sizeof(buf));
+		assert_int_equal(dns_rcode(buf), DNS_RCODE_NOERROR);
+	}
+	assert_int_equal(rig_count(LSTAT_failed_busy), 7);
+	assert_int_equal(rig.ncancelled, 0);
+	close(fd);
+	close(other);
+}
+
+/* Nor does who floods end the old queries of those who have little. */
+static void
+test_flood_does_not_end_the_overtaken_of_others(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	int other = rig_udp_client_at("127.0.0.2");
+	struct rig_query q;
+	uint16_t i;
+
+	(void)state;
+	rig.client.client.max_inflight = 16;
+	rig_reload("127.0.0.0", 8);
+	(void)rig_ask(other, 1, "a.example", 0);
+	rig_run_ms(SHED_OVERTAKEN_MS + 20);
+	for (i = 0; i < 12; i++)
+		q = *rig_ask(fd, i, "b.example", 0);
+	rig_answer(&q, 0); /* has overtaken the other's */
+	(void)rig_recv(fd, buf, sizeof(buf));
+	(void)rig_ask(fd, 12, "b.example", 0);
+	ask_in_vain(fd, 13);
+	assert_true(rig_nothing_comes(other));
+	assert_int_equal(rig_count(LSTAT_failed_busy), 1);
+	close(fd);
+	close(other);
+}
+
+/* A client that asks again before it has its answer. */
+static void
+test_repeated_query_is_forwarded_once(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	int other = rig_udp_client_at("127.0.0.2");
+	struct rig_query q = *rig_ask(fd, 1, "a.example", 0);
+
+	(void)state;
+	rig_make_query(&pkt, 1, "a.example", 0);
+	rig_send(fd, &pkt);
+	rig_until(rig_count(LSTAT_dropped_repeated) == 1);
+	(void)rig_ask(fd, 1, "b.example", 0);    /* another question, */
+	(void)rig_ask(fd, 2, "a.example", 0);    /* another ID, */
+	(void)rig_ask(other, 1, "a.example", 0); /* another client */
+	rig_answer(&q, 0);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 1);
+	assert_true(rig_nothing_comes(fd));
+	/* When the answer got lost it is asked for once more. */
+	(void)rig_ask(fd, 1, "a.example", 0);
+	assert_int_equal(rig_count(LSTAT_dropped_repeated), 1);
+	assert_int_equal(rig.ncancelled, 0);
+	close(fd);
+	close(other);
+}
+
+/* Over TCP nothing gets lost: who asks twice wants two answers. */
+static void
+test_repeated_query_over_tcp_is_another(void **state)
+{
+	int fd = rig_tcp_client();
+
+	(void)state;
+	rig_make_query(&pkt, 1, "a.example", 0);
+	rig_send_tcp(fd, &pkt);
+	rig_send_tcp(fd, &pkt);
+	rig_until(rig.nqueries == 2);
+	assert_int_equal(rig_count(LSTAT_dropped_repeated), 0);
+	close(fd);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(test_flood_of_one_leaves_room_for_others),
+		RIG_TEST(test_flood_does_not_end_the_overtaken_of_others),
+		RIG_TEST(test_repeated_query_is_forwarded_once),
+		RIG_TEST(test_repeated_query_over_tcp_is_another),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
