@@ -220,7 +220,7 @@ send_to_pool(struct imsg_chan *ch, const struct parent_conf *pc)
 		conf_share(conf, conf->client.max_inflight),
 		conf_share(conf, conf->client.max_transfers) };
 	struct msg_upstream *u;
-	uint32_t ca[CONF_UPSTREAMS_MAX], i;
+	uint32_t ca[CONF_UPSTREAMS_MAX] = { 0 }, i;
 	bool ok = true;
 
 	if (!msg_send_pool(ch, &p) || !send_ca_files(ch, conf, ca))

@@ -308,7 +308,8 @@ worst_data(void)
 	memset(d, 0xff, sizeof(*d));
 	d->nparts = 0;
 	d->worker = CONF_WORKERS_MAX - 1;
-	d->done = d->numbered = true;
+	d->done = d->numbered = d->draining = true;
+	d->have_client_hists = d->have_probe = true;
 	d->have_listener = d->have_pool = d->have_pool_counters = true;
 	d->result.ok = false;
 	memset(d->result.text, '\a', sizeof(d->result.text));
