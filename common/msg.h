@@ -92,6 +92,7 @@ enum msg_type {
 	MSG_INFO_CONN,     /* struct info_conn; after its upstream */
 	MSG_INFO_HIST,     /* struct info_hist; after its upstream, if any */
 	MSG_INFO_PIN,      /* struct info_pin; after its upstream */
+	MSG_INFO_ERROR,    /* struct info_error; after its upstream */
 	MSG_INFO_PROCESS,  /* struct info_process */
 	MSG_INFO_PROBE,    /* struct info_probe */
 	MSG_INFO_LISTENER, /* u8: 1 if it is being drained */
@@ -111,8 +112,9 @@ enum msg_show {
 	SHOW_PROCESSES, /* processes */
 	SHOW_CONFIG,    /* text */
 	SHOW_LATENCY,   /* as SHOW_STATS, and histograms */
-	SHOW_ALL,       /* all but the configuration and pins */
+	SHOW_ALL,       /* all but configuration, pins, errors */
 	SHOW_PINS,      /* upstreams, and who they were */
+	SHOW_ERRORS,    /* counters of the listener, upstreams, errors */
 	SHOW_COUNT
 };
 
@@ -389,6 +391,20 @@ struct info_pin {
 	char subject[INFO_SUBJECT_MAX];
 };
 
+#define INFO_ERRORS_MAX 64 /* kept by a pool */
+#define INFO_ERROR_TEXT_MAX 128
+
+/* What connections to an upstream failed with: those of one phase and cause. */
+struct info_error {
+	uint32_t upstream; /* index */
+	uint8_t phase;     /* enum info_phase */
+	uint8_t cause;     /* enum msg_cause */
+	uint64_t count;
+	uint64_t first_ms;              /* ago */
+	uint64_t last_ms;               /* ago */
+	char text[INFO_ERROR_TEXT_MAX]; /* of the last one */
+};
+
 enum info_role { ROLE_PARENT, ROLE_LISTENER, ROLE_POOL, ROLE_COUNT };
 
 /*
@@ -557,6 +573,9 @@ int msg_read_info_hist(const struct imsg *, struct info_hist *);
 bool msg_send_info_pin(
     struct imsg_chan *, uint64_t id, const struct info_pin *);
 int msg_read_info_pin(const struct imsg *, struct info_pin *);
+bool msg_send_info_error(
+    struct imsg_chan *, uint64_t id, const struct info_error *);
+int msg_read_info_error(const struct imsg *, struct info_error *);
 bool msg_send_info_process(
     struct imsg_chan *, uint64_t id, const struct info_process *);
 int msg_read_info_process(const struct imsg *, struct info_process *);

@@ -123,6 +123,7 @@ static const struct word show_words[] = {
 	{ "pool", NULL, true, mean_show, SHOW_POOL, NULL },
 	{ "stats", NULL, true, mean_show, SHOW_STATS, NULL },
 	{ "latency", NULL, true, mean_show, SHOW_LATENCY, NULL },
+	{ "errors", NULL, true, mean_show, SHOW_ERRORS, NULL },
 	{ "pins", NULL, true, mean_show, SHOW_PINS, NULL },
 	{ "processes", NULL, true, mean_show, SHOW_PROCESSES, NULL },
 	{ "config", NULL, true, mean_show, SHOW_CONFIG, NULL },

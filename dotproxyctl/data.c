@@ -27,6 +27,7 @@ data_free(struct data *d)
 		return;
 	for (i = 0; i < d->nparts; i++)
 		data_free(d->parts[i]);
+	free(d->errors);
 	free(d->pins);
 	free(d->conns);
 	free(d->text);
@@ -137,6 +138,61 @@ data_add_pin(struct data *d, const struct info_pin *p)
 	return 0;
 }
 
+/* Takes out the entry of the same upstream, phase and cause, if any. */
+static bool
+take_error(struct data *d, struct info_error *e)
+{
+	struct info_error *old = d->errors, *end = d->errors + d->nerrors;
+
+	for (; old < end; old++)
+		if (old->upstream == e->upstream && old->phase == e->phase &&
+		    old->cause == e->cause)
+			break;
+	if (old == end)
+		return false;
+	e->count = format_sum(e->count, old->count);
+	if (old->first_ms > e->first_ms)
+		e->first_ms = old->first_ms;
+	if (old->last_ms < e->last_ms) {
+		e->last_ms = old->last_ms;
+		memcpy(e->text, old->text, sizeof(e->text));
+	}
+	memmove(old, old + 1, (size_t)(end - old - 1) * sizeof(*old));
+	d->nerrors--;
+	return true;
+}
+
+int
+data_add_error(struct data *d, const struct info_error *part)
+{
+	struct info_error e = *part;
+	size_t i;
+
+	if (d->errors == NULL)
+		d->errors = calloc(DATA_ERRORS_MAX, sizeof(*d->errors));
+	if (d->errors == NULL ||
+	    (!take_error(d, &e) && d->nerrors == DATA_ERRORS_MAX))
+		return -1;
+	for (i = d->nerrors; i > 0; i--) {
+		if (d->errors[i - 1].last_ms <= e.last_ms)
+			break;
+		d->errors[i] = d->errors[i - 1];
+	}
+	d->errors[i] = e;
+	d->nerrors++;
+	return 0;
+}
+
+static int
+add_error(struct data *d, const struct imsg *m)
+{
+	struct info_error e;
+
+	if (msg_read_info_error(m, &e) == -1 || !upstream_known(d, e.upstream))
+		return -1;
+	return data_add_error(d, &e);
+}
+
 static int
 add_pin(struct data *d, const struct imsg *m)
 {
@@ -241,6 +297,8 @@ data_add(struct data *d, const struct imsg *m)
 		return add_hist(d, m);
 	case MSG_INFO_PIN:
 		return add_pin(d, m);
+	case MSG_INFO_ERROR:
+		return add_error(d, m);
 	case MSG_INFO_PROCESS:
 		return add_process(d, m);
 	case MSG_INFO_PROBE:

@@ -17,11 +17,12 @@
 
 #define DATA_CONNS_MAX 16384 /* connections of all upstreams */
 #define DATA_PINS_MAX (CONF_UPSTREAMS_MAX * INFO_PINS_MAX)
+#define DATA_ERRORS_MAX (INFO_ERRORS_MAX * CONF_WORKERS_MAX)
 #define DATA_TEXT_MAX (4 * 1024 * 1024) /* of a configuration */
 
 /*
  * The answer of one worker; or, if it has parts, the sum of several, which
- * each of them stands in as well.  Owns parts, pins, conns and text.
+ * each of them stands in as well.  Owns parts, errors, pins, conns and text.
  */
 struct data {
 	uint32_t worker; /* from 0; whose answer it is */
@@ -48,6 +49,8 @@ struct data {
 	bool have_client_hists;
 	struct hist client_hists[INFO_HIST_COUNT];
 	struct hist recent_client_hists[INFO_HIST_COUNT];
+	size_t nerrors;
+	struct info_error *errors; /* newest first */
 	size_t npins;
 	struct info_pin *pins;
 	size_t nconns;
@@ -66,6 +69,12 @@ struct data {
 /* Returns an empty one, or NULL out of memory. */
 struct data *data_new(void);
 void data_free(struct data *);
+
+/*
+ * Adds what an upstream failed with, to what is there of the same phase and
+ * cause; -1: too many, or no memory.
+ */
+int data_add_error(struct data *, const struct info_error *);
 
 /* Adds a certificate if it is not there yet; -1: too many, or no memory. */
 int data_add_pin(struct data *, const struct info_pin *);

@@ -61,6 +61,7 @@ usage(FILE *out)
 	    "  show upstreams        a line each\n"
 	    "  show pool             upstreams and their connections\n"
 	    "  show latency          how long upstreams take\n"
+	    "  show errors           what upstreams failed with\n"
 	    "  show pins             the keys that upstreams have\n"
 	    "  show stats            all counters\n"
 	    "  show processes        the processes, and their "

@@ -33,6 +33,7 @@ output_text(FILE *out, enum msg_show show, const struct data *d)
 		[SHOW_LATENCY] = text_latency,
 		[SHOW_ALL] = text_all,
 		[SHOW_PINS] = text_pins,
+		[SHOW_ERRORS] = text_errors,
 	};
 
 	if (show < SHOW_COUNT)
@@ -266,6 +267,10 @@ output_json(FILE *out, enum msg_show show, const struct data *d)
 		break;
 	case SHOW_PINS:
 		put_upstreams(&j, d, SHOW_PINS);
+		break;
+	case SHOW_ERRORS:
+		put_listener_counters(&j, d);
+		output_json_errors(&j, d);
 		break;
 	case SHOW_LATENCY:
 		put_pool(&j, d);

@@ -17,6 +17,12 @@ void text_summary(FILE *, const struct data *);
 /* The upstreams, a line each. */
 void text_upstreams(FILE *, const struct data *);
 
+/*
+ * What became of the queries, and why; or only of those that were not
+ * answered.
+ */
+void text_queries(FILE *, const struct data *, bool bad_only);
+
 /* The three processes, a line each. */
 void text_processes(FILE *, const struct data *);
 
@@ -53,6 +59,14 @@ void text_pins(FILE *, const struct data *);
 
 /* "pins" of the upstream of this index. */
 void output_json_pins(struct json *, const struct data *, uint32_t index);
+
+/* --- output_errors.c --- */
+
+/* What upstreams failed with, newest first, and what became of queries. */
+void text_errors(FILE *, const struct data *);
+
+/* "errors", an array. */
+void output_json_errors(struct json *, const struct data *);
 
 /* --- output_latency.c --- */
 

@@ -261,6 +261,9 @@ sum_part(struct data *sum, const struct data *part)
 		if (sum->npins < DATA_PINS_MAX &&
 		    data_add_pin(sum, &part->pins[i]) == -1)
 			return -1;
+	for (i = 0; i < part->nerrors; i++)
+		if (data_add_error(sum, &part->errors[i]) == -1)
+			return -1;
 	sum_hists(sum, part);
 	sum_result(sum, part);
 	return sum_conns(sum, part) == -1 ? -1 : sum_text(sum, part);

@@ -162,13 +162,13 @@ put_sum(FILE *out, const struct sum *sum, int width)
 	format_wrap(out, 9 + 2 + (size_t)width + 2, text);
 }
 
-static void
-put_queries(FILE *out, const struct data *d)
+void
+text_queries(FILE *out, const struct data *d, bool bad_only)
 {
 	const uint64_t *v = d->listener.values;
 	char percent[FORMAT_MAX], n[FORMAT_MAX];
 	struct data_queries q;
-	size_t i, len, width = 9; /* does not jump before a million */
+	size_t i, first, len, width = 9; /* does not jump before a million */
 
 	if (!d->have_listener)
 		return;
@@ -197,13 +197,13 @@ put_queries(FILE *out, const struct data *d)
 			{ v[LSTAT_dropped_repeated], "repeated" } } },
 		{ "abandoned", q.abandoned, "", { { 0, NULL } } },
 	};
-	for (i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+	first = bad_only ? 2 : 0;
+	for (i = first; i < sizeof(sums) / sizeof(sums[0]); i++) {
 		len = strlen(format_exact(n, sums[i].n));
 		width = len > width ? len : width;
 	}
-	for (i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+	for (i = first; i < sizeof(sums) / sizeof(sums[0]); i++)
 		put_sum(out, &sums[i], (int)width);
-	(void)putc('\n', out);
 }
 
 void
@@ -214,7 +214,9 @@ text_summary(FILE *out, const struct data *d)
 	text_upstreams(out, d);
 	if (d->nupstreams > 0)
 		(void)putc('\n', out);
-	put_queries(out, d);
+	text_queries(out, d, false);
+	if (d->have_listener)
+		(void)putc('\n', out);
 	text_processes(out, d);
 }
 

@@ -177,8 +177,8 @@ draw(struct top *t)
 	}
 	put_table(t);
 	(void)snprintf(line, sizeof(line),
-	    "u upstreams  c connections  p processes  s sort: %s  "
-	    "arrows scroll  q quit",
+	    "u upstreams  c connections  p processes  e errors  "
+	    "s sort: %s  q quit",
 	    by == 0 ? "none" : top_key_names(t->view)[by - 1]);
 	put_line(LINES - 1, A_REVERSE, line);
 	(void)refresh();
@@ -214,6 +214,10 @@ on_key(struct top *t, int key)
 	case 'p':
 	case '3':
 		change_view(t, TOP_PROCESSES);
+		break;
+	case 'e':
+	case '4':
+		change_view(t, TOP_ERRORS);
 		break;
 	case 's':
 		t->by[t->view] = (t->by[t->view] + 1) % (TOP_KEYS + 1);

@@ -12,7 +12,13 @@
 
 /* --- top_view.c: tables, without a terminal; pure --- */
 
-enum top_view { TOP_UPSTREAMS, TOP_CONNECTIONS, TOP_PROCESSES, TOP_VIEWS };
+enum top_view {
+	TOP_UPSTREAMS,
+	TOP_CONNECTIONS,
+	TOP_PROCESSES,
+	TOP_ERRORS,
+	TOP_VIEWS
+};
 
 #define TOP_WIDTH 80 /* no line is longer, and what is on it sane */
 #define TOP_KEYS 4   /* what a view can be sorted by, but its own order */

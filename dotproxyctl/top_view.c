@@ -24,6 +24,8 @@ top_heading(enum top_view view)
 		"RVED SESSION TLS     CIPHER",
 		"PROCESS            PID   CPU%     PSS     RSS  UPT"
 		"IME RESTARTS LAST DEATH",
+		"UPSTREAM       PHASE      COUNT  FIRST   LAST    /S"
+		" WHAT WENT WRONG",
 	};
 
 	return headings[view];
@@ -36,6 +38,7 @@ top_key_names(enum top_view view)
 		{ "q/s", "in flight", "p99", "failures" },
 		{ "age", "idle", "in flight", "served" },
 		{ "cpu", "memory", "uptime", "restarts" },
+		{ "count", "first", "last", "/s" },
 	};
 
 	return names[view];
@@ -45,7 +48,7 @@ enum msg_show
 top_show(enum top_view view)
 {
 	static const enum msg_show shows[TOP_VIEWS] = { SHOW_SUMMARY, SHOW_POOL,
-		SHOW_PROCESSES };
+		SHOW_PROCESSES, SHOW_ERRORS };
 
 	return shows[view];
 }
@@ -199,6 +202,46 @@ process_rows(const struct top_sample *s, struct top_row *rows, size_t max)
 	return n;
 }
 
+static const struct info_error *
+find_error(const struct data *d, const struct info_error *e)
+{
+	size_t i;
+
+	for (i = 0; d != NULL && i < d->nerrors; i++)
+		if (d->errors[i].upstream == e->upstream &&
+		    d->errors[i].phase == e->phase &&
+		    d->errors[i].cause == e->cause)
+			return &d->errors[i];
+	return NULL;
+}
+
+static void
+fill_error(
+    struct top_row *row, const struct info_error *e, const struct top_sample *s)
+{
+	const struct info_upstream *u = find_upstream(s->now, e->upstream);
+	const struct info_error *old = find_error(s->old, e);
+	double rate =
+	    top_rate(e->count, old != NULL ? old->count : 0, s->elapsed_ms);
+	char name[NAME_WIDTH + 1], count[FORMAT_MAX], first[FORMAT_MAX];
+	char last[FORMAT_MAX], per_s[FORMAT_MAX], what[29];
+
+	(void)snprintf(row->text, sizeof(row->text),
+	    "%-14s %-9s %6s %6s %6s %5s %s",
+	    format_text(
+		name, sizeof(name), NAME_WIDTH, u != NULL ? u->name : "?"),
+	    msg_phase_name(e->phase), format_count(count, e->count),
+	    format_age(first, e->first_ms), format_age(last, e->last_ms),
+	    format_count(per_s, (uint64_t)(rate + 0.5)),
+	    format_text(what, sizeof(what), sizeof(what) - 1,
+		e->text[0] != '\0' ? e->text : msg_cause_name(e->cause)));
+	row->keys[0] = (double)e->count;
+	row->keys[1] = (double)e->first_ms;
+	row->keys[2] = -(double)e->last_ms; /* the newest first */
+	row->keys[3] = rate;
+	row->bad = rate > 0;
+}
+
 /* Insertion: the order of equals stays, and there are few that move. */
 static void
 sort_rows(struct top_row *rows, size_t n, size_t key)
@@ -231,6 +274,10 @@ top_rows(enum top_view view, const struct top_sample *s, size_t by,
 		break;
 	case TOP_PROCESSES:
 		n = process_rows(s, rows, max);
+		break;
+	case TOP_ERRORS:
+		for (i = 0; i < s->now->nerrors && n < max; i++)
+			fill_error(&rows[n++], &s->now->errors[i], s);
 		break;
 	case TOP_VIEWS:
 		break;

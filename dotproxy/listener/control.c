@@ -62,6 +62,7 @@ static const struct {
 	[SHOW_STATS] = { true, false, true, MSG_NONE },
 	[SHOW_PROCESSES] = { false, false, false, MSG_LP_PROCESSES },
 	[SHOW_PINS] = { false, false, true, MSG_NONE },
+	[SHOW_ERRORS] = { true, false, true, MSG_NONE },
 	[SHOW_LATENCY] = { true, true, true, MSG_NONE },
 	[SHOW_CONFIG] = { false, false, false, MSG_LP_CONFIG },
 	[SHOW_ALL] = { true, true, true, MSG_LP_PROCESSES },

@@ -99,6 +99,7 @@ static const struct imsg_rule link_rules[IMSG_TYPES_MAX] = {
 	[MSG_INFO_UPSTREAM] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
 	[MSG_INFO_CONN] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
 	[MSG_INFO_PIN] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
+	[MSG_INFO_ERROR] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
 	[MSG_INFO_HIST] = { on_hist, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
 	[MSG_INFO_PROBE] = { on_info, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },
 	[MSG_INFO_END] = { on_info_end, 1, MSG_INFO_MAX, 1, IMSG_FD_NONE },

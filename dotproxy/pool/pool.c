@@ -183,6 +183,7 @@ pool_init(struct pool *pool, struct event_base *base)
 	TAILQ_INIT(&pool->dirty);
 	TAILQ_INIT(&pool->paused);
 	TAILQ_INIT(&pool->dead);
+	errors_init(&pool->errors);
 	/* For the largest there can be: a reload never moves it. */
 	if (query_table_init(&pool->queries, CONF_INFLIGHT_MAX) == -1)
 		fatalx("out of memory for queries");

@@ -25,6 +25,7 @@
 #include "common/stats.h"
 #include "common/util.h"
 #include "dotproxy/pool/conn.h"
+#include "dotproxy/pool/errors.h"
 #include "dotproxy/pool/hedge.h"
 #include "dotproxy/pool/overdue.h"
 #include "dotproxy/pool/policy.h"
@@ -103,6 +104,7 @@ struct pool {
 	struct event deadline; /* the first one due */
 	uint64_t deadline_ms;  /* when it fires; 0: not armed */
 	uint64_t counters[TSTAT_COUNT];
+	struct errors errors; /* of upstreams */
 	/*
 	 * The buffers of all connections, used by io, the one being served:
 	 * ciphertext that came, ciphertext to send, plaintext either way.

@@ -121,6 +121,35 @@ send_all_pins(struct pool *pool, uint64_t handle)
 	return true;
 }
 
+/* Those of an upstream, which may be none. */
+static bool
+send_errors(struct pool *pool, uint64_t handle, const struct upstream *up)
+{
+	const struct error_entry *e;
+	struct info_error info;
+
+	TAILQ_FOREACH (e, &pool->errors.newest, place) {
+		if (e->upstream != up->id)
+			continue;
+		errors_fill_info(e, pool->now_ms, &info);
+		info.upstream = up->index;
+		if (!msg_send_info_error(&pool->link, handle, &info))
+			return false;
+	}
+	return true;
+}
+
+static bool
+send_all_errors(struct pool *pool, uint64_t handle)
+{
+	uint32_t i;
+
+	for (i = 0; i < pool->nupstreams; i++)
+		if (!send_errors(pool, handle, pool->upstreams[i]))
+			return false;
+	return true;
+}
+
 int
 stats_on_show(void *arg, struct imsg *m)
 {
@@ -160,6 +189,11 @@ stats_on_show(void *arg, struct imsg *m)
 		ok = fits && send_pool(pool, m->id) &&
 		     send_upstreams(pool, m->id, false) &&
 		     send_all_pins(pool, m->id);
+		break;
+	case SHOW_ERRORS:
+		ok = fits && send_pool(pool, m->id) &&
+		     send_upstreams(pool, m->id, false) &&
+		     send_all_errors(pool, m->id);
 		break;
 	default: /* the others are not the pool's to answer */
 		return -1;

@@ -402,8 +402,11 @@ upstream_conn_ended(struct conn *c, const struct conn_end *end)
 		probe_on_end(c, end);
 		return;
 	}
-	if (end->counts)
+	if (end->counts) {
 		up->n.failures[end->phase]++;
+		errors_add(&up->pool->errors, up->id, end->phase, end->cause,
+		    end->text, up->pool->now_ms);
+	}
 	if (end->blame) {
 		if (end->phase == PHASE_TIMEOUT)
 			distrust_silent(up, c->waiting_since);

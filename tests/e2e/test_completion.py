@@ -48,7 +48,7 @@ def test_bash_completes_names(make_proxy, make_upstream):
 
 def test_zsh_completes(tmp_path):
     """Typed into one, with the Tab key."""
-    (tmp_path / "dotproxyctl").symlink_to(CTL)
+    (tmp_path / "dotproxyctl").symlink_to(os.path.abspath(CTL))
     term = Terminal(tmp_path, "PATH=%s:$PATH PS1='%%%% ' zsh -f" % tmp_path)
     try:
         term.keys("fpath=(%s $fpath)" % os.path.abspath(ETC), "Enter")

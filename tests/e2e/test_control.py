@@ -8,7 +8,8 @@ import stat
 
 import pytest
 
-from dnsclient import is_right, make_query, udp
+import programs
+from dnsclient import eventually, is_right, make_query, udp
 from programs import CTL, run
 
 VIEWS = ["summary", "pool", "latency", "stats", "processes", "config"]
@@ -178,3 +179,43 @@ def test_many_control_connections_leave_service_alone(proxy):
     for sock in socks:
         sock.close()
     assert serves(proxy)
+
+
+def test_show_errors(make_proxy, make_upstream, pki):
+    """What upstreams failed with, counted as in show stats; names nobody."""
+    proxy = make_proxy(
+        make_upstream(leaf=pki.stranger).block("suspect"),
+        programs.upstream_block("gone", programs.free_port(), pki.ca),
+        workers=2)
+
+    def found():
+        udp(proxy.address, make_query("secret-name.test"))
+        shown = proxy.ctl_json("show", "errors")
+        kinds = {(e["upstream"], e["phase"]): e for e in shown["errors"]}
+        return (shown, kinds) if len(kinds) == 2 else None
+
+    shown, kinds = eventually(found, what="errors")
+    assert set(kinds) == {("suspect", "verify"), ("gone", "connect")}
+    refused = kinds["gone", "connect"]
+    assert refused["cause"] == "network error"
+    assert refused["text"] == "Connection refused"
+    for error in shown["errors"]:
+        assert error["count"] > 0
+        assert 0 <= error["last_ms"] <= error["first_ms"] < 60000
+    ages = [error["last_ms"] for error in shown["errors"]]
+    assert ages == sorted(ages)
+    assert any(n for name, n in shown["listener"].items()
+               if name.startswith("failed_"))
+
+    def agree():
+        shown = proxy.ctl_json("show", "errors")["errors"]
+        ups = proxy.ctl_json("show", "stats")["upstreams"]
+        return {(up["name"], phase): n for up in ups
+                for phase, n in up["failures"].items() if n} == \
+            {(e["upstream"], e["phase"]): e["count"] for e in shown}
+    eventually(agree, what="the counts of show stats")
+    text = proxy.ctl("show", "errors").stdout
+    assert "Connection refused" in text and "\nfailed " in text
+    assert "secret" not in text and "127.0.0.1" not in text
+    proxy.reload()
+    assert proxy.ctl_json("show", "errors")["errors"]

@@ -297,6 +297,27 @@ worst_pins(struct data *d)
 	}
 }
 
+/* The same of what went wrong. */
+static inline void
+worst_errors(struct data *d)
+{
+	struct info_error *e;
+	size_t i;
+
+	d->nerrors = DATA_ERRORS_MAX;
+	d->errors = malloc(DATA_ERRORS_MAX * sizeof(*e));
+	assert_non_null(d->errors);
+	memset(d->errors, 0xff, DATA_ERRORS_MAX * sizeof(*e));
+	for (i = 0; i < d->nerrors; i++) {
+		e = &d->errors[i];
+		e->upstream = (uint32_t)(i % CONF_UPSTREAMS_MAX);
+		e->phase = (uint8_t)(i % PHASE_COUNT);
+		e->cause = CAUSE_EXPIRED;
+		memset(e->text, '\n', sizeof(e->text));
+		e->text[i % 2 ? sizeof(e->text) - 1 : 0] = '\0';
+	}
+}
+
 static inline struct data *
 worst_data(void)
 {
@@ -321,6 +342,7 @@ worst_data(void)
 	d->pool.policy = POLICY_HISTORICAL; /* the longest name */
 	d->nupstreams = CONF_UPSTREAMS_MAX;
 	worst_pins(d);
+	worst_errors(d);
 	d->nconns = (size_t)CONF_UPSTREAMS_MAX * CONN_STATE_COUNT;
 	d->conns = c = malloc(d->nconns * sizeof(*c));
 	assert_non_null(c);

@@ -69,6 +69,7 @@ all_commands(void **state)
 	accepts("watch pool", MSG_CL_SHOW, SHOW_POOL);
 	accepts("watch", MSG_CL_SHOW, SHOW_SUMMARY);
 	accepts("show pool", MSG_CL_SHOW, SHOW_POOL);
+	accepts("show errors", MSG_CL_SHOW, SHOW_ERRORS);
 	accepts("show pins", MSG_CL_SHOW, SHOW_PINS);
 	accepts("show latency", MSG_CL_SHOW, SHOW_LATENCY);
 	accepts("s l", MSG_CL_SHOW, SHOW_LATENCY);
@@ -174,11 +175,11 @@ mistakes(void **state)
 			 "possible: " TOP);
 	refuses("show p",
 	    "ambiguous argument \"p\"; possible: summary, upstreams, pool, "
-	    "stats, latency, pins, "
+	    "stats, latency, errors, pins, "
 	    "processes, config, all");
 	refuses("show s",
 	    "ambiguous argument \"s\"; possible: summary, upstreams, pool, "
-	    "stats, latency, pins, "
+	    "stats, latency, errors, pins, "
 	    "processes, config, all");
 	refuses("check", "missing argument; possible: security");
 	refuses("log", "missing argument; possible: level");

@@ -8,7 +8,7 @@
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
 /* LINK: dotproxyctl/data.c dotproxyctl/format.c common/imsg.c common/log.c */
 /* LINK: common/msg.c common/msg_info.c */
-/* LINK: common/msg_pin.c */
+/* LINK: common/msg_pin.c common/msg_error.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

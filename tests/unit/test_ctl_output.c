@@ -13,8 +13,9 @@
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/util.c */
-/* LINK: common/msg_pin.c */
-/* LINK: dotproxyctl/output_pins.c dotproxyctl/json.c */
+/* LINK: common/msg_pin.c common/msg_error.c */
+/* LINK: dotproxyctl/output_errors.c dotproxyctl/output_pins.c */
+/* LINK: dotproxyctl/json.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -409,7 +410,7 @@ worst_fits_80_columns(void **state)
 {
 	void (*const pages[])(FILE *, const struct data *) = { text_summary,
 		text_pool, text_stats, text_process_details, text_latency,
-		text_pins };
+		text_pins, text_errors };
 	struct data *d = worst_data();
 	char *page;
 	size_t i;

@@ -4,7 +4,7 @@
 /* LINK: dotproxyctl/sum.c dotproxyctl/data.c dotproxyctl/format.c */
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c common/imsg.c */
 /* LINK: common/log.c common/msg.c common/msg_info.c common/util.c */
-/* LINK: common/msg_pin.c */
+/* LINK: common/msg_pin.c common/msg_error.c */
 /* LIBS: -levent_core */
 /* Several workers' answers added up, and judged together. */
 #include <setjmp.h>
@@ -271,10 +271,44 @@ own_word_counts_more_than_hearsay(void **state)
 	data_free(d);
 }
 
+static void
+errors_are_put_together(void **state)
+{
+	struct data *d = workers(2);
+	struct info_error e = { .phase = PHASE_CONNECT,
+		.cause = CAUSE_NETWORK,
+		.count = 3,
+		.first_ms = 5000,
+		.last_ms = 2000,
+		.text = "older" };
+
+	(void)state;
+	assert_int_equal(data_add_error(d->parts[0], &e), 0);
+	e.phase = PHASE_READ;
+	e.last_ms = 1500;
+	assert_int_equal(data_add_error(d->parts[0], &e), 0);
+	e.phase = PHASE_CONNECT;
+	e.count = 2;
+	e.first_ms = 4000;
+	e.last_ms = 1000;
+	(void)strcpy(e.text, "newer");
+	assert_int_equal(data_add_error(d->parts[1], &e), 0);
+	assert_int_equal(sum_parts(d), 0);
+	assert_int_equal(d->nerrors, 2);
+	assert_int_equal(d->errors[0].phase, PHASE_CONNECT);
+	assert_int_equal(d->errors[0].count, 5);
+	assert_int_equal(d->errors[0].first_ms, 5000);
+	assert_int_equal(d->errors[0].last_ms, 1000);
+	assert_string_equal(d->errors[0].text, "newer");
+	assert_int_equal(d->errors[1].phase, PHASE_READ);
+	data_free(d);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(errors_are_put_together),
 		cmocka_unit_test(counters_are_added),
 		cmocka_unit_test(upstreams_are_added_by_index),
 		cmocka_unit_test(histograms_are_added),

@@ -3,7 +3,7 @@
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c dotproxyctl/sum.c */
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/msg_hist.c common/msg_change.c common/util.c */
-/* LINK: common/msg_pin.c */
+/* LINK: common/msg_pin.c common/msg_error.c */
 /* LIBS: -levent_core */
 /* The tables of "top": what is in a line, and in which order they are. */
 #include <setjmp.h>
@@ -117,6 +117,38 @@ processes(void **state)
 }
 
 static void
+errors(void **state)
+{
+	struct data *now = ordinary_data(), *old = ordinary_data();
+	struct top_sample s = { now, old, 2000 };
+	struct info_error e = { .upstream = 1,
+		.phase = PHASE_VERIFY,
+		.cause = CAUSE_EXPIRED,
+		.count = 5,
+		.first_ms = 9000,
+		.last_ms = 1000 };
+
+	(void)state;
+	assert_int_equal(data_add_error(old, &e), 0);
+	e.count = 9;
+	assert_int_equal(data_add_error(now, &e), 0);
+	e.upstream = 0;
+	e.count = 8;
+	e.last_ms = 100;
+	assert_int_equal(data_add_error(now, &e), 0);
+	assert_int_equal(top_rows(TOP_ERRORS, &s, 1, rows, 64), 2);
+	assert_int_equal(strncmp(rows[0].text, "quad9 ", 6), 0);
+	assert_non_null(strstr(rows[0].text, "verify "));
+	assert_non_null(strstr(rows[0].text, "     2 certificate has"));
+	assert_true(rows[0].keys[3] > 1.9 && rows[0].keys[3] < 2.1);
+	(void)top_rows(TOP_ERRORS, &s, 3, rows, 64);
+	assert_int_equal(strncmp(rows[0].text, "cloudflare ", 11), 0);
+	assert_in_range(strlen(rows[1].text), 40, TOP_WIDTH);
+	data_free(now);
+	data_free(old);
+}
+
+static void
 headings_fit(void **state)
 {
 	enum top_view view;
@@ -138,6 +170,7 @@ main(void)
 		cmocka_unit_test(renamed_upstream_has_no_rate),
 		cmocka_unit_test(connections),
 		cmocka_unit_test(processes),
+		cmocka_unit_test(errors),
 		cmocka_unit_test(headings_fit),
 	};
 

@@ -6,7 +6,7 @@
 /* LINK: common/msg_hist.c */
 /* LINK: common/msg.c common/msg_info.c common/imsg.c */
 /* LINK: common/msg_change.c */
-/* LINK: common/msg_pin.c */
+/* LINK: common/msg_pin.c common/msg_error.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -320,6 +320,54 @@ pin_spoil(void *x, int n)
 	return n < 2;
 }
 
+/* --- INFO_ERROR --- */
+
+static void
+error_fill(void *x, enum variant v)
+{
+	struct info_error *e = x;
+	uint64_t next = 3;
+
+	memset(e, 0, sizeof(*e));
+	NUMBER(e->upstream, 0, CONF_UPSTREAMS_MAX - 1);
+	NUMBER(e->phase, 0, PHASE_COUNT - 1);
+	NUMBER(e->cause, 0, CAUSE_COUNT - 1);
+	NUMBER(e->count, 1, UINT64_MAX - 1);
+	NUMBER(e->last_ms, 0, UINT32_MAX);
+	NUMBER(e->first_ms, UINT32_MAX, UINT64_MAX - 1);
+	text(v, e->text, sizeof(e->text), &next);
+}
+
+static bool
+error_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_info_error(ch, ID, x);
+}
+
+static int
+error_read(const struct imsg *m, void *x)
+{
+	return msg_read_info_error(m, x);
+}
+
+static bool
+error_spoil(void *x, int n)
+{
+	struct info_error *e = x;
+
+	if (n == 0)
+		e->upstream = CONF_UPSTREAMS_MAX;
+	else if (n == 1)
+		e->phase = PHASE_COUNT;
+	else if (n == 2)
+		e->cause = CAUSE_COUNT;
+	else if (n == 3)
+		e->count = 0;
+	else
+		e->last_ms = e->first_ms + 1;
+	return n < 5;
+}
+
 /* --- INFO_PROCESS --- */
 
 static void
@@ -487,6 +535,7 @@ static const struct codec infos[MSG_TYPE_COUNT - MSG_INFO_COUNTERS] = {
 	RECORD_OF(MSG_INFO_CONN, conn, struct info_conn, conn_spoil),
 	RECORD_OF(MSG_INFO_HIST, hist, struct info_hist, hist_spoil),
 	RECORD_OF(MSG_INFO_PIN, pin, struct info_pin, pin_spoil),
+	RECORD_OF(MSG_INFO_ERROR, error, struct info_error, error_spoil),
 	RECORD_OF(
 	    MSG_INFO_PROCESS, process, struct info_process, process_spoil),
 	RECORD_OF(MSG_INFO_PROBE, probe, struct info_probe, probe_spoil),
