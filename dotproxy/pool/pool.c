@@ -90,6 +90,7 @@ drop_link(struct pool *pool)
 {
 	imsg_close(&pool->link);
 	pool->link_lost = pool->info_owed = false;
+	probe_drop(pool);
 	dispatch_cancel_all(pool);
 }
 

@@ -259,6 +259,12 @@ void probe_on_message(struct conn *, const uint8_t *msg, size_t len);
 /* Its connection has ended, and is dead: tells who asked. */
 void probe_on_end(struct conn *, const struct conn_end *);
 
+/*
+ * Who asked has gone: ends it without a word.  The next listener counts its
+ * requests from the start, and would take the result for one of its own.
+ */
+void probe_drop(struct pool *);
+
 /* --- stats.c: answers to LT_SHOW --- */
 
 int stats_on_show(void *arg, struct imsg *);

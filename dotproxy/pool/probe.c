@@ -172,3 +172,14 @@ probe_on_end(struct conn *c, const struct conn_end *end)
 	    !msg_send_result(&pool->link, MSG_INFO_END, p->handle, true, NULL))
 		refuse(pool, p->handle, "the pool is too busy");
 }
+
+void
+probe_drop(struct pool *pool)
+{
+	struct conn *c = pool->probe.conn;
+
+	if (c == NULL)
+		return;
+	pool->probe.conn = NULL;
+	conn_close(c);
+}

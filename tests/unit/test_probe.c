@@ -223,9 +223,9 @@ test_upstream_goes_meanwhile(void **state)
 	RIG_UNTIL(TAILQ_EMPTY(&rig.pool->gone));
 }
 
-/* Who asked has gone: the answer is for nobody, and nothing breaks. */
+/* The next listener may well know a request of its own by the same number. */
 static void
-test_link_goes_meanwhile(void **state)
+test_who_asked_next_is_not_told_of_the_last(void **state)
 {
 	struct peer *q;
 
@@ -233,10 +233,32 @@ test_link_goes_meanwhile(void **state)
 	probe(7, 0);
 	RIG_UNTIL((q = rig_peer(1, 1)) != NULL && q->ngot == 1);
 	rig_link(2);
+	RIG_UNTIL(q->eof);
+	assert_null(rig.pool->probe.conn);
+	assert_int_equal(rig.pool->ndials, 0);
+	probe(7, 0);
+	RIG_UNTIL((q = rig_peer(1, 2)) != NULL && q->ngot == 1);
 	peer_answer(q, 0);
-	RIG_UNTIL(rig.pool->probe.conn == NULL);
+	RIG_UNTIL(rig.nends == 1);
+	assert_int_equal(rig.nprobes, 1);
+	assert_int_equal(rig.probe.failed, STEP_COUNT);
 	rig_ask(1);
 	RIG_UNTIL(rig_peer(1, 0)->ngot == 1);
+}
+
+/* Before the parent has made its socket, too. */
+static void
+test_link_goes_before_the_socket_comes(void **state)
+{
+	(void)state;
+	probe(7, 0);
+	RIG_UNTIL(rig.pool->probe.conn != NULL);
+	rig_link(2);
+	assert_null(rig.pool->probe.conn);
+	rig_ask(1);
+	RIG_UNTIL(rig_peer(1, 0)->ngot == 1);
+	assert_int_equal(rig.pool->ndials, 0);
+	assert_int_equal(rig.nprobes, 0);
 }
 
 int
@@ -254,7 +276,8 @@ main(void)
 		RIG_TEST_ONE(test_one_at_a_time),
 		RIG_TEST_ONE(test_disabled_one_can_be_tried),
 		RIG_TEST_ONE(test_upstream_goes_meanwhile),
-		RIG_TEST_ONE(test_link_goes_meanwhile),
+		RIG_TEST_ONE(test_who_asked_next_is_not_told_of_the_last),
+		RIG_TEST_ONE(test_link_goes_before_the_socket_comes),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
