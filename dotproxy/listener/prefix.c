@@ -8,33 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * One IPv4 address may be many clients (NAT), and the /56 of a customer is one
- * client with more IPv6 addresses than there is memory for.
- */
-#define PREFIX_LEN_V4 32
-#define PREFIX_LEN_V6 56
-
-static struct keyhash_addr
-mask_of(unsigned int len)
-{
-	struct keyhash_addr mask;
-	uint8_t bytes[sizeof(mask)] = { 0 };
-	unsigned int i;
-
-	for (i = 0; i < len; i++)
-		bytes[i / 8] |= (uint8_t)(0x80 >> i % 8);
-	memcpy(&mask, bytes, sizeof(mask));
-	return mask;
-}
-
 int
 prefixes_init(struct prefixes *t, uint32_t limit, struct rng *rng)
 {
 	memset(t, 0, sizeof(*t));
 	keyhash_draw(&t->hash, rng);
-	t->v4 = mask_of(PREFIX_LEN_V4);
-	t->v6 = mask_of(PREFIX_LEN_V6);
 	TAILQ_INIT(&t->idle);
 	/* So large that they come as untouched zero pages. */
 	t->records = calloc(PREFIX_RECORDS_MAX, sizeof(t->records[0]));
@@ -79,24 +57,6 @@ prefixes_set_limit(struct prefixes *t, uint32_t limit)
 	}
 }
 
-/* What is left of an address. */
-static inline struct keyhash_addr
-net_of(const struct prefixes *t, const union client_addr *peer)
-{
-	struct keyhash_addr net = prefix_addr(peer);
-	const struct keyhash_addr *mask = &t->v4;
-
-	if (peer->sa.sa_family != AF_INET) {
-		/* On a link all have the same prefix. */
-		if (IN6_IS_ADDR_LINKLOCAL(&peer->in6.sin6_addr))
-			return net;
-		mask = &t->v6;
-	}
-	net.a &= mask->a;
-	net.b &= mask->b;
-	return net;
-}
-
 /*
  * Takes a record that is used by nobody: one never used while there are few,
  * then the one that has had no query for longest.
@@ -119,7 +79,7 @@ record_take(struct prefixes *t)
 struct prefix *
 prefixes_find(struct prefixes *t, const union client_addr *peer)
 {
-	struct keyhash_addr net = net_of(t, peer);
+	struct keyhash_addr net = prefix_net(peer);
 	uint16_t family = peer->sa.sa_family;
 	uint32_t hash = keyhash(&t->hash, net, family);
 	struct prefix *p;

@@ -11,6 +11,7 @@
 #ifndef LISTENER_PREFIX_H
 #define LISTENER_PREFIX_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -40,12 +41,12 @@ struct prefixes {
 	uint32_t touched;            /* records below this have been used */
 	uint32_t limit;    /* so many are used before one is used again */
 	uint32_t nbuckets; /* of these, in use; a power of two */
-	struct keyhash_addr v4, v6; /* masks */
-	struct prefix_queue idle;   /* the first is the next to be used */
+	struct prefix_queue idle; /* the first is the next to be used */
 };
 
 /* Twice the queries there may be: half is for who has none just now. */
 #define PREFIX_RECORDS_MAX (2 * CONF_INFLIGHT_MAX)
+#define PREFIX_LEN_V6 56
 
 /*
  * Makes an unused struct an empty table for so many queries in flight.
@@ -66,6 +67,25 @@ prefix_addr(const union client_addr *peer)
 	if (peer->sa.sa_family != AF_INET)
 		memcpy(&addr, &peer->in6.sin6_addr, sizeof(addr));
 	return addr;
+}
+
+/*
+ * What of an address is the client.  One IPv4 address may be many clients
+ * (NAT), and the /56 of a customer is one client with more IPv6 addresses than
+ * there is memory for.  On a link all have the same prefix: there each is a
+ * client.
+ */
+static inline struct keyhash_addr
+prefix_net(const union client_addr *peer)
+{
+	struct keyhash_addr net = prefix_addr(peer);
+
+	if (peer->sa.sa_family == AF_INET ||
+	    IN6_IS_ADDR_LINKLOCAL(&peer->in6.sin6_addr))
+		return net;
+	net.a &= htobe64(UINT64_MAX << (64 - PREFIX_LEN_V6));
+	net.b = 0;
+	return net;
 }
 
 /* The queries in flight, over both transports. */

@@ -4,7 +4,7 @@
  * and their end.  Timeouts are the same for all, so connections stand in
  * queues in the order of time, and one timer looks at the head of each.  Must
  * never let a client hold what others need: who is idle longest goes first, and
-who has many connections loses one of its own.
+ * who has many connections loses one of its own.
  */
 #include "dotproxy/listener/tcp.h"
 
@@ -130,11 +130,10 @@ void
 tcp_init(struct listener *l)
 {
 	struct rng rng = { .left = 0 };
-	uint64_t secret = (uint64_t)rng_u32(&rng) << 32 | rng_u32(&rng);
 	struct tcp *t;
 
 	t = l->tcp = calloc(1, sizeof(*t));
-	if (t == NULL || tcp_peers_init(&t->peers, secret) == -1)
+	if (t == NULL || tcp_peers_init(&t->peers, &rng) == -1)
 		fatalx("out of memory");
 	TAILQ_INIT(&t->socks);
 	tcp_queues_init(&t->all);

@@ -7,27 +7,10 @@
 #include "dotproxy/listener/tcp_peer.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "common/wire.h"
+#include "dotproxy/listener/prefix.h"
 
-#define BUCKETS_LOG2 14
-#define BUCKETS ((size_t)1 << BUCKETS_LOG2)
-/* What IPv4 addresses begin with: a prefix that nobody has (RFC 4291 2.5). */
-#define KEY_V4 0x0000ffff00000000ull
-
-/* The key of an address; IPv4-mapped ones are IPv4 addresses, as in acl.c. */
-static uint64_t
-peer_key(const union client_addr *a)
-{
-	const uint8_t *p = a->in6.sin6_addr.s6_addr;
-
-	if (a->sa.sa_family == AF_INET)
-		return KEY_V4 | ntohl(a->in.sin_addr.s_addr);
-	if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
-		return KEY_V4 | wire_load_u32(p + 12);
-	return wire_load_u64(p);
-}
+#define BUCKETS 16384u /* a power of two */
 
 void
 tcp_queues_init(struct tcp_queues *q)
@@ -39,11 +22,11 @@ tcp_queues_init(struct tcp_queues *q)
 }
 
 int
-tcp_peers_init(struct tcp_peers *t, uint64_t secret)
+tcp_peers_init(struct tcp_peers *t, struct rng *rng)
 {
 	/* Zero is an empty list: only buckets that are used become real. */
 	t->buckets = calloc(BUCKETS, sizeof(t->buckets[0]));
-	t->multiplier = secret | 1;
+	keyhash_draw(&t->hash, rng);
 	return t->buckets != NULL ? 0 : -1;
 }
 
@@ -57,20 +40,22 @@ tcp_peers_free(struct tcp_peers *t)
 struct tcp_peer *
 tcp_peer_take(struct tcp_peers *t, const union client_addr *a)
 {
-	uint64_t key = peer_key(a);
+	struct keyhash_addr net = prefix_net(a);
+	uint16_t family = a->sa.sa_family;
 	struct tcp_peer_list *bucket;
 	struct tcp_peer *p;
 
-	/* Multiply and shift, a universal family of hashes (Dietzfelbinger). */
-	bucket = &t->buckets[key * t->multiplier >> (64 - BUCKETS_LOG2)];
+	bucket = &t->buckets[keyhash(&t->hash, net, family) & (BUCKETS - 1)];
 	LIST_FOREACH (p, bucket, entry)
-		if (p->key == key)
+		if (p->net.a == net.a && p->net.b == net.b &&
+		    p->family == family)
 			break;
 	if (p == NULL) {
 		p = calloc(1, sizeof(*p));
 		if (p == NULL)
 			return NULL;
-		p->key = key;
+		p->net = net;
+		p->family = family;
 		tcp_queues_init(&p->queues);
 		LIST_INSERT_HEAD(bucket, p, entry);
 	}

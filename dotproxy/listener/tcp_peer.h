@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The machines that have TCP connections open, each with how many and which:
- * an IPv4 address is one, and an IPv6 prefix of 64 bits, in which a machine
- * has as many addresses as it likes.  Pure, but for memory: a peer is made for
- * its first connection and freed with its last.
+ * The clients that have TCP connections open, each with how many and which.
+ * Who is one client is up to prefix.h.  Pure, but for memory: a peer is made
+ * for its first connection and freed with its last.
  */
 #ifndef LISTENER_TCP_PEER_H
 #define LISTENER_TCP_PEER_H
@@ -12,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "dotproxy/listener/inflight.h"
+#include "dotproxy/listener/keyhash.h"
 
 TAILQ_HEAD(tcp_conns, tcp_conn);
 
@@ -30,7 +30,8 @@ struct tcp_queues {
 
 struct tcp_peer {
 	LIST_ENTRY(tcp_peer) entry;
-	uint64_t key;
+	struct keyhash_addr net;
+	uint16_t family;
 	uint32_t count;           /* of its connections; never 0 */
 	struct tcp_queues queues; /* of them, linked by peer_entry */
 };
@@ -40,16 +41,13 @@ LIST_HEAD(tcp_peer_list, tcp_peer);
 /* A hash table.  Zeroed, it is not initialised. */
 struct tcp_peers {
 	struct tcp_peer_list *buckets;
-	uint64_t multiplier;
+	struct keyhash hash; /* secret */
 };
 
 void tcp_queues_init(struct tcp_queues *);
 
-/*
- * Makes an empty table.  secret is unpredictable, so that nobody can choose
- * addresses that fall into the same bucket.  Returns 0, or -1 out of memory.
- */
-int tcp_peers_init(struct tcp_peers *, uint64_t secret);
+/* Makes an empty table.  Returns 0, or -1 out of memory. */
+int tcp_peers_init(struct tcp_peers *, struct rng *);
 
 /* Frees the table, which is empty. */
 void tcp_peers_free(struct tcp_peers *);
