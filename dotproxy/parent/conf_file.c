@@ -133,13 +133,20 @@ file_find(int fd, const char *mark, const char *missing)
 }
 
 const char *
-conf_file_check_ca(const char *path)
+conf_file_open(const char *path, int *fd)
 {
 	struct stat st;
+
+	return file_open(path, fd, &st);
+}
+
+const char *
+conf_file_check_ca(const char *path)
+{
 	const char *why;
 	int fd;
 
-	if ((why = file_open(path, &fd, &st)) != NULL)
+	if ((why = conf_file_open(path, &fd)) != NULL)
 		return why;
 	why = file_find(
 	    fd, "-----BEGIN CERTIFICATE-----", "no certificate in it");

@@ -22,6 +22,13 @@ const char *conf_file_read(const char *path, char **buf, size_t *len);
 const char *conf_file_check_ca(const char *path);
 
 /*
+ * Opens a file of certificates, which is a regular file: others would keep the
+ * parent waiting.  Returns NULL, and the descriptor, which becomes the
+ * caller's; or what is wrong, valid as above.
+ */
+const char *conf_file_open(const char *path, int *fd);
+
+/*
  * Opens a private key: a regular file, owned by root or the current user, that
  * group and others can neither read nor write.  Returns NULL, and the
  * descriptor, which becomes the caller's; or what is wrong, valid as above.

@@ -152,6 +152,19 @@ send_to_listener(struct child *l, const struct parent_conf *pc)
 	       send_sockets(ch, &pc->sockets[l->pair->index]);
 }
 
+/* Opens a file for a pool; -1 if that cannot be done, and the log says why. */
+static int
+open_file(const char *what, const char *path,
+    const char *(*opens)(const char *path, int *fd))
+{
+	int fd = -1;
+	const char *why = opens(path, &fd);
+
+	if (why != NULL)
+		log_warnx("%s %s: %s", what, path, why);
+	return fd;
+}
+
 /*
  * Sends each CA file once, as an open descriptor, in the order in which
  * upstreams first name it; ca[i] becomes its number for upstream i.
@@ -175,11 +188,10 @@ send_ca_files(struct imsg_chan *ch, const struct conf *conf, uint32_t *ca)
 			ca[i] = ca[j];
 			continue;
 		}
-		fd = open(conf->upstreams[i].ca_file, O_RDONLY | O_CLOEXEC);
-		if (fd == -1) {
-			log_warn("ca file %s", conf->upstreams[i].ca_file);
+		fd = open_file(
+		    "ca file", conf->upstreams[i].ca_file, conf_file_open);
+		if (fd == -1)
 			return false;
-		}
 		if (!msg_send_file(
 			ch, MSG_PT_CA, n, conf->upstreams[i].ca_file, fd))
 			return false;
@@ -192,24 +204,15 @@ send_ca_files(struct imsg_chan *ch, const struct conf *conf, uint32_t *ca)
 static bool
 send_client_cert(struct imsg_chan *ch, const struct conf_upstream *up)
 {
-	const char *why;
 	int fd;
 
 	if (up->client_cert[0] == '\0')
 		return true;
-	fd = open(up->client_cert, O_RDONLY | O_CLOEXEC);
-	if (fd == -1) {
-		log_warn("client certificate %s", up->client_cert);
+	fd = open_file("client certificate", up->client_cert, conf_file_open);
+	if (fd == -1 || !msg_send_file(ch, MSG_PT_CERT, 0, up->client_cert, fd))
 		return false;
-	}
-	if (!msg_send_file(ch, MSG_PT_CERT, 0, up->client_cert, fd))
-		return false;
-	why = conf_file_open_key(up->client_key, &fd);
-	if (why != NULL) {
-		log_warnx("key %s: %s", up->client_key, why);
-		return false;
-	}
-	return msg_send_file(ch, MSG_PT_KEY, 0, up->client_key, fd);
+	fd = open_file("key", up->client_key, conf_file_open_key);
+	return fd != -1 && msg_send_file(ch, MSG_PT_KEY, 0, up->client_key, fd);
 }
 
 static bool

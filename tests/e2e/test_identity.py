@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import struct
 import threading
@@ -207,6 +208,28 @@ def test_key_of_another_certificate(make_proxy, upstream, pki, client):
     assert ("key %s: the key does not belong to the certificate"
             % client.key) in done.stderr
     assert works(proxy)
+
+
+@pytest.mark.parametrize("name", ["me.pem", "me.key", "ca.pem"])
+def test_fifo_in_place_of_a_file_stops_nobody(
+        make_proxy, make_upstream, pki, client, tmp_path, name):
+    """As somebody may put there who may write to the folder of a certificate."""
+    file, kept = tmp_path / "me" / name, tmp_path / "kept"
+    shutil.copy(pki.ca, tmp_path / "me" / "ca.pem")
+    upstream = make_upstream(client_ca=pki.ca)
+    block = upstream.block("up", client.line)
+    proxy = make_proxy(
+        block.replace(str(pki.ca), str(tmp_path / "me" / "ca.pem")))
+    assert works(proxy)
+    file.rename(kept)
+    os.mkfifo(file)
+    proxy.children_may_die = True
+    os.kill(proxy.children()["pool"], signal.SIGKILL)
+    eventually(lambda: "%s: not a regular file" % file in proxy.log(),
+               what="the reason why the pool cannot start")
+    assert proxy.ctl("show", "processes").returncode == 0
+    kept.replace(file)
+    eventually(lambda: works(proxy), what="an answer")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may look")
