@@ -207,7 +207,7 @@ def test_clients_above_the_limit_cost_nobody_an_answer(make_proxy, upstream):
     streams = [Stream(proxy.address) for _ in queries]
     for stream, query in zip(streams, queries):
         stream.send(query.to_wire())
-    time.sleep(0.2)
+    eventually(lambda: upstream.stats()["queries"] == 4, what="all queries")
     more = [Stream(proxy.address) for _ in range(8)]
     for stream, query in zip(streams, queries):
         assert is_right(query, receive(stream))
