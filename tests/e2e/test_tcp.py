@@ -13,7 +13,7 @@ import dns.rcode
 import pytest
 
 from dnsclient import (
-    Stream, ede_codes, frame, is_right, make_query, tcp, udp)
+    Stream, ede_codes, eventually, frame, is_right, make_query, tcp, udp)
 from programs import is_flawless, load
 
 
