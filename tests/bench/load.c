@@ -7,7 +7,8 @@
  * the time a query was due, so that a stall is felt by all it delayed.
  * With -e the gaps between them are those of a Poisson process of that rate.
  * -i holds connections that ask nothing; -z expects answers of one size.
- * -b gives the address to ask from.
+ * -b gives the address to ask from.  With -I all clients use the same IDs at
+ * the same time, as many as each has outstanding.
  * Nothing is ever sent twice.  Exits 1 unless each query had its one answer.
  */
 /* LINK: tests/bench/load/client.c tests/bench/load/message.c */
@@ -213,7 +214,7 @@ trace_open(const char *path)
 static void
 usage(void)
 {
-	errx(2, "usage: load [-ejt] [-b address] [-c clients] [-d domain] "
+	errx(2, "usage: load [-eIjt] [-b address] [-c clients] [-d domain] "
 		"[-i idle] [-n queries]\n"
 		"[-o trace] [-P pid,...] [-p port] [-q outstanding] [-r rate]\n"
 		"[-s address] [-T seconds] [-w timeout] [-z size]");
@@ -232,7 +233,7 @@ main(int argc, char **argv)
 	bool json = false;
 	int ch;
 
-	while ((ch = getopt(argc, argv, "b:c:d:ei:jn:o:P:p:q:r:s:T:tw:z:")) !=
+	while ((ch = getopt(argc, argv, "b:c:d:eIi:jn:o:P:p:q:r:s:T:tw:z:")) !=
 	       -1) {
 		if (ch == 'b')
 			l.fromlen = net_address(optarg, "0", &l.from);
@@ -242,6 +243,8 @@ main(int argc, char **argv)
 			domain = optarg;
 		else if (ch == 'e')
 			l.poisson = true;
+		else if (ch == 'I')
+			l.same_ids = true;
 		else if (ch == 'i')
 			l.idle = strtoul(optarg, NULL, 10);
 		else if (ch == 'j')

@@ -373,6 +373,14 @@ class BackgroundLoad:
         self.process = subprocess.Popen(
             load_command(address, *args), text=True, stdout=subprocess.PIPE)
 
+    def has_ended(self, after):
+        """Waits for so many seconds at the most."""
+        try:
+            self.process.wait(after)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def result(self):
         output, _ = self.process.communicate(timeout=120)
         return json.loads(output)

@@ -17,6 +17,26 @@ def test_ten_thousand_queries_answered_out_of_order(
     assert is_flawless(result), result
 
 
+@pytest.mark.parametrize("transport", [(), ("-t",)])
+def test_the_same_ids_of_all_while_connections_are_killed(
+        make_proxy, make_upstream, background_load, transport):
+    """64 clients with 8 IDs, answers in any order, from connections that end
+    with many of them outstanding."""
+    upstreams = [make_upstream("jitter=50", "reset") for _ in range(2)]
+    proxy = make_proxy(*upstreams, settings="retries 64")
+    running = background_load(proxy.address, *transport, "-I", "-w", "20",
+                              "-c", "64", "-q", "512", "-n", "100000")
+    kills = 0
+    while not running.has_ended(after=0.5):
+        assert upstreams[kills % 2].command("close") == "ok"
+        kills += 1
+    result = running.result()
+    assert is_flawless(result), result
+    assert kills > 1
+    asked = sum(upstream.stats()["queries"] for upstream in upstreams)
+    assert asked > result["sent"], "nothing was lost with a connection"
+
+
 def test_thousands_outstanding(make_proxy, make_upstream):
     proxy = make_proxy(make_upstream("delay=200"))
     result = load(proxy.address, "-r", "5000", "-q", "4000", "-n", "10000")

@@ -149,7 +149,7 @@ client_new(struct load *l, struct client *c)
 {
 	size_t i;
 
-	c->id_mask = (uint16_t)random();
+	c->id_mask = l->same_ids ? 0 : (uint16_t)random();
 	c->slot = calloc(l->per_client, sizeof(*c->slot));
 	c->out = malloc(l->per_client * (QUERY_MAX + 2));
 	if (c->slot == NULL || c->out == NULL)

@@ -67,6 +67,7 @@ struct load {
 	struct sockaddr_storage from; /* what clients bind to */
 	socklen_t fromlen;            /* 0: nothing */
 	bool tcp;
+	bool same_ids; /* all clients have the same */
 	unsigned long total;
 	unsigned long outstanding;
 	double rate; /* 0: closed loop */
