@@ -48,6 +48,7 @@
 #define CONF_TCP_MAX 65536u
 #define CONF_WORKERS_MAX 64u
 #define CONF_TRANSFERS_MAX 256u
+#define CONF_RATE_MAX 1000000u /* queries a second */
 #define CONF_SAMPLE_PPM_MAX 1000000u
 #define CONF_FLUSH_MIN_MS 1000u
 #define CONF_PAYLOAD_MIN 512u
@@ -87,6 +88,8 @@ struct conf_client {
 	uint32_t max_tcp_per_client;
 	bool edns_keepalive;    /* edit answers for who asks how long to stay */
 	uint32_t max_transfers; /* of zones, at a time; 0: none */
+	uint32_t rate_limit;    /* UDP queries a second of one; 0: any */
+	uint32_t rate_burst;    /* at once; 0 only without a limit */
 };
 
 #define CONF_CLIENT_DEFAULT                                                \

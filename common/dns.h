@@ -98,6 +98,13 @@ dns_set_id(uint8_t *msg, uint16_t id)
 	wire_store_u16(msg, id);
 }
 
+/* Says of an answer that it is cut off: RFC 1035 4.1.1. */
+static inline void
+dns_set_truncated(uint8_t *msg)
+{
+	msg[2] |= 0x02;
+}
+
 static inline bool
 dns_is_response(const uint8_t *msg)
 {

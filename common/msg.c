@@ -443,7 +443,7 @@ msg_send_client(struct imsg_chan *ch, const struct msg_client *c)
 {
 	struct wire_writer w;
 
-	if (!imsg_begin(ch, &w, 33))
+	if (!imsg_begin(ch, &w, 41))
 		return false;
 	wire_put_u32(&w, c->client.tcp_read_timeout_ms);
 	wire_put_u32(&w, c->client.tcp_write_timeout_ms);
@@ -452,6 +452,8 @@ msg_send_client(struct imsg_chan *ch, const struct msg_client *c)
 	wire_put_u32(&w, c->client.max_tcp_per_client);
 	msg_put_bool(&w, c->client.edns_keepalive);
 	wire_put_u32(&w, c->client.max_transfers);
+	wire_put_u32(&w, c->client.rate_limit);
+	wire_put_u32(&w, c->client.rate_burst);
 	wire_put_u32(&w, c->query_timeout_ms);
 	wire_put_u32(&w, c->transfer_idle_ms);
 	return imsg_commit(ch, &w, MSG_PL_CLIENT, 0, -1);
@@ -470,6 +472,8 @@ msg_read_client(const struct imsg *m, struct msg_client *c)
 	c->client.max_tcp_per_client = wire_get_u32(&r);
 	c->client.edns_keepalive = msg_get_bool(&r);
 	c->client.max_transfers = wire_get_u32(&r);
+	c->client.rate_limit = wire_get_u32(&r);
+	c->client.rate_burst = wire_get_u32(&r);
 	c->query_timeout_ms = wire_get_u32(&r);
 	c->transfer_idle_ms = wire_get_u32(&r);
 	if (!wire_done(&r) || c->client.max_inflight == 0 ||
@@ -477,6 +481,9 @@ msg_read_client(const struct imsg *m, struct msg_client *c)
 	    c->client.max_tcp > CONF_TCP_MAX ||
 	    c->client.max_tcp_per_client > CONF_TCP_MAX ||
 	    c->client.max_transfers > CONF_TRANSFERS_MAX ||
+	    c->client.rate_limit > CONF_RATE_MAX ||
+	    c->client.rate_burst > CONF_RATE_MAX ||
+	    (c->client.rate_limit > 0) != (c->client.rate_burst > 0) ||
 	    c->query_timeout_ms == 0 ||
 	    c->query_timeout_ms > CONF_QUERY_TIMEOUT_MAX_MS ||
 	    c->transfer_idle_ms > CONF_TIMEOUT_MAX_MS)

@@ -39,9 +39,11 @@
 	X(failed_other, "SERVFAIL: any other cause")                    \
 	X(refused_acl, "REFUSED: client not allowed")                   \
 	X(refused_unsupported, "NOTIMP or REFUSED: not forwarded")      \
+	X(refused_limited, "TC: client beyond its rate limit")          \
 	X(dropped_malformed, "dropped: no query, or too short")         \
 	X(dropped_send, "dropped: the answer could not be sent")        \
 	X(dropped_repeated, "dropped: the same query is in flight")     \
+	X(dropped_limited, "dropped: client beyond its rate limit")     \
 	X(abandoned, "client connection gone before the answer")        \
 	X(stale_answers, "answers for queries no longer waiting")       \
 	X(bad_answers, "answers that do not match their query")         \

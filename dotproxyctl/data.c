@@ -469,10 +469,12 @@ data_queries(const struct data *d, struct data_queries *q)
 		    format_sum(v[LSTAT_failed_busy],
 			format_sum(v[LSTAT_failed_not_ready],
 			    v[LSTAT_failed_other])))));
-	q->refused =
-	    format_sum(v[LSTAT_refused_acl], v[LSTAT_refused_unsupported]);
+	q->refused = format_sum(v[LSTAT_refused_acl],
+	    format_sum(v[LSTAT_refused_unsupported], v[LSTAT_refused_limited]));
 	q->dropped = format_sum(v[LSTAT_dropped_malformed],
-	    format_sum(v[LSTAT_dropped_send], v[LSTAT_dropped_repeated]));
+	    format_sum(
+		v[LSTAT_dropped_send], format_sum(v[LSTAT_dropped_repeated],
+					   v[LSTAT_dropped_limited])));
 	q->abandoned = v[LSTAT_abandoned];
 }
 

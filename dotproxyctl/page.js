@@ -359,9 +359,11 @@ const CAUSES = {
 	failed_other: "SERVFAIL: other",
 	refused_acl: "Refused: client not allowed",
 	refused_unsupported: "Refused: not forwarded",
+	refused_limited: "Sent to TCP: rate limit",
 	dropped_malformed: "Dropped: no query",
 	dropped_send: "Dropped: could not be sent",
 	dropped_repeated: "Dropped: the same is in flight",
+	dropped_limited: "Dropped: rate limit",
 	tcp_refused: "TCP connections over the limit",
 };
 

@@ -190,11 +190,13 @@ text_queries(FILE *out, const struct data *d, bool bad_only)
 			{ v[LSTAT_failed_other], "other" } } },
 		{ "refused", q.refused, "",
 		    { { v[LSTAT_refused_acl], "client not allowed" },
-			{ v[LSTAT_refused_unsupported], "not supported" } } },
+			{ v[LSTAT_refused_unsupported], "not supported" },
+			{ v[LSTAT_refused_limited], "rate limit" } } },
 		{ "dropped", q.dropped, "",
 		    { { v[LSTAT_dropped_malformed], "malformed" },
 			{ v[LSTAT_dropped_send], "answer not sent" },
-			{ v[LSTAT_dropped_repeated], "repeated" } } },
+			{ v[LSTAT_dropped_repeated], "repeated" },
+			{ v[LSTAT_dropped_limited], "rate limit" } } },
 		{ "abandoned", q.abandoned, "", { { 0, NULL } } },
 	};
 	first = bad_only ? 2 : 0;

@@ -199,6 +199,8 @@ config_on_end(void *arg, struct imsg *m)
 	inflight_set_limit(&l->inflight, l->conf.client.max_inflight);
 	prefixes_set_limit(&l->prefixes, l->inflight.limit);
 	shed_set_limit(&l->shed, l->inflight.limit);
+	rate_set_limit(
+	    &l->rate, l->conf.client.rate_limit, l->conf.client.rate_burst);
 	open_socks(l, run);
 	statsd_open(l, &run->statsd, run->statsd_fd);
 	run->statsd_fd = -1;

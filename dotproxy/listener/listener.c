@@ -154,7 +154,8 @@ listener_init(struct listener *l, struct event_base *base)
 	l->conf.query_timeout_ms = 1000;
 	l->started_ms = listener_now(l);
 	keyhash_draw(&l->hash, &rng);
-	if (inflight_init(&l->inflight, client.max_inflight) == -1 ||
+	if (rate_init(&l->rate, &rng) == -1 ||
+	    inflight_init(&l->inflight, client.max_inflight) == -1 ||
 	    prefixes_init(&l->prefixes, client.max_inflight, &rng) == -1)
 		fatalx("out of memory");
 	shed_set_limit(&l->shed, l->inflight.limit);
@@ -180,6 +181,7 @@ listener_free(struct listener *l)
 	udp_free(l);
 	inflight_clear(&l->inflight);
 	prefixes_clear(&l->prefixes);
+	rate_clear(&l->rate);
 	acl_clear(&l->acl);
 	lazy_timer_free(&l->deadline);
 	lazy_timer_free(&l->accept_retry);

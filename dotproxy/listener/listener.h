@@ -22,6 +22,7 @@
 #include "dotproxy/listener/inflight.h"
 #include "dotproxy/listener/metrics.h"
 #include "dotproxy/listener/prefix.h"
+#include "dotproxy/listener/rate.h"
 #include "dotproxy/listener/shed.h"
 #include "dotproxy/listener/statsd.h"
 
@@ -103,6 +104,7 @@ struct listener {
 	uint32_t ncancels;
 
 	struct keyhash hash; /* of a client and its ID */
+	struct rate rate;
 	struct prefixes prefixes;
 	struct inflight inflight;
 	struct shed shed;           /* which of them, under overload */

@@ -52,6 +52,13 @@ static const struct verdict verdict_transfers = {
 	.text = "too many zone transfers",
 };
 
+/* Nothing but TC, see query_is_limited(). */
+static const struct verdict verdict_limited = {
+	.outcome = LSTAT_refused_limited,
+	.rcode = DNS_RCODE_NOERROR,
+	.ede = DNS_EDE_NONE,
+};
+
 static const struct verdict verdict_full = {
 	.outcome = LSTAT_failed_busy,
 	.rcode = DNS_RCODE_SERVFAIL,
@@ -134,6 +141,8 @@ reply_error(struct listener *l, const struct client *client,
 		limit = DNS_ERROR_REPLY_MAX;
 	len = dns_error_reply(
 	    wire, q, v->rcode, v->ede, v->text, l->scratch, limit);
+	if (v == &verdict_limited)
+		dns_set_truncated(l->scratch);
 	query_reply(l, client, q->id, l->scratch, len, v->outcome);
 }
 
@@ -300,6 +309,30 @@ query_admit(struct listener *l, const struct client *client,
 	return s;
 }
 
+/*
+ * Ends a query over UDP of a client that asks too many; true if it has.  Every
+ * second one is told to come by TCP, which proves the address: in a reply that
+ * is not larger than the query.  Whatever else than a query can be asked for
+ * (an UPDATE, say) must not be told NOERROR.
+ */
+static bool
+query_is_limited(struct listener *l, const struct client *client,
+    const struct dns_query *q, const uint8_t *wire)
+{
+	enum rate_verdict v;
+
+	(void)listener_now(l);
+	v = rate_judge(&l->rate, prefix_net(&client->peer),
+	    client->peer.sa.sa_family, l->now_us);
+	if (v == RATE_PASS)
+		return false;
+	if (v == RATE_TRUNCATE && q->opcode == DNS_OPCODE_QUERY)
+		reply_error(l, client, q, wire, &verdict_limited);
+	else
+		listener_count_out(l, LSTAT_dropped_limited);
+	return true;
+}
+
 void
 query_receive(struct listener *l, const struct client *client,
     const uint8_t *wire, size_t len)
@@ -317,6 +350,9 @@ query_receive(struct listener *l, const struct client *client,
 		listener_count_out(l, LSTAT_dropped_malformed);
 		return;
 	}
+	if (conn == NULL && rate_is_on(&l->rate) &&
+	    query_is_limited(l, client, &q, wire))
+		return;
 	v = query_judge(l, client, &q);
 	if (v != NULL) {
 		reply_error(l, client, &q, wire, v);

@@ -53,14 +53,14 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 %token NEWLINE "end of line" OPEN "{" CLOSE "}" COMMA "," EQUALS "="
 
 /* The keywords.  keyword_token() finds them by their names here. */
-%token ADDRESS "address" ALLOW "allow" CA "ca" CERTIFICATE "certificate"
+%token ADDRESS "address" ALLOW "allow" BURST "burst" CA "ca" CERTIFICATE "certificate"
 %token CIPHERS "ciphers" CLIENT "client"
 %token CONNECT "connect" CONNECTIONS "connections" CONTROL "control"
 %token ECS "ecs"
 %token FAST "fast" CA_FILE "file" FLAVOUR "flavour" FLUSH "flush" FREEBIND "freebind" HANDSHAKE "handshake" HEDGE "hedge"
 %token EDNS "edns" INCLUDE "include"
 %token INFLIGHT "inflight" INTERVAL "interval" KEEP "keep" KEEPALIVE "keepalive"
-%token KEY "key" LISTEN "listen"
+%token KEY "key" LIMIT "limit" LISTEN "listen"
 %token MAX "max" METRICS "metrics" SERVER_NAME "name" ON "on" ONLY "only" FAST_OPEN "open"
 %token PADDING "padding" STRIP "strip"
 %token PAYLOAD "payload" PER "per" PIN "pin" POLICY "policy" POOL "pool"
@@ -203,6 +203,13 @@ client_line
 		{ conf_set_value(&p->set, KEY_CLIENT_KEEPALIVE, $3, @3); }
 	| MAX TRANSFERS value
 		{ conf_set_value(&p->set, KEY_MAX_TRANSFERS, $3, @3); }
+	| RATE LIMIT value burst
+		{ conf_set_value(&p->set, KEY_RATE_LIMIT, $3, @3); }
+	;
+
+burst	: %empty
+	| BURST value
+		{ conf_set_value(&p->set, KEY_RATE_BURST, $2, @2); }
 	;
 
 upstream

@@ -155,10 +155,13 @@ conf_print(const struct conf *c, FILE *f)
 	(void)fprintf(f,
 	    "\tmax inflight %u\n\tmax tcp connections %u\n"
 	    "\tmax tcp connections per client %u\n\tmax transfers %u\n"
-	    "\tedns keepalive %s\n}\n",
+	    "\tedns keepalive %s\n\trate limit %u",
 	    c->client.max_inflight, c->client.max_tcp,
 	    c->client.max_tcp_per_client, c->client.max_transfers,
-	    c->client.edns_keepalive ? "yes" : "no");
+	    c->client.edns_keepalive ? "yes" : "no", c->client.rate_limit);
+	if (c->client.rate_limit > 0)
+		(void)fprintf(f, " burst %u", c->client.rate_burst);
+	(void)fputs("\n}\n", f);
 	for (i = 0; i < c->nupstreams; i++)
 		print_upstream(&c->upstreams[i], f);
 	if (c->statsd.enabled) {

@@ -37,6 +37,8 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_MAX_TCP_PER_CLIENT] = "max tcp connections per client",
 	[KEY_CLIENT_KEEPALIVE] = "edns keepalive",
 	[KEY_MAX_TRANSFERS] = "max transfers",
+	[KEY_RATE_LIMIT] = "rate limit",
+	[KEY_RATE_BURST] = "burst",
 	[KEY_ALL_KEEP_WARM] = "keep warm",
 	[KEY_ALL_FAST_OPEN] = "tcp fast open",
 	[KEY_ALL_RESUMPTION] = "resumption",
@@ -180,6 +182,10 @@ key_range(struct conf_set *s, enum conf_key key)
 	case KEY_MAX_TRANSFERS:
 		return number_range(
 		    &c->client.max_transfers, 0, CONF_TRANSFERS_MAX);
+	case KEY_RATE_LIMIT:
+		return number_range(&c->client.rate_limit, 0, CONF_RATE_MAX);
+	case KEY_RATE_BURST:
+		return number_range(&c->client.rate_burst, 1, CONF_RATE_MAX);
 	case KEY_POOL_SIZE:
 		return number_range(&up->pool_size, 1, CONF_POOL_SIZE_MAX);
 	case KEY_CONNECT_TIMEOUT:
@@ -652,6 +658,10 @@ conf_set_finish(struct conf_set *s, const char *file)
 	if (s->seen[KEY_MAX_TCP_PER_CLIENT].line == 0)
 		s->conf->client.max_tcp_per_client =
 		    (s->conf->client.max_tcp + 1) / 2;
+	if (s->conf->client.rate_limit == 0)
+		s->conf->client.rate_burst = 0;
+	else if (s->conf->client.rate_burst == 0)
+		s->conf->client.rate_burst = s->conf->client.rate_limit;
 	/* After other errors these may be consequences. */
 	if (s->errs->count > 0)
 		return;

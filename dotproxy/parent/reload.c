@@ -143,6 +143,8 @@ send_to_listener(struct child *l, const struct parent_conf *pc)
 	c.client.max_tcp_per_client =
 	    conf_share(conf, c.client.max_tcp_per_client);
 	c.client.max_transfers = conf_share(conf, c.client.max_transfers);
+	/* Not the burst: chance does not share it out evenly. */
+	c.client.rate_limit = conf_share(conf, c.client.rate_limit);
 	if (!msg_send_client(ch, &c))
 		return false;
 	for (i = 0; i < conf->nupstreams; i++)

@@ -103,6 +103,38 @@ def test_what_is_repeated_is_asked_once(make_proxy, make_upstream):
     assert counters["answered"] == 3
 
 
+def test_rate_limit_sends_to_tcp(make_proxy, make_upstream):
+    upstream = make_upstream()
+    proxy = make_proxy(upstream,
+                       settings="client { rate limit 1 burst 5 }")
+    queries = [make_query("n%d.test" % i) for i in range(40)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(10)
+        sock.connect(proxy.address)
+        for query in queries:
+            sock.send(query.to_wire())
+        eventually(lambda: listener_count(proxy, "queries_udp") == 40
+                   and in_flight(proxy)[0] == 0, what="all to be judged")
+        counters = proxy.ctl_json("show", "stats")["listener"]
+        passed = counters["answered"]
+        told, dropped = (counters[end + "_limited"]
+                         for end in ("refused", "dropped"))
+        assert passed >= 5 and passed + told + dropped == 40
+        assert 0 <= told - dropped <= 1 and told > 10
+        replies = [sock.recv(4096) for _ in range(passed + told)]
+    cut = [reply for reply in replies if reply[2] & 2]
+    assert len(cut) == told
+    sizes = {query.to_wire()[:2]: len(query.to_wire()) for query in queries}
+    assert all(len(reply) <= sizes[reply[:2]] for reply in cut)
+    assert upstream.stats()["queries"] == passed
+    assert all(is_right(query, tcp(proxy.address, query))
+               for query in queries[:10])
+    proxy.configure(upstream)
+    proxy.reload()
+    assert all(is_right(query, udp(proxy.address, query))
+               for query in queries)
+
+
 def test_who_is_never_answered_keeps_nobody_out(
         make_proxy, make_upstream, background_load):
     """Names that no server answers fill the table again and again."""

@@ -219,7 +219,8 @@ rig_counted_out(void)
 	       c[LSTAT_failed_network] + c[LSTAT_failed_tls] +
 	       c[LSTAT_failed_busy] + c[LSTAT_failed_not_ready] +
 	       c[LSTAT_failed_other] + c[LSTAT_refused_acl] +
-	       c[LSTAT_refused_unsupported] + c[LSTAT_dropped_malformed] +
+	       c[LSTAT_refused_unsupported] + c[LSTAT_refused_limited] +
+	       c[LSTAT_dropped_limited] + c[LSTAT_dropped_malformed] +
 	       c[LSTAT_dropped_send] + c[LSTAT_dropped_repeated] +
 	       c[LSTAT_abandoned];
 }

@@ -148,6 +148,8 @@ client_fill(void *x, enum variant v)
 	NUMBER(c->client.max_tcp_per_client, 0, CONF_TCP_MAX);
 	c->client.edns_keepalive = v != SMALL;
 	NUMBER(c->client.max_transfers, 0, CONF_TRANSFERS_MAX);
+	NUMBER(c->client.rate_limit, 1, CONF_RATE_MAX);
+	NUMBER(c->client.rate_burst, 1, CONF_RATE_MAX);
 	NUMBER(c->query_timeout_ms, 1, CONF_QUERY_TIMEOUT_MAX_MS);
 	NUMBER(c->transfer_idle_ms, 0, CONF_TIMEOUT_MAX_MS);
 }
@@ -193,6 +195,18 @@ client_spoil(void *x, int n)
 		return true;
 	case 7:
 		c->client.max_tcp_per_client = CONF_TCP_MAX + 1;
+		return true;
+	case 8:
+		c->client.rate_limit = CONF_RATE_MAX + 1;
+		return true;
+	case 9:
+		c->client.rate_burst = CONF_RATE_MAX + 1;
+		return true;
+	case 10:
+		c->client.rate_limit = 0;
+		return true;
+	case 11:
+		c->client.rate_burst = 0;
 		return true;
 	default:
 		return false;

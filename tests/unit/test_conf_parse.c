@@ -53,6 +53,8 @@ static const struct setting {
 	    "1", "65536", "65537", 1, 65536, "1-65536" },
 	{ "max transfers", CLIENT(max_transfers), NULL, "0", "256", "257", 0,
 	    256, "0-256" },
+	{ "rate limit", CLIENT(rate_limit), NULL, "0", "1000000", "1000001", 0,
+	    1000000, "0-1000000" },
 	{ "pool size", UPSTREAM(pool_size), "0", "1", "64", "65", 1, 64,
 	    "1-64" },
 	{ "connect timeout", UPSTREAM(connect_timeout_ms), TIMEOUT },
@@ -168,6 +170,35 @@ settings_stand_once(void **state)
 }
 
 static void
+expect_rate(const char *line, uint32_t limit, uint32_t burst)
+{
+	char buf[512];
+	struct conf *c;
+
+	(void)snprintf(
+	    buf, sizeof(buf), "client {\n%s\n}\n%s", line, CONF_TEXT_BASE);
+	c = conf_text_ok(buf);
+	assert_int_equal(c->client.rate_limit, limit);
+	assert_int_equal(c->client.rate_burst, burst);
+	free(c);
+}
+
+static void
+burst_goes_with_the_rate_limit(void **state)
+{
+	(void)state;
+	expect_rate("rate limit 20", 20, 20);
+	expect_rate("rate limit 20 burst 1", 20, 1);
+	expect_rate("rate limit 20 burst 1000000", 20, 1000000);
+	expect_rate("rate limit 0 burst 5", 0, 0);
+	conf_text_bad("client {\nrate limit 20 burst 0\n}\n" CONF_TEXT_BASE,
+	    "t:2: burst 0 is out of range (1-1000000)\n");
+	conf_text_bad(
+	    "client {\nrate limit 20 burst 1000001\n}\n" CONF_TEXT_BASE,
+	    "t:2: burst 1000001 is out of range (1-1000000)\n");
+}
+
+static void
 defaults_are_as_documented(void **state)
 {
 	struct conf *c = conf_text_ok(CONF_TEXT_BASE);
@@ -185,6 +216,8 @@ defaults_are_as_documented(void **state)
 	assert_int_equal(c->client.max_tcp, 1024);
 	assert_int_equal(c->client.max_tcp_per_client, 512);
 	assert_int_equal(c->client.max_transfers, 8);
+	assert_int_equal(c->client.rate_limit, 0);
+	assert_int_equal(c->client.rate_burst, 0);
 	assert_false(c->statsd.enabled);
 	assert_int_equal(c->nlistens, 1);
 	assert_true(c->listens[0].udp);
@@ -522,6 +555,7 @@ main(void)
 		cmocka_unit_test(settings_refuse_what_is_beyond_their_limits),
 		cmocka_unit_test(settings_do_not_wrap),
 		cmocka_unit_test(settings_stand_once),
+		cmocka_unit_test(burst_goes_with_the_rate_limit),
 		cmocka_unit_test(common_settings_go_to_all_upstreams),
 		cmocka_unit_test(every_policy_has_a_name),
 		cmocka_unit_test(statsd_has_defaults_and_limits),

@@ -410,8 +410,8 @@ document_summary(void **state)
 	    "\"uptime_ms\":100000000,"
 	    "\"policy\":\"availability\",\"in_flight\":12,"
 	    "\"max_in_flight\":8192,\"parked\":0,\"queries\":{\"received\":"
-	    "1200446,\"answered\":1199000,\"failed\":538,\"refused\":223,"
-	    "\"dropped\":342,\"abandoned\":116},\"upstreams\":[{");
+	    "1200446,\"answered\":1199000,\"failed\":538,\"refused\":336,"
+	    "\"dropped\":462,\"abandoned\":118},\"upstreams\":[{");
 	document_has(SHOW_SUMMARY, d,
 	    "\"processes\":[{\"role\":\"parent\",\"pid\":1000,"
 	    "\"uptime_ms\":100000000,\"restarts\":0,\"last_death\":\"\","

@@ -5,6 +5,7 @@
 /* LINK: dotproxy/listener/acl.c dotproxy/listener/config.c */
 /* LINK: dotproxy/listener/control.c dotproxy/listener/inflight.c */
 /* LINK: dotproxy/listener/link.c dotproxy/listener/listener.c */
+/* LINK: dotproxy/listener/rate.c */
 /* LINK: dotproxy/listener/query.c dotproxy/listener/tcp.c */
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
@@ -136,6 +137,61 @@ test_repeated_query_over_tcp_is_another(void **state)
 	close(fd);
 }
 
+/* Beyond the limit: every second one is told to come by TCP, which is free. */
+static void
+test_rate_limit_sends_to_tcp(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr), tcp;
+	int other = rig_udp_client_at("127.0.0.2");
+	uint16_t i;
+
+	(void)state;
+	rig.client.client.rate_limit = 1;
+	rig.client.client.rate_burst = 3;
+	rig_reload("127.0.0.0", 8);
+	for (i = 0; i < 3; i++)
+		(void)rig_ask(fd, i, "a.example", 0);
+	/* A larger OPT than the reply's, and none. */
+	pkt_start(&pkt, QUERY_FLAGS, 1, 0, 0, 1);
+	pkt_question(&pkt, "a.example", 1);
+	pkt_opt(&pkt, 1232, 0, 8);
+	wire_put_u32(&pkt.w, 12 << 16 | 4); /* padding */
+	wire_put_u32(&pkt.w, 0);
+	dns_set_id(pkt.buf, 77);
+	rig_send(fd, &pkt);
+	assert_true(rig_recv(fd, buf, sizeof(buf)) <= pkt.w.pos);
+	assert_int_equal(dns_id(buf), 77);
+	assert_int_equal(buf[2] & 0x82, 0x82); /* QR, TC */
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_NOERROR);
+	rig_make_query(&pkt, 78, "a.example", 0);
+	rig_send(fd, &pkt);
+	rig_until(rig_count(LSTAT_dropped_limited) == 1);
+	rig_send(fd, &pkt);
+	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), pkt.w.pos);
+	rig_send(fd, &pkt);
+	rig_until(rig_count(LSTAT_dropped_limited) == 2);
+	/* No other kind of request hears NOERROR. */
+	pkt.buf[2] |= DNS_OPCODE_UPDATE << 3;
+	rig_send(fd, &pkt);
+	rig_until(rig_count(LSTAT_dropped_limited) == 3);
+	assert_true(rig_nothing_comes(fd));
+	assert_int_equal(rig_count(LSTAT_refused_limited), 2);
+	(void)rig_ask(other, 1, "a.example", 0);
+	tcp = rig_tcp_client();
+	rig_make_query(&pkt, 1, "a.example", 0);
+	for (i = 0; i < 5; i++)
+		rig_send_tcp(tcp, &pkt);
+	rig_until(rig.nqueries == 3 + 1 + 5);
+	/* A reload ends it. */
+	rig.client.client.rate_limit = rig.client.client.rate_burst = 0;
+	rig_reload("127.0.0.0", 8);
+	for (i = 10; i < 20; i++)
+		(void)rig_ask(fd, i, "a.example", 0);
+	close(fd);
+	close(tcp);
+	close(other);
+}
+
 int
 main(void)
 {
@@ -144,6 +200,7 @@ main(void)
 		RIG_TEST(test_flood_does_not_end_the_overtaken_of_others),
 		RIG_TEST(test_repeated_query_is_forwarded_once),
 		RIG_TEST(test_repeated_query_over_tcp_is_another),
+		RIG_TEST(test_rate_limit_sends_to_tcp),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

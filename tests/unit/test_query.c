@@ -5,6 +5,7 @@
 /* LINK: dotproxy/listener/acl.c dotproxy/listener/config.c */
 /* LINK: dotproxy/listener/control.c dotproxy/listener/inflight.c */
 /* LINK: dotproxy/listener/link.c dotproxy/listener/listener.c */
+/* LINK: dotproxy/listener/rate.c */
 /* LINK: dotproxy/listener/query.c dotproxy/listener/tcp.c */
 /* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
 /* LINK: dotproxy/listener/udp_send.c */
