@@ -88,14 +88,13 @@ notify_open(uint32_t *watchdog_ms)
 
 /* Sends text, with a descriptor unless sock is -1. */
 static void
-send_text(int fd, const char *text, size_t len, int sock)
+send_text(int fd, char *text, size_t len, int sock)
 {
 	union {
 		struct cmsghdr hdr;
 		char buf[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)text,
-		.iov_len = len };
+	struct iovec iov = { .iov_base = text, .iov_len = len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *cmsg;
 
