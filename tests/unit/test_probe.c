@@ -237,7 +237,7 @@ test_who_asked_next_is_not_told_of_the_last(void **state)
 	assert_null(rig.pool->probe.conn);
 	assert_int_equal(rig.pool->ndials, 0);
 	probe(7, 0);
-	RIG_UNTIL((q = rig_peer(1, 2)) != NULL && q->ngot == 1);
+	RIG_UNTIL((q = rig_peer(1, 1)) != NULL && q->ngot == 1);
 	peer_answer(q, 0);
 	RIG_UNTIL(rig.nends == 1);
 	assert_int_equal(rig.nprobes, 1);
