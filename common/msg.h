@@ -440,6 +440,9 @@ enum info_step {
 	STEP_COUNT /* all were taken */
 };
 
+/* The end of 9999: later no certificate can expire (RFC 5280 4.1.2.5). */
+#define INFO_EXPIRES_MAX 253402300799u
+
 /* How an upstream was tried, on a connection made for that. */
 struct info_probe {
 	char name[CONF_NAME_MAX];

@@ -115,7 +115,8 @@ msg_read_info_probe(const struct imsg *m, struct info_probe *p)
 	p->rcode = wire_get_u8(&r);
 	p->answer_len = wire_get_u32(&r);
 	if (!wire_done(&r) || p->failed > STEP_COUNT ||
-	    p->phase >= PHASE_COUNT || p->rcode > 15)
+	    p->phase >= PHASE_COUNT || p->expires_s > INFO_EXPIRES_MAX ||
+	    p->rcode > 15)
 		return -1;
 	return 0;
 }

@@ -39,7 +39,7 @@ rcode_name(char buf[FORMAT_MAX], unsigned int rcode)
 static void
 put_certificate(FILE *out, const struct info_probe *p)
 {
-	char date[16] = "?";
+	char date[16] = "?"; /* until INFO_EXPIRES_MAX it fits */
 	time_t now = time(NULL), expires = (time_t)p->expires_s;
 	struct tm tm;
 
