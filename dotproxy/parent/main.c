@@ -31,8 +31,7 @@ load_config(const struct parent_options *o)
 
 	if (errs == NULL)
 		fatal("malloc");
-	conf_errors_clear(errs);
-	conf = conf_parse(o->conf_path, o->macros, o->nmacros, errs);
+	conf = conf_load(o, errs);
 	if (conf == NULL) {
 		(void)fputs(errs->text, stderr);
 		exit(1);

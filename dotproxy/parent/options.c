@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "dotproxy/parent/conf_yaml.h"
 
 enum long_option { OPT_CONFIG = 256, OPT_VERBOSITY, OPT_VERSION, OPT_HELP };
 
@@ -69,8 +70,9 @@ options_parse(struct parent_options *o, int argc, char *argv[])
 	memset(o, 0, sizeof(*o));
 	o->log_level = LOG_LEVEL_INFO;
 	o->conf_path = env != NULL && env[0] != '\0' ? env : CONF_FILE_DEFAULT;
-	while (
-	    (ch = getopt_long(argc, argv, "dD:f:nVv", longopts, NULL)) != -1) {
+	/* Go's programs take long options with one hyphen, too. */
+	while ((ch = getopt_long_only(
+		    argc, argv, "dD:f:nVv", longopts, NULL)) != -1) {
 		switch (ch) {
 		case 'd':
 			o->foreground = true;
@@ -110,4 +112,7 @@ options_parse(struct parent_options *o, int argc, char *argv[])
 		print_usage(stderr);
 		exit(1);
 	}
+	/* So does what starts the dotproxy that has such files expect. */
+	if (conf_yaml_is(o->conf_path))
+		o->foreground = true;
 }

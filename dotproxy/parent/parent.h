@@ -160,6 +160,15 @@ struct parent {
 	bool failed; /* cannot start: end with status 1 */
 };
 
+/* --- conf_load.c --- */
+
+/*
+ * Reads the configuration file that the options name, in its language, and
+ * logs what is to be said about it.  Returns it, to be freed with free(), or
+ * NULL with at least one error in errs.
+ */
+struct conf *conf_load(const struct parent_options *, struct conf_errors *errs);
+
 /* --- options.c --- */
 
 /* Reads the command line and environment.  Exits on --help and mistakes. */

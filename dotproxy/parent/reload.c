@@ -399,9 +399,7 @@ prepare_next(struct parent *parent)
 		abandon(parent, "out of memory");
 		return -1;
 	}
-	conf_errors_clear(errs);
-	parent->next.conf = conf_parse(parent->options.conf_path,
-	    parent->options.macros, parent->options.nmacros, errs);
+	parent->next.conf = conf_load(&parent->options, errs);
 	if (parent->next.conf == NULL)
 		abandon(parent, errs->text);
 	free(errs);

@@ -5,7 +5,7 @@
 set -eu
 
 packages="gcc make bison pkgconf libc6-dev
-	libevent-dev libtls-dev libssl-dev libseccomp-dev libcap-ng-dev
+	libevent-dev libtls-dev libssl-dev libseccomp-dev libcap-ng-dev libyaml-dev
 	libcmocka-dev libncurses-dev tmux zsh ca-certificates openssl
 	knot-dnsutils bind9-dnsutils ldnsutils getdns-utils
 	unbound nsd knot stunnel4
