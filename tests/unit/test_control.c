@@ -25,161 +25,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/listener_rig.h"
-
-/* What a control client has been told. */
-static struct {
-	struct imsg_chan chan;
-	size_t n; /* messages but the last */
-	uint16_t types[64];
-	uint64_t ids[64];
-	struct info_counters counters;
-	size_t nlistener; /* INFO_LISTENER, which n does not count */
-	uint8_t draining;
-	bool ended;
-	uint64_t end_id;
-	struct msg_result end;
-} ctl;
-
-static int control_listen_fd = -1; /* our copy, to connect to */
-static struct sockaddr_storage control_addr;
-
-static int
-on_info(void *arg, struct imsg *m)
-{
-	(void)arg;
-	assert_true(ctl.n < 64);
-	ctl.types[ctl.n] = m->type;
-	ctl.ids[ctl.n++] = m->id;
-	if (m->type == MSG_INFO_COUNTERS)
-		assert_int_equal(msg_read_info_counters(m, &ctl.counters), 0);
-	return 0;
-}
-
-static int
-on_listener(void *arg, struct imsg *m)
-{
-	(void)arg;
-	ctl.nlistener++;
-	return msg_read_u8(m, &ctl.draining, 2);
-}
-
-static int
-on_end(void *arg, struct imsg *m)
-{
-	(void)arg;
-	assert_false(ctl.ended);
-	ctl.ended = true;
-	ctl.end_id = m->id;
-	assert_int_equal(msg_read_result(m, &ctl.end), 0);
-	return 0;
-}
-
-#define INFO_RULE                                                    \
-	{                                                            \
-		.handler = on_info, .max = MSG_INFO_MAX, .phases = 1 \
-	}
-
-static const struct imsg_rule rules[IMSG_TYPES_MAX] = {
-	[MSG_INFO_COUNTERS] = INFO_RULE,
-	[MSG_INFO_POOL] = INFO_RULE,
-	[MSG_INFO_HIST] = INFO_RULE,
-	[MSG_INFO_PIN] = INFO_RULE,
-	[MSG_INFO_ERROR] = INFO_RULE,
-	[MSG_INFO_UPSTREAM] = INFO_RULE,
-	[MSG_INFO_CONN] = INFO_RULE,
-	[MSG_INFO_PROCESS] = INFO_RULE,
-	[MSG_INFO_LISTENER] = { .handler = on_listener,
-	    .min = 1,
-	    .max = 1,
-	    .phases = 1 },
-	[MSG_INFO_TEXT] = INFO_RULE,
-	[MSG_INFO_END] = { .handler = on_end,
-	    .max = MSG_INFO_MAX,
-	    .phases = 1 },
-};
-
-/* A control client, not yet accepted. */
-static int
-control_connect(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(connect(fd, (struct sockaddr *)&control_addr,
-			     sockaddr_len(&control_addr)),
-	    0);
-	assert_int_not_equal(fcntl(fd, F_SETFL, O_NONBLOCK), -1);
-	return fd;
-}
-
-static void
-ctl_open(void)
-{
-	const struct imsg_chan_opts opts = {
-		.rules = rules,
-		.in_cap = MSG_CONTROL_BUF,
-		.out_cap = 4096,
-		.phase = 1,
-	};
-
-	memset(&ctl, 0, sizeof(ctl));
-	assert_int_equal(imsg_open(&ctl.chan, control_connect(), &opts), 0);
-}
-
-static void
-ctl_turn(void)
-{
-	(void)imsg_flush(&ctl.chan);
-	rig_turn();
-	(void)imsg_read(&ctl.chan);
-}
-
-#define ctl_until(cond)                                       \
-	do {                                                  \
-		uint64_t ctl_end = util_now_ms() + 20000;     \
-                                                              \
-		while (!(cond)) {                             \
-			ctl_turn();                           \
-			rig_sleep_ms(0);                      \
-			assert_true(util_now_ms() < ctl_end); \
-		}                                             \
-	} while (0)
-
-static void
-ctl_show(uint8_t what, uint64_t id)
-{
-	ctl.ended = false;
-	ctl.n = 0;
-	assert_true(msg_send_u8(&ctl.chan, MSG_CL_SHOW, id, what));
-	ctl_turn();
-	ctl_turn();
-}
-
-static int
-start(void **state)
-{
-	rig_start(state);
-	/* Any stream socket will do for the listener. */
-	control_listen_fd =
-	    rig_socket(SOCK_STREAM, "127.0.0.1", 0, &control_addr);
-	rig_conf_begin();
-	rig_send_allow("127.0.0.0", 8);
-	rig_send_listen(RIG_UDP_ID, false, &rig.udp_addr, -1);
-	rig_send_listen(RIG_TCP_ID, true, &rig.tcp_addr, -1);
-	assert_true(imsg_send_empty(
-	    &rig.parent, MSG_PL_CONTROL, 0, dup(control_listen_fd)));
-	rig_conf_end();
-	ctl_open();
-	return 0;
-}
-
-static int
-stop(void **state)
-{
-	imsg_close(&ctl.chan);
-	close(control_listen_fd);
-	return rig_stop(state);
-}
+#include "tests/unit/listener_ctl.h"
 
 /* What the pool and the parent answer in these tests. */
 static void
@@ -196,12 +42,6 @@ parent_says_process(uint64_t id)
 	struct info_process p = { .role = ROLE_PARENT, .pid = 1 };
 
 	assert_true(msg_send_info_process(&rig.parent, id, &p));
-}
-
-static void
-says_end(struct imsg_chan *who, uint64_t id, bool ok, const char *text)
-{
-	assert_true(msg_send_result(who, MSG_INFO_END, id, ok, text));
 }
 
 static void
@@ -483,73 +323,6 @@ test_bad_requests(void **state)
 }
 
 static void
-test_reload(void **state)
-{
-	(void)state;
-	assert_true(imsg_send_empty(&ctl.chan, MSG_CL_RELOAD, 5, -1));
-	ctl_until(rig.nasked_parent == 1);
-	assert_int_equal(rig.asked_parent, MSG_LP_RELOAD);
-	rig_run_ms(50);
-	assert_false(ctl.ended);
-	says_end(&rig.parent, rig.asked_parent_id, false, "line 3: syntax");
-	ctl_until(ctl.ended);
-	assert_false(ctl.end.ok);
-	assert_string_equal(ctl.end.text, "line 3: syntax");
-	assert_int_equal(ctl.end_id, 5);
-}
-
-static void
-test_log_level(void **state)
-{
-	(void)state;
-	assert_true(
-	    msg_send_u8(&ctl.chan, MSG_CL_LOG_LEVEL, 5, LOG_LEVEL_DEBUG));
-	ctl_until(rig.nasked_parent == 1);
-	assert_int_equal(rig.asked_parent, MSG_LP_LOG_LEVEL);
-	assert_int_equal(rig.asked_parent_value, LOG_LEVEL_DEBUG);
-	says_end(&rig.parent, rig.asked_parent_id, true, NULL);
-	ctl_until(ctl.ended);
-	assert_true(ctl.end.ok);
-	/* That alone changes nothing; the parent says so to all. */
-	assert_int_equal(log_get_level(), LOG_LEVEL_FATAL);
-	assert_true(
-	    msg_send_u8(&rig.parent, MSG_PX_LOG_LEVEL, 0, LOG_LEVEL_WARN));
-	rig_settle();
-	assert_int_equal(log_get_level(), LOG_LEVEL_WARN);
-}
-
-static void
-test_one_change_at_a_time(void **state)
-{
-	struct imsg_chan first;
-	uint64_t first_id;
-
-	(void)state;
-	assert_true(imsg_send_empty(&ctl.chan, MSG_CL_RELOAD, 1, -1));
-	ctl_until(rig.nasked_parent == 1);
-	first_id = rig.asked_parent_id;
-	first = ctl.chan;
-	ctl_open();
-	assert_true(imsg_send_empty(&ctl.chan, MSG_CL_RELOAD, 2, -1));
-	ctl_until(ctl.ended);
-	assert_false(ctl.end.ok);
-	assert_int_equal(rig.nasked_parent, 1);
-	/* It does not end with the client that asked. */
-	imsg_close(&first);
-	rig_settle();
-	ctl.ended = false;
-	assert_true(msg_send_u8(&ctl.chan, MSG_CL_LOG_LEVEL, 3, 1));
-	ctl_until(ctl.ended);
-	assert_false(ctl.end.ok);
-	/* It ends with the answer. */
-	says_end(&rig.parent, first_id, true, NULL);
-	rig_settle();
-	ctl.ended = false;
-	assert_true(imsg_send_empty(&ctl.chan, MSG_CL_RELOAD, 4, -1));
-	ctl_until(rig.nasked_parent == 2);
-}
-
-static void
 test_too_many_clients(void **state)
 {
 	int fds[20];
@@ -586,66 +359,6 @@ test_silent_client_is_let_go(void **state)
 }
 
 static void
-ctl_change(uint8_t change, const char *upstream)
-{
-	struct msg_request r = { .change = change };
-
-	(void)snprintf(r.upstream, sizeof(r.upstream), "%s", upstream);
-	ctl.ended = false;
-	assert_true(msg_send_request(&ctl.chan, 5, &r));
-	ctl_turn();
-	ctl_turn();
-}
-
-/* The parent gets a number, never the text. */
-static void
-test_change_names_upstream_by_number(void **state)
-{
-	(void)state;
-	rig_conf_begin();
-	rig_send_allow("127.0.0.0", 8);
-	rig_send_listen(RIG_UDP_ID, false, &rig.udp_addr, -1);
-	rig_send_listen(RIG_TCP_ID, true, &rig.tcp_addr, -1);
-	assert_true(msg_send_upstream_name(&rig.parent, 3, "quad9"));
-	rig_conf_end();
-	ctl_change(CHANGE_DISABLE, "quad9");
-	ctl_until(rig.nasked_parent == 1);
-	assert_int_equal(rig.asked_parent, MSG_LP_CHANGE);
-	assert_int_equal(rig.asked_parent_value, CHANGE_DISABLE);
-	assert_false(ctl.ended);
-	says_end(&rig.parent, rig.asked_parent_id, false, "not now");
-	ctl_until(ctl.ended);
-	assert_false(ctl.end.ok);
-	assert_string_equal(ctl.end.text, "not now");
-	ctl_change(CHANGE_DISABLE, "quad");
-	ctl_until(ctl.ended);
-	assert_string_equal(ctl.end.text, "no such upstream");
-	assert_int_equal(rig.nasked_parent, 1);
-	/* That was no change under way. */
-	ctl_change(CHANGE_FLUSH, "");
-	ctl_until(rig.nasked_parent == 2);
-	says_end(&rig.parent, rig.asked_parent_id, true, NULL);
-	ctl_until(ctl.ended);
-	assert_true(ctl.end.ok);
-}
-
-static void
-test_draining_is_told(void **state)
-{
-	(void)state;
-	ctl_show(SHOW_STATS, 1);
-	ctl_until(ctl.nlistener == 1);
-	assert_int_equal(ctl.draining, 0);
-	says_end(&rig.pool, rig.asked_pool_id, true, NULL);
-	ctl_until(ctl.ended);
-	assert_true(msg_send_u8(&rig.parent, MSG_PX_CHANGE, 0, CHANGE_DRAIN));
-	rig_settle();
-	ctl_show(SHOW_STATS, 2);
-	ctl_until(ctl.nlistener == 2);
-	assert_int_equal(ctl.draining, 1);
-}
-
-static void
 test_socket_is_replaced(void **state)
 {
 	struct sockaddr_storage addr;
@@ -671,8 +384,6 @@ test_socket_is_replaced(void **state)
 	assert_int_equal(rig.nasked_pool, 2);
 }
 
-#define CTL_TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
-
 int
 main(void)
 {
@@ -690,13 +401,8 @@ main(void)
 		CTL_TEST(test_pool_floods_a_client),
 		CTL_TEST(test_two_requests_at_once),
 		CTL_TEST(test_bad_requests),
-		CTL_TEST(test_reload),
-		CTL_TEST(test_log_level),
-		CTL_TEST(test_one_change_at_a_time),
 		CTL_TEST(test_too_many_clients),
 		CTL_TEST(test_silent_client_is_let_go),
-		CTL_TEST(test_change_names_upstream_by_number),
-		CTL_TEST(test_draining_is_told),
 		CTL_TEST(test_socket_is_replaced),
 	};
 
