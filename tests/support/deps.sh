@@ -19,6 +19,13 @@ if [ "${LINT:-}" ]; then
 	packages="$packages clang clang-format clang-tidy cppcheck mandoc
 		libclang-rt-14-dev"
 fi
+# Releases and the Debian package; a profile's syntax; what stands beside.
+packages="$packages dpkg-dev debhelper dh-apparmor lintian fakeroot apparmor
+	nftables dnsmasq-base"
+if [ "${CROSS:-}" ]; then
+	packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+		qemu-user-static"
+fi
 if [ "${BENCH:-}" ]; then
 	packages="$packages knot-resolver smartdns dnsdist stubby dnsperf
 		gnuplot-nox"
