@@ -3,7 +3,9 @@
  * The exporter's half that speaks HTTP; see exporter.h.  It holds the sockets
  * of its clients and a channel to the reader, and nothing else.  One request a
  * connection, and a limit for everything: how many there are, how long a
- * request may take to come, to be answered, and its answer to be taken.
+ * request may take to come, to be answered, and its answer to be taken.  When
+ * all places are taken who has had one for longest yields: who asks at once is
+ * served at once, whoever else is there.
  *
  * evhttp would do most of that, but its timeouts begin anew with every byte,
  * and it takes any number of connections.
@@ -51,6 +53,7 @@ enum conn_state {
 struct conn {
 	struct server *server;
 	enum conn_state state;
+	uint64_t number; /* who came before has a smaller one */
 	int fd;
 	bool loopback; /* it came to this machine's own address */
 	struct event *ev;
@@ -72,8 +75,9 @@ struct server {
 	struct imsg_chan reader;
 	size_t nlisten;
 	struct event *listen[EXPORTER_LISTEN_MAX];
-	bool full; /* they are not listened on */
+	bool full; /* they are not listened on: all wait for a document */
 	size_t nconns;
+	uint64_t accepted;
 	struct conn conns[CONNS];
 	struct {
 		bool asked;
@@ -133,6 +137,8 @@ conn_enter(struct conn *c, enum conn_state state, short what, long ms)
 	    (what != 0 && event_add(c->ev, NULL) == -1) ||
 	    event_add(c->timer, &tv) == -1)
 		fatalx("event");
+	if (c->server->full && state != CONN_WAIT)
+		listen_enable(c->server, true);
 }
 
 /* Begins the answer; body stays as it is until the connection is closed. */
@@ -343,6 +349,7 @@ conn_new(struct server *s, int fd, bool loopback)
 	while (c->state != CONN_FREE)
 		c++;
 	c->fd = fd;
+	c->number = s->accepted++;
 	c->loopback = loopback;
 	c->in_len = 0;
 	memset(&c->request, 0, sizeof(c->request));
@@ -351,8 +358,45 @@ conn_new(struct server *s, int fd, bool loopback)
 		fatalx("out of memory");
 	s->nconns++;
 	conn_enter(c, CONN_REQUEST, EV_READ, REQUEST_MS);
-	if (s->nconns == CONNS)
-		listen_enable(s, false);
+}
+
+/* How well one in this state can be spared; 0: not at all. */
+static unsigned int
+conn_ease(const struct conn *c)
+{
+	switch (c->state) {
+	case CONN_LINGER:
+		return 3; /* it has its answer */
+	case CONN_REQUEST:
+		return 2;
+	case CONN_ANSWER:
+		return 1;
+	default:
+		return 0; /* its document comes, or its time is up */
+	}
+}
+
+/* Makes room for one more connection.  False if there is none. */
+static bool
+make_room(struct server *s)
+{
+	struct conn *c, *spare = NULL;
+	unsigned int worth, most = 0;
+
+	if (s->nconns < CONNS)
+		return true;
+	for (c = s->conns; c < s->conns + CONNS; c++) {
+		worth = conn_ease(c);
+		if (worth > most || (spare != NULL && worth == most &&
+					c->number < spare->number)) {
+			most = worth;
+			spare = c;
+		}
+	}
+	if (spare == NULL)
+		return false;
+	conn_close(spare);
+	return true;
 }
 
 static void
@@ -364,6 +408,10 @@ acceptable(evutil_socket_t lfd, short what, void *arg)
 	int fd;
 
 	(void)what;
+	if (!make_room(s)) {
+		listen_enable(s, false);
+		return;
+	}
 	memset(&peer, 0, sizeof(peer));
 	fd = accept4(
 	    lfd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);

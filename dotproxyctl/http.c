@@ -178,6 +178,8 @@ parse_line(struct text line, struct http_request *r, bool *need_host)
 		return HTTP_BAD_REQUEST;
 	if (line.len != 8 || strncmp(line.p, "HTTP/", 5) != 0)
 		return HTTP_BAD_REQUEST;
+	if (line.p[7] < '0' || line.p[7] > '9')
+		return HTTP_BAD_REQUEST;
 	if (strncmp(line.p + 5, "1.", 2) != 0)
 		return HTTP_BAD_VERSION;
 	*need_host = line.p[7] != '0';

@@ -116,6 +116,12 @@ put_handshake(
 	    m, NULL, NULL, &d->hists[u->index][INFO_HIST_HANDSHAKE], false);
 }
 
+static void
+put_open(struct metrics *m, const struct data *d, const struct info_upstream *u)
+{
+	metrics_hist(m, NULL, NULL, &d->hists[u->index][INFO_HIST_OPEN], false);
+}
+
 #define NUMBER(member)                                                    \
 	static void put_##member(struct metrics *m, const struct data *d, \
 	    const struct info_upstream *u)                                \
@@ -195,6 +201,8 @@ static const struct {
 	    put_connect },
 	{ "dotproxy_upstream_handshake_seconds", TIMES, "TLS handshake.",
 	    put_handshake },
+	{ "dotproxy_upstream_open_seconds", TIMES,
+	    "TCP connect and TLS handshake, together.", put_open },
 };
 
 static void

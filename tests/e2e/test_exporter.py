@@ -74,7 +74,8 @@ def test_counts_are_those_of_the_daemon(proxy, exported):
     ("dotproxy_client_rtt_seconds", {"transport": "udp"}, 200),
     ("dotproxy_query_size_bytes", {"transport": "udp"}, 200),
     ("dotproxy_response_size_bytes", {"transport": "udp"}, 200),
-    ("dotproxy_upstream_latency_seconds", {"upstream": "up0"}, 200)])
+    ("dotproxy_upstream_latency_seconds", {"upstream": "up0"}, 200),
+    ("dotproxy_upstream_open_seconds", {"upstream": "up0"}, 1)])
 def test_histograms_are_cumulative(proxy, exported, name, labels, count):
     ask(proxy, 200)
     found = exported.metrics()
@@ -269,6 +270,22 @@ def test_slow_clients_are_ended_and_keep_nobody_out(exported):
             time.sleep(1)
         assert not alive
         assert exported.metrics().value("dotproxy_up") == 1
+    finally:
+        for sock in slow:
+            sock.close()
+
+
+def test_who_holds_all_places_yields_to_who_asks(exported):
+    slow = [socket.create_connection(exported.address, 20) for _ in range(64)]
+    for sock in slow:
+        sock.sendall(b"G")
+    try:
+        assert exported.metrics().value("dotproxy_up") == 1
+        # Its time was not up, of which it would have been told: 408.
+        assert exporter.read_all(slow[0]) == b""
+        # The others stay.
+        assert slow[-1].send(b"ET / HTTP/1.0\r\n\r\n")
+        assert exporter.read_all(slow[-1]).startswith(b"HTTP/1.1 200 ")
     finally:
         for sock in slow:
             sock.close()

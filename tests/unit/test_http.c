@@ -70,6 +70,8 @@ test_lines(void **state)
 		{ "GET / HTTP/1.1", HTTP_BAD_REQUEST }, /* without a host */
 		{ "GET / HTTP/2.0", HTTP_BAD_VERSION },
 		{ "GET / HTTP/1.10", HTTP_BAD_REQUEST },
+		{ "GET / HTTP/1.\n", HTTP_BAD_REQUEST },
+		{ "GET / HTTP/1.x", HTTP_BAD_REQUEST },
 		{ "GET / http/1.0", HTTP_BAD_REQUEST },
 		{ "GET  / HTTP/1.0", HTTP_BAD_REQUEST },
 		{ "GET /", HTTP_BAD_REQUEST },
