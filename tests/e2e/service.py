@@ -10,7 +10,8 @@ import pathlib
 import subprocess
 import time
 
-from programs import BUILD, ROOT, descendants, end_process, executable, run
+from programs import (BUILD, ROOT, descendants, end_process, executable,
+                      free_port, run)
 
 SYSTEMD = "/lib/systemd/systemd"
 # What units refer to, whether they say so or not.
@@ -60,19 +61,25 @@ class Systemd:
                    "DESTDIR=%s" % (folder / "root"))
         assert done.returncode == 0, done.stderr
         installed = folder / "root/usr/lib/systemd/system"
-        for path in installed.glob("dotproxy.s*"):
+        self.exporter_port = free_port()
+        for path in installed.glob("dotproxy*.s*"):
             text = path.read_text()
             text = text.replace("/usr/", "/opt/root/usr/")
             text = text.replace(" -d\n", " -d -f %s\n" % daemon.file)
             text = text.replace("127.0.0.1:53", "127.0.0.1:%d" % daemon.port)
+            text = text.replace(
+                "dotproxyctl exporter", "dotproxyctl -l 127.0.0.1:%d exporter"
+                % self.exporter_port)
             (units / path.name).write_text(text)
         # There is no journal, and /tmp, where tests have their files, is the
         # service's own.
-        extra = units / "dotproxy.service.d"
-        extra.mkdir()
-        (extra / "test.conf").write_text(
-            "[Service]\nStandardError=append:%s\nBindReadOnlyPaths=%s\n%s\n"
-            % (folder / "log", os.path.dirname(folder.parent), drop_in))
+        for name, more in (("dotproxy", drop_in), ("dotproxy-exporter", "")):
+            extra = units / (name + ".service.d")
+            extra.mkdir()
+            (extra / "test.conf").write_text(
+                "[Service]\nStandardError=append:%s\n"
+                "BindReadOnlyPaths=%s\n%s\n"
+                % (folder / "log", os.path.dirname(folder.parent), more))
         (folder / "boot").write_text(
             BOOT % {"folder": folder, "systemd": SYSTEMD})
         self.process = None

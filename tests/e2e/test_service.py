@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import exporter
 import service
 from programs import (BackgroundLoad, Daemon, ROOT, SANITIZED, is_alive,
                       is_flawless, load, run)
@@ -142,6 +143,33 @@ def test_first_query_starts_a_socket_activated_daemon(make_systemd, daemon):
     assert is_flawless(load(daemon.address, "-n", "10"))
 
 
+def test_exporter_outlives_the_daemon_and_serves(systemd, daemon):
+    done = systemd.ctl("start", "dotproxy-exporter")
+    assert done.returncode == 0, done.stderr + systemd.log()
+    address = "127.0.0.1", systemd.exporter_port
+
+    def up():
+        try:
+            status, _, body = exporter.get(address, "/metrics")
+        except OSError:
+            return None     # it is not listening yet
+        assert status == 200
+        return exporter.parse(body.decode())
+
+    eventually(lambda: up() is not None, what="the exporter")
+    found = up()
+    assert found.value("dotproxy_up") == 1
+    # What the kernel says of the daemon's processes is not hidden from it.
+    for role in "parent", "listener", "pool":
+        assert found.value("dotproxy_process_resident_memory_bytes",
+                           process=role) > 0
+    assert systemd.ctl("stop", "dotproxy").returncode == 0
+    eventually(lambda: up().value("dotproxy_up") == 0, what="its absence")
+    assert systemd.ctl("start", "dotproxy").returncode == 0
+    eventually(lambda: up().value("dotproxy_up") == 1, what="the daemon")
+    assert systemd.show("NRestarts", "dotproxy-exporter.service") == "0"
+
+
 def test_user_and_directory_are_made(tmp_path):
     (tmp_path / "etc").mkdir()
     done = run("systemd-sysusers", "--root=%s" % tmp_path,
@@ -154,7 +182,9 @@ def test_user_and_directory_are_made(tmp_path):
     assert (tmp_path / "run/dotproxy").is_dir()
 
 
-def test_exposure_does_not_grow():
+@pytest.mark.parametrize("unit,most", [
+    ("dotproxy", 36), ("dotproxy-exporter", 33)])
+def test_exposure_does_not_grow(unit, most):
     done = run("systemd-analyze", "security", "--offline=true",
-               "--threshold=36", str(UNITS / "dotproxy.service"))
+               "--threshold=%d" % most, str(UNITS / (unit + ".service")))
     assert done.returncode == 0, done.stdout
