@@ -25,6 +25,7 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "dotproxy/parent/holder.h"
 
 /* Room for a burst of queries while the listener is busy or respawned. */
 #define UDP_BUFFER_BYTES (4 * 1024 * 1024)
@@ -244,13 +245,39 @@ add_socket(struct parent *parent, const struct parent_sockets *old,
 	return 0;
 }
 
+/* Says why an address cannot be had; err is the errno of that. */
+static void
+explain(const struct parent *parent, const struct conf_listen *l, bool tcp,
+    int err, char *what, size_t whatsize)
+{
+	char addr[SOCKADDR_TEXT_MAX], holder[HOLDER_TEXT_MAX];
+	const char *hint = "";
+
+	(void)sockaddr_text(&l->addr, addr);
+	/* With an event loop it is a reload, and locked up. */
+	if (err == EADDRINUSE && parent->base == NULL &&
+	    holder_find(&l->addr, tcp, holder)) {
+		(void)snprintf(what, whatsize,
+		    "cannot listen on %s/%s: %s has it: stop that, or listen "
+		    "on another address or port",
+		    addr, tcp ? "tcp" : "udp", holder);
+		return;
+	}
+	if (err == EACCES && parent->base != NULL)
+		hint = " (dotproxy was started without a port below 1024: "
+		       "restart it)";
+	else if (err == EACCES)
+		hint = " (a port below 1024 takes root)";
+	(void)snprintf(what, whatsize, "cannot listen on %s/%s: %s%s", addr,
+	    tcp ? "tcp" : "udp", strerror(err), hint);
+}
+
 /* Opens the sockets for clients of one worker.  Returns 0, or -1 and what. */
 static int
 open_listens(struct parent *parent, const struct conf *conf,
     const struct parent_sockets *old, struct parent_sockets *out, char *what,
     size_t whatsize)
 {
-	char addr[SOCKADDR_TEXT_MAX];
 	const struct conf_listen *l;
 	uint32_t i;
 	bool tcp;
@@ -262,13 +289,7 @@ open_listens(struct parent *parent, const struct conf *conf,
 		    add_socket(parent, old, out, l, tcp, conf->workers > 1) ==
 			0)
 			continue;
-		(void)snprintf(what, whatsize, "cannot listen on %s/%s: %s%s",
-		    sockaddr_text(&l->addr, addr), tcp ? "tcp" : "udp",
-		    strerror(errno),
-		    errno == EACCES && parent->base != NULL
-			? " (dotproxy was started without a port below 1024: "
-			  "restart it)"
-			: "");
+		explain(parent, l, tcp, errno, what, whatsize);
 		return -1;
 	}
 	return 0;

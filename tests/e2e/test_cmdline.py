@@ -90,9 +90,20 @@ def test_port_that_is_taken_stops_the_start(make_proxy, upstream, tmp_path):
     assert proxy.ctl("show", "summary").returncode == 0
 
 
-def refused_start(folder, upstream):
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_process_that_has_the_port_is_named(tmp_path, upstream, kind):
+    with socket.socket(socket.AF_INET, kind) as taken:
+        daemon = Daemon(tmp_path)
+        taken.bind(("127.0.0.1", daemon.port))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        said = refused_start(tmp_path, upstream, daemon)
+    assert "(pid %d) has it" % os.getpid() in said
+
+
+def refused_start(folder, upstream, daemon=None):
     """What a start says that must not succeed."""
-    daemon = Daemon(folder)
+    daemon = daemon or Daemon(folder)
     daemon.configure(upstream)
     done = run(DOTPROXY, "-d", "-f", str(daemon.file), timeout=10)
     assert done.returncode == 1

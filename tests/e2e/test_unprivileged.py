@@ -11,7 +11,7 @@ import tempfile
 import pytest
 
 from dnsclient import is_right, make_query, tcp, udp
-from programs import BUILD, Daemon
+from programs import BUILD, Daemon, run
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="becomes others, which needs root")
@@ -127,3 +127,18 @@ def test_parent_keeps_no_capability_its_configuration_does_not_need(start):
     assert done.returncode == 1
     assert "restart" in done.stderr
     assert serves(daemon)
+
+
+def test_low_port_without_root_says_what_it_takes(folder):
+    daemon = Daemon(folder / "work")
+    # Any below the limit, which a machine may have set lower.
+    if int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+           .read_text()) <= 77:
+        pytest.skip("users may have low ports here")
+    daemon.configure(listen=["127.0.0.9 port 77"], settings=(
+        'upstream "one" {\naddress 192.0.2.1\nserver name "a.test"\n}'))
+    daemon.file.chmod(0o644)
+    done = run("setpriv", "--reuid=nobody", "--clear-groups",
+               str(folder / "sbin/dotproxy"), "-d", "-f", str(daemon.file))
+    assert done.returncode == 1
+    assert "a port below 1024 takes root" in done.stderr
