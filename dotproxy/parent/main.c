@@ -34,6 +34,10 @@ load_config(const struct parent_options *o)
 	conf = conf_load(o, errs);
 	if (conf == NULL) {
 		(void)fputs(errs->text, stderr);
+		if (access(o->conf_path, F_OK) == -1 && errno == ENOENT)
+			(void)fprintf(stderr,
+			    "dotproxy: write that file, or name one with -f; "
+			    "dotproxy.conf(5) has what goes in it\n");
 		exit(1);
 	}
 	free(errs);
