@@ -87,6 +87,7 @@ struct conf_client {
 	uint32_t max_tcp;
 	uint32_t max_tcp_per_client;
 	bool edns_keepalive;    /* edit answers for who asks how long to stay */
+	bool statistics;        /* who asks most is known */
 	uint32_t max_transfers; /* of zones, at a time; 0: none */
 	uint32_t rate_limit;    /* UDP queries a second of one; 0: any */
 	uint32_t rate_burst;    /* at once; 0 only without a limit */

@@ -67,6 +67,7 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
 	[MSG_INFO_HIST] = "INFO_HIST",
 	[MSG_INFO_PIN] = "INFO_PIN",
 	[MSG_INFO_ERROR] = "INFO_ERROR",
+	[MSG_INFO_CLIENT] = "INFO_CLIENT",
 	[MSG_INFO_PROCESS] = "INFO_PROCESS",
 	[MSG_INFO_PROBE] = "INFO_PROBE",
 	[MSG_INFO_LISTENER] = "INFO_LISTENER",
@@ -443,7 +444,7 @@ msg_send_client(struct imsg_chan *ch, const struct msg_client *c)
 {
 	struct wire_writer w;
 
-	if (!imsg_begin(ch, &w, 41))
+	if (!imsg_begin(ch, &w, 42))
 		return false;
 	wire_put_u32(&w, c->client.tcp_read_timeout_ms);
 	wire_put_u32(&w, c->client.tcp_write_timeout_ms);
@@ -451,6 +452,7 @@ msg_send_client(struct imsg_chan *ch, const struct msg_client *c)
 	wire_put_u32(&w, c->client.max_tcp);
 	wire_put_u32(&w, c->client.max_tcp_per_client);
 	msg_put_bool(&w, c->client.edns_keepalive);
+	msg_put_bool(&w, c->client.statistics);
 	wire_put_u32(&w, c->client.max_transfers);
 	wire_put_u32(&w, c->client.rate_limit);
 	wire_put_u32(&w, c->client.rate_burst);
@@ -471,6 +473,7 @@ msg_read_client(const struct imsg *m, struct msg_client *c)
 	c->client.max_tcp = wire_get_u32(&r);
 	c->client.max_tcp_per_client = wire_get_u32(&r);
 	c->client.edns_keepalive = msg_get_bool(&r);
+	c->client.statistics = msg_get_bool(&r);
 	c->client.max_transfers = wire_get_u32(&r);
 	c->client.rate_limit = wire_get_u32(&r);
 	c->client.rate_burst = wire_get_u32(&r);

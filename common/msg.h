@@ -93,6 +93,7 @@ enum msg_type {
 	MSG_INFO_HIST,     /* struct info_hist; after its upstream, if any */
 	MSG_INFO_PIN,      /* struct info_pin; after its upstream */
 	MSG_INFO_ERROR,    /* struct info_error; after its upstream */
+	MSG_INFO_CLIENT,   /* struct info_client */
 	MSG_INFO_PROCESS,  /* struct info_process */
 	MSG_INFO_PROBE,    /* struct info_probe */
 	MSG_INFO_LISTENER, /* u8: 1 if it is being drained */
@@ -112,9 +113,10 @@ enum msg_show {
 	SHOW_PROCESSES, /* processes */
 	SHOW_CONFIG,    /* text */
 	SHOW_LATENCY,   /* as SHOW_STATS, and histograms */
-	SHOW_ALL,       /* all but configuration, pins, errors */
+	SHOW_ALL,       /* all above but the configuration */
 	SHOW_PINS,      /* upstreams, and who they were */
 	SHOW_ERRORS,    /* counters of the listener, upstreams, errors */
+	SHOW_CLIENTS,   /* clients, by the listener alone */
 	SHOW_COUNT
 };
 
@@ -405,6 +407,18 @@ struct info_error {
 	char text[INFO_ERROR_TEXT_MAX]; /* of the last one */
 };
 
+#define INFO_CLIENTS_MAX 512 /* kept by a listener */
+
+/* Who asks much. */
+struct info_client {
+	struct conf_prefix net;
+	uint64_t queries;     /* too high by excess at most */
+	uint64_t excess;      /* less than queries */
+	uint64_t answers;     /* of an upstream, since it is known */
+	uint64_t last_minute; /* queries */
+	uint32_t inflight;
+};
+
 enum info_role { ROLE_PARENT, ROLE_LISTENER, ROLE_POOL, ROLE_COUNT };
 
 /*
@@ -576,6 +590,9 @@ int msg_read_info_hist(const struct imsg *, struct info_hist *);
 bool msg_send_info_pin(
     struct imsg_chan *, uint64_t id, const struct info_pin *);
 int msg_read_info_pin(const struct imsg *, struct info_pin *);
+bool msg_send_info_client(
+    struct imsg_chan *, uint64_t id, const struct info_client *);
+int msg_read_info_client(const struct imsg *, struct info_client *);
 bool msg_send_info_error(
     struct imsg_chan *, uint64_t id, const struct info_error *);
 int msg_read_info_error(const struct imsg *, struct info_error *);

@@ -117,12 +117,31 @@ take_number(struct command *c, const char *arg)
 	return NULL;
 }
 
+static const char *
+take_clients(struct command *c, const char *arg)
+{
+	char *end;
+	unsigned long n = strtoul(arg, &end, 10);
+
+	if (arg[0] < '0' || arg[0] > '9' || *end != '\0' || n == 0 ||
+	    n > UINT32_MAX)
+		return "not a number of clients";
+	c->clients_max = (uint32_t)n;
+	return NULL;
+}
+
+static const struct word clients_words[] = {
+	{ "NUMBER", NULL, true, mean_show, SHOW_CLIENTS, take_clients },
+	{ NULL, NULL, false, NULL, 0, NULL },
+};
+
 static const struct word show_words[] = {
 	{ "summary", NULL, true, mean_show, SHOW_SUMMARY, NULL },
 	{ "upstreams", NULL, true, mean_upstreams, 0, NULL },
 	{ "pool", NULL, true, mean_show, SHOW_POOL, NULL },
 	{ "stats", NULL, true, mean_show, SHOW_STATS, NULL },
 	{ "latency", NULL, true, mean_show, SHOW_LATENCY, NULL },
+	{ "clients", clients_words, true, mean_show, SHOW_CLIENTS, NULL },
 	{ "errors", NULL, true, mean_show, SHOW_ERRORS, NULL },
 	{ "pins", NULL, true, mean_show, SHOW_PINS, NULL },
 	{ "processes", NULL, true, mean_show, SHOW_PROCESSES, NULL },

@@ -21,6 +21,7 @@ struct command {
 	bool top;
 	bool health;               /* judge, and say so by the exit status */
 	uint32_t at_least;         /* upstreams for that; 0: any number */
+	uint32_t clients_max;      /* of SHOW_CLIENTS; 0: as usual */
 	struct msg_request change; /* of MSG_CL_CHANGE */
 	bool exporter;             /* no request at all */
 };

@@ -27,6 +27,7 @@ data_free(struct data *d)
 		return;
 	for (i = 0; i < d->nparts; i++)
 		data_free(d->parts[i]);
+	free(d->clients);
 	free(d->errors);
 	free(d->pins);
 	free(d->conns);
@@ -194,6 +195,14 @@ add_error(struct data *d, const struct imsg *m)
 }
 
 static int
+add_client(struct data *d, const struct imsg *m)
+{
+	struct info_client c;
+
+	return msg_read_info_client(m, &c) == -1 ? -1 : data_add_client(d, &c);
+}
+
+static int
 add_pin(struct data *d, const struct imsg *m)
 {
 	struct info_pin p;
@@ -297,6 +306,8 @@ data_add(struct data *d, const struct imsg *m)
 		return add_hist(d, m);
 	case MSG_INFO_PIN:
 		return add_pin(d, m);
+	case MSG_INFO_CLIENT:
+		return add_client(d, m);
 	case MSG_INFO_ERROR:
 		return add_error(d, m);
 	case MSG_INFO_PROCESS:
@@ -310,6 +321,7 @@ data_add(struct data *d, const struct imsg *m)
 		return add_text(d, m);
 	case MSG_INFO_END:
 		d->done = true;
+		data_rank_clients(d);
 		return msg_read_result(m, &d->result);
 	default:
 		return -1;

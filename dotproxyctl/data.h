@@ -18,11 +18,13 @@
 #define DATA_CONNS_MAX 16384 /* connections of all upstreams */
 #define DATA_PINS_MAX (CONF_UPSTREAMS_MAX * INFO_PINS_MAX)
 #define DATA_ERRORS_MAX (INFO_ERRORS_MAX * CONF_WORKERS_MAX)
+#define DATA_CLIENTS_MAX (INFO_CLIENTS_MAX * CONF_WORKERS_MAX)
 #define DATA_TEXT_MAX (4 * 1024 * 1024) /* of a configuration */
 
 /*
  * The answer of one worker; or, if it has parts, the sum of several, which
- * each of them stands in as well.  Owns parts, errors, pins, conns and text.
+ * each of them stands in as well.  Owns parts, clients, errors, pins, conns and
+ * text.
  */
 struct data {
 	uint32_t worker; /* from 0; whose answer it is */
@@ -49,6 +51,9 @@ struct data {
 	bool have_client_hists;
 	struct hist client_hists[INFO_HIST_COUNT];
 	struct hist recent_client_hists[INFO_HIST_COUNT];
+	size_t clients_max; /* so many are to be shown; 0: as many as usual */
+	size_t nclients;
+	struct info_client *clients; /* busiest first, once done */
 	size_t nerrors;
 	struct info_error *errors; /* newest first */
 	size_t npins;
@@ -78,6 +83,12 @@ int data_add_error(struct data *, const struct info_error *);
 
 /* Adds a certificate if it is not there yet; -1: too many, or no memory. */
 int data_add_pin(struct data *, const struct info_pin *);
+
+/* Adds who asks much; -1: too many, or no memory. */
+int data_add_client(struct data *, const struct info_client *);
+
+/* Puts together what is of the same prefix; the busiest come first then. */
+void data_rank_clients(struct data *);
 
 /* The answers of single workers in it: itself if it has no parts. */
 size_t data_workers(const struct data *);

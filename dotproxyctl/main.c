@@ -61,6 +61,7 @@ usage(FILE *out)
 	    "  show upstreams        a line each\n"
 	    "  show pool             upstreams and their connections\n"
 	    "  show latency          how long upstreams take\n"
+	    "  show clients [N]      who asks most, if that is counted\n"
 	    "  show errors           what upstreams failed with\n"
 	    "  show pins             the keys that upstreams have\n"
 	    "  show stats            all counters\n"
@@ -212,7 +213,8 @@ has_facts(const struct data *d)
 	for (i = 0; i < ROLE_COUNT; i++)
 		if (d->have_process[i])
 			return true;
-	return d->have_listener || d->have_pool || d->text_len > 0;
+	return d->have_listener || d->have_pool || d->text_len > 0 ||
+	       d->nclients > 0;
 }
 
 /* Returns the exit status after printing, ret being -1 if that failed. */
@@ -347,8 +349,10 @@ show(const struct options *o, const struct command *cmd)
 		return fail(o, "out of memory");
 	if (ask(o, cmd, data, error) == -1)
 		status = fail(o, error);
-	else
+	else {
+		data->clients_max = cmd->clients_max;
 		status = print(o, cmd, data);
+	}
 	data_free(data);
 	return status;
 }

@@ -34,6 +34,7 @@ output_text(FILE *out, enum msg_show show, const struct data *d)
 		[SHOW_ALL] = text_all,
 		[SHOW_PINS] = text_pins,
 		[SHOW_ERRORS] = text_errors,
+		[SHOW_CLIENTS] = text_clients,
 	};
 
 	if (show < SHOW_COUNT)
@@ -267,6 +268,9 @@ output_json(FILE *out, enum msg_show show, const struct data *d)
 		break;
 	case SHOW_PINS:
 		put_upstreams(&j, d, SHOW_PINS);
+		break;
+	case SHOW_CLIENTS:
+		output_json_clients(&j, d);
 		break;
 	case SHOW_ERRORS:
 		put_listener_counters(&j, d);

@@ -68,6 +68,14 @@ void text_errors(FILE *, const struct data *);
 /* "errors", an array. */
 void output_json_errors(struct json *, const struct data *);
 
+/* --- output_clients.c --- */
+
+/* Who asks most: as many as data says. */
+void text_clients(FILE *, const struct data *);
+
+/* "clients", an array. */
+void output_json_clients(struct json *, const struct data *);
+
 /* --- output_latency.c --- */
 
 /* "histograms" of the upstream of this index, and "last_minute". */

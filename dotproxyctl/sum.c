@@ -261,6 +261,9 @@ sum_part(struct data *sum, const struct data *part)
 		if (sum->npins < DATA_PINS_MAX &&
 		    data_add_pin(sum, &part->pins[i]) == -1)
 			return -1;
+	for (i = 0; i < part->nclients; i++)
+		if (data_add_client(sum, &part->clients[i]) == -1)
+			return -1;
 	for (i = 0; i < part->nerrors; i++)
 		if (data_add_error(sum, &part->errors[i]) == -1)
 			return -1;
@@ -278,5 +281,6 @@ sum_parts(struct data *sum)
 	for (i = 0; i < sum->nparts; i++)
 		if (sum_part(sum, sum->parts[i]) == -1)
 			return -1;
+	data_rank_clients(sum);
 	return 0;
 }

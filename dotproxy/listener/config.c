@@ -179,6 +179,20 @@ open_socks(struct listener *l, struct conf_run *run)
 		fatalx("out of memory");
 }
 
+/* Begins to count who asks, or forgets it. */
+static void
+switch_statistics(struct listener *l)
+{
+	if (!l->conf.client.statistics) {
+		busiest_free(l->busiest);
+		l->busiest = NULL;
+	} else if (l->busiest == NULL) {
+		l->busiest = busiest_new();
+		if (l->busiest == NULL)
+			fatalx("out of memory");
+	}
+}
+
 int
 config_on_end(void *arg, struct imsg *m)
 {
@@ -201,6 +215,7 @@ config_on_end(void *arg, struct imsg *m)
 	shed_set_limit(&l->shed, l->inflight.limit);
 	rate_set_limit(
 	    &l->rate, l->conf.client.rate_limit, l->conf.client.rate_burst);
+	switch_statistics(l);
 	open_socks(l, run);
 	statsd_open(l, &run->statsd, run->statsd_fd);
 	run->statsd_fd = -1;

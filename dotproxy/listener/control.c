@@ -63,6 +63,7 @@ static const struct {
 	[SHOW_PROCESSES] = { false, false, false, MSG_LP_PROCESSES },
 	[SHOW_PINS] = { false, false, true, MSG_NONE },
 	[SHOW_ERRORS] = { true, false, true, MSG_NONE },
+	[SHOW_CLIENTS] = { false, false, false, MSG_NONE },
 	[SHOW_LATENCY] = { true, true, true, MSG_NONE },
 	[SHOW_CONFIG] = { false, false, false, MSG_LP_CONFIG },
 	[SHOW_ALL] = { true, true, true, MSG_LP_PROCESSES },
@@ -154,6 +155,20 @@ send_counters(struct control_client *c)
 		c->dead = true;
 }
 
+static void
+send_clients(struct control_client *c)
+{
+	struct listener *l = c->listener;
+
+	if (l->busiest == NULL)
+		client_fail(c, "\"statistics\" is not on for clients, see "
+			       "dotproxy.conf(5)");
+	else if (!busiest_send(l->busiest, &l->prefixes, &c->chan,
+		     c->request_id, listener_now(l)))
+		c->dead = true;
+}
+
+_Static_assert(INFO_CLIENTS_MAX * 128 <= MSG_CONTROL_BUF, "all are sent");
 _Static_assert(LSTAT_COUNT <= INFO_COUNTERS_MAX, "too many counters");
 
 static int
@@ -172,6 +187,8 @@ on_show(void *arg, struct imsg *m)
 	if (shows[what].hists && !metrics_send(&l->metrics, &c->chan,
 				     c->request_id, listener_now(l)))
 		c->dead = true;
+	if (what == SHOW_CLIENTS)
+		send_clients(c);
 	if (shows[what].pool) {
 		if (msg_send_u8(&l->link, MSG_LT_SHOW, handle, what))
 			c->waiting |= 1u << ROLE_POOL;

@@ -180,6 +180,7 @@ listener_free(struct listener *l)
 	tcp_free(l); /* takes its queries along */
 	udp_free(l);
 	inflight_clear(&l->inflight);
+	busiest_free(l->busiest);
 	prefixes_clear(&l->prefixes);
 	rate_clear(&l->rate);
 	acl_clear(&l->acl);

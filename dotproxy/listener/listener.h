@@ -19,6 +19,7 @@
 #include "common/stats.h"
 #include "common/util.h"
 #include "dotproxy/listener/acl.h"
+#include "dotproxy/listener/busiest.h"
 #include "dotproxy/listener/inflight.h"
 #include "dotproxy/listener/metrics.h"
 #include "dotproxy/listener/prefix.h"
@@ -106,6 +107,7 @@ struct listener {
 	struct keyhash hash; /* of a client and its ID */
 	struct rate rate;
 	struct prefixes prefixes;
+	struct busiest *busiest; /* owned; NULL: not to be known */
 	struct inflight inflight;
 	struct shed shed;           /* which of them, under overload */
 	struct lazy_timer deadline; /* of the first query in flight */

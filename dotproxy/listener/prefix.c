@@ -97,6 +97,19 @@ prefixes_find(struct prefixes *t, const union client_addr *peer)
 	return p;
 }
 
+uint32_t
+prefixes_in_flight(const struct prefixes *t, uint32_t hash,
+    struct keyhash_addr net, uint16_t family)
+{
+	const struct prefix *p;
+
+	LIST_FOREACH (p, &t->buckets[hash & (t->nbuckets - 1)], bucket)
+		if (p->net.a == net.a && p->net.b == net.b &&
+		    p->family == family)
+			return prefix_queries(p);
+	return 0;
+}
+
 /* Forgotten, for it has as much right as a new one, and nobody shall see it. */
 void
 prefixes_release_last(struct prefixes *t, struct prefix *p)

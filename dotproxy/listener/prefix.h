@@ -46,6 +46,7 @@ struct prefixes {
 
 /* Twice the queries there may be: half is for who has none just now. */
 #define PREFIX_RECORDS_MAX (2 * CONF_INFLIGHT_MAX)
+#define PREFIX_LEN_V4 32 /* all of it */
 #define PREFIX_LEN_V6 56
 
 /*
@@ -100,6 +101,10 @@ prefix_queries(const struct prefix *p)
  * next prefixes_find(), or for as long as it is held.
  */
 struct prefix *prefixes_find(struct prefixes *, const union client_addr *);
+
+/* The queries in flight of a network, with its hash; never a new record. */
+uint32_t prefixes_in_flight(const struct prefixes *, uint32_t hash,
+    struct keyhash_addr net, uint16_t family);
 
 /* For prefixes_release(): the last query has gone. */
 void prefixes_release_last(struct prefixes *, struct prefix *);

@@ -112,6 +112,9 @@ query_reply(struct listener *l, const struct client *client, uint16_t id,
     const uint8_t *wire, size_t len, enum listener_counter outcome)
 {
 	metrics_answer(&l->metrics, client->conn != NULL, len);
+	if (l->busiest != NULL &&
+	    (outcome == LSTAT_answered || outcome == LSTAT_truncated))
+		busiest_answer(l->busiest, &l->prefixes, &client->peer);
 	l->counters[metrics_rcode(wire[3] & 0xf)]++;
 	if (client->conn != NULL)
 		tcp_reply(l, client->conn, id, wire, len, outcome);
@@ -354,6 +357,10 @@ query_receive(struct listener *l, const struct client *client,
 	    query_is_limited(l, client, &q, wire))
 		return;
 	v = query_judge(l, client, &q);
+	/* Who may not ask could be anybody, and forged. */
+	if (l->busiest != NULL && v != &verdict_acl)
+		busiest_query(
+		    l->busiest, &l->prefixes, &client->peer, listener_now(l));
 	if (v != NULL) {
 		reply_error(l, client, &q, wire, v);
 		if (v == &verdict_acl && conn != NULL)

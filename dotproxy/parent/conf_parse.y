@@ -67,7 +67,7 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 %token PORT "port" QUERY "query" RATE "rate" READ "read"
 %token RESUMPTION "resumption" RETRIES "retries"
 %token SAMPLE "sample" SERVER "server" SIZE "size" SOCKET "socket"
-%token STALE "stale" STATSD "statsd" TCP "tcp" TIMEOUT "timeout"
+%token STALE "stale" STATISTICS "statistics" STATSD "statsd" TCP "tcp" TIMEOUT "timeout"
 %token TLS "tls" TRANSFERS "transfers" UDP "udp"
 %token UPSTREAM "upstream" USER "user" VERSION "version" WARM "warm" WORKERS "workers"
 %token WRITE "write"
@@ -201,6 +201,8 @@ client_line
 		{ conf_set_value(&p->set, KEY_MAX_TCP_PER_CLIENT, $6, @6); }
 	| EDNS KEEPALIVE value
 		{ conf_set_value(&p->set, KEY_CLIENT_KEEPALIVE, $3, @3); }
+	| STATISTICS value
+		{ conf_set_value(&p->set, KEY_STATISTICS, $2, @2); }
 	| MAX TRANSFERS value
 		{ conf_set_value(&p->set, KEY_MAX_TRANSFERS, $3, @3); }
 	| RATE LIMIT value burst

@@ -161,7 +161,8 @@ conf_print(const struct conf *c, FILE *f)
 	    c->client.edns_keepalive ? "yes" : "no", c->client.rate_limit);
 	if (c->client.rate_limit > 0)
 		(void)fprintf(f, " burst %u", c->client.rate_burst);
-	(void)fputs("\n}\n", f);
+	(void)fprintf(
+	    f, "\n\tstatistics %s\n}\n", c->client.statistics ? "yes" : "no");
 	for (i = 0; i < c->nupstreams; i++)
 		print_upstream(&c->upstreams[i], f);
 	if (c->statsd.enabled) {

@@ -36,6 +36,7 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_MAX_TCP] = "max tcp connections",
 	[KEY_MAX_TCP_PER_CLIENT] = "max tcp connections per client",
 	[KEY_CLIENT_KEEPALIVE] = "edns keepalive",
+	[KEY_STATISTICS] = "statistics",
 	[KEY_MAX_TRANSFERS] = "max transfers",
 	[KEY_RATE_LIMIT] = "rate limit",
 	[KEY_RATE_BURST] = "burst",
@@ -289,6 +290,8 @@ key_bool(struct conf_set *s, enum conf_key key)
 	switch (key) {
 	case KEY_CLIENT_KEEPALIVE:
 		return &s->conf->client.edns_keepalive;
+	case KEY_STATISTICS:
+		return &s->conf->client.statistics;
 	case KEY_ALL_FAST_OPEN:
 		return &s->all.fast_open;
 	case KEY_ALL_RESUMPTION:

@@ -318,6 +318,21 @@ worst_errors(struct data *d)
 	}
 }
 
+static inline void
+worst_clients(struct data *d)
+{
+	size_t i;
+
+	d->clients_max = d->nclients = 1000;
+	d->clients = malloc(d->nclients * sizeof(*d->clients));
+	assert_non_null(d->clients);
+	memset(d->clients, 0xff, d->nclients * sizeof(*d->clients));
+	for (i = 0; i < d->nclients; i++)
+		if (i % 3 != 0)
+			d->clients[i].net.family =
+			    i % 3 == 1 ? AF_INET : AF_INET6;
+}
+
 static inline struct data *
 worst_data(void)
 {
@@ -343,6 +358,7 @@ worst_data(void)
 	d->nupstreams = CONF_UPSTREAMS_MAX;
 	worst_pins(d);
 	worst_errors(d);
+	worst_clients(d);
 	d->nconns = (size_t)CONF_UPSTREAMS_MAX * CONN_STATE_COUNT;
 	d->conns = c = malloc(d->nconns * sizeof(*c));
 	assert_non_null(c);

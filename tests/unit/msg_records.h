@@ -147,6 +147,7 @@ client_fill(void *x, enum variant v)
 	NUMBER(c->client.max_tcp, 0, CONF_TCP_MAX);
 	NUMBER(c->client.max_tcp_per_client, 0, CONF_TCP_MAX);
 	c->client.edns_keepalive = v != SMALL;
+	c->client.statistics = v == SMALL;
 	NUMBER(c->client.max_transfers, 0, CONF_TRANSFERS_MAX);
 	NUMBER(c->client.rate_limit, 1, CONF_RATE_MAX);
 	NUMBER(c->client.rate_burst, 1, CONF_RATE_MAX);

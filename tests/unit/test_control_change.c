@@ -16,6 +16,7 @@
 /* LINK: common/dns_edit.c */
 /* LINK: dotproxy/listener/statsd.c dotproxy/listener/statsd_emit.c */
 /* LINK: dotproxy/listener/statsd_line.c dotproxy/listener/statsd_names.c */
+/* LINK: dotproxy/listener/busiest.c common/msg_client.c */
 /* LIBS: -levent_core */
 /* What changes something, by the control socket: passed on, one at a time. */
 #include <setjmp.h>

@@ -9,7 +9,8 @@
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/util.c */
 /* LINK: common/msg_change.c */
-/* LINK: common/msg_pin.c common/msg_error.c */
+/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
+/* LINK: dotproxyctl/data_clients.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -69,6 +69,11 @@ all_commands(void **state)
 	accepts("watch pool", MSG_CL_SHOW, SHOW_POOL);
 	accepts("watch", MSG_CL_SHOW, SHOW_SUMMARY);
 	accepts("show pool", MSG_CL_SHOW, SHOW_POOL);
+	accepts("show clients", MSG_CL_SHOW, SHOW_CLIENTS);
+	accepts("show clients 5", MSG_CL_SHOW, SHOW_CLIENTS);
+	accepts("watch clients 5", MSG_CL_SHOW, SHOW_CLIENTS);
+	refuses("show clients 0", "not a number of clients \"0\"; "
+				  "possible: NUMBER");
 	accepts("show errors", MSG_CL_SHOW, SHOW_ERRORS);
 	accepts("show pins", MSG_CL_SHOW, SHOW_PINS);
 	accepts("show latency", MSG_CL_SHOW, SHOW_LATENCY);
@@ -158,7 +163,7 @@ abbreviations(void **state)
 	accepts("s st", MSG_CL_SHOW, SHOW_STATS);
 	accepts("s po", MSG_CL_SHOW, SHOW_POOL);
 	accepts("s pr", MSG_CL_SHOW, SHOW_PROCESSES);
-	accepts("s c", MSG_CL_SHOW, SHOW_CONFIG);
+	accepts("s co", MSG_CL_SHOW, SHOW_CONFIG);
 	accepts("c s", MSG_CL_SHOW, SHOW_PROCESSES);
 	accepts("r", MSG_CL_RELOAD, 0);
 	accepts("l l d", MSG_CL_LOG_LEVEL, LOG_LEVEL_DEBUG);
@@ -175,11 +180,11 @@ mistakes(void **state)
 			 "possible: " TOP);
 	refuses("show p",
 	    "ambiguous argument \"p\"; possible: summary, upstreams, pool, "
-	    "stats, latency, errors, pins, "
+	    "stats, latency, clients, errors, pins, "
 	    "processes, config, all");
 	refuses("show s",
 	    "ambiguous argument \"s\"; possible: summary, upstreams, pool, "
-	    "stats, latency, errors, pins, "
+	    "stats, latency, clients, errors, pins, "
 	    "processes, config, all");
 	refuses("check", "missing argument; possible: security");
 	refuses("log", "missing argument; possible: level");

@@ -8,7 +8,8 @@
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
 /* LINK: dotproxyctl/data.c dotproxyctl/format.c common/imsg.c common/log.c */
 /* LINK: common/msg.c common/msg_info.c */
-/* LINK: common/msg_pin.c common/msg_error.c */
+/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
+/* LINK: dotproxyctl/data_clients.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

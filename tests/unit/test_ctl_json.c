@@ -13,8 +13,10 @@
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c dotproxyctl/security.c */
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/util.c */
-/* LINK: common/msg_pin.c common/msg_error.c */
+/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
 /* LINK: dotproxyctl/output_errors.c dotproxyctl/output_pins.c */
+/* LINK: dotproxyctl/data_clients.c */
+/* LINK: dotproxyctl/output_clients.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -13,9 +13,11 @@
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
 /* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
 /* LINK: common/util.c */
-/* LINK: common/msg_pin.c common/msg_error.c */
+/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
 /* LINK: dotproxyctl/output_errors.c dotproxyctl/output_pins.c */
 /* LINK: dotproxyctl/json.c */
+/* LINK: dotproxyctl/data_clients.c */
+/* LINK: dotproxyctl/output_clients.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -411,7 +413,7 @@ worst_fits_80_columns(void **state)
 {
 	void (*const pages[])(FILE *, const struct data *) = { text_summary,
 		text_pool, text_stats, text_process_details, text_latency,
-		text_pins, text_errors };
+		text_pins, text_errors, text_clients };
 	struct data *d = worst_data();
 	char *page;
 	size_t i;

@@ -10,7 +10,8 @@
 /* LINK: dotproxyctl/text_process.c dotproxyctl/output_process.c */
 /* LINK: dotproxyctl/text_summary.c dotproxyctl/json.c */
 /* LINK: common/log.c common/msg.c common/msg_info.c common/util.c */
-/* LINK: common/msg_pin.c common/msg_error.c */
+/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
+/* LINK: dotproxyctl/data_clients.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,7 +4,8 @@
 /* LINK: dotproxyctl/sum.c dotproxyctl/data.c dotproxyctl/format.c */
 /* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c common/imsg.c */
 /* LINK: common/log.c common/msg.c common/msg_info.c common/util.c */
-/* LINK: common/msg_pin.c common/msg_error.c */
+/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
+/* LINK: dotproxyctl/data_clients.c */
 /* LIBS: -levent_core */
 /* Several workers' answers added up, and judged together. */
 #include <setjmp.h>
@@ -304,10 +305,44 @@ errors_are_put_together(void **state)
 	data_free(d);
 }
 
+static void
+clients_are_put_together(void **state)
+{
+	struct data *d = workers(2);
+	struct info_client c = { .net = { .family = AF_INET, .len = 32 },
+		.queries = 10,
+		.excess = 1,
+		.answers = 8,
+		.last_minute = 4,
+		.inflight = 2 };
+
+	(void)state;
+	assert_int_equal(data_add_client(d->parts[0], &c), 0);
+	assert_int_equal(data_add_client(d->parts[1], &c), 0);
+	c.net.addr[0] = 9;
+	c.queries = 15;
+	assert_int_equal(data_add_client(d->parts[0], &c), 0);
+	c.net.addr[0] = 7;
+	c.queries = 30;
+	assert_int_equal(data_add_client(d->parts[1], &c), 0);
+	assert_int_equal(sum_parts(d), 0);
+	assert_int_equal(d->nclients, 3);
+	assert_int_equal(d->clients[0].queries, 30);
+	assert_int_equal(d->clients[1].queries, 20);
+	assert_int_equal(d->clients[1].net.addr[0], 0);
+	assert_int_equal(d->clients[1].excess, 2);
+	assert_int_equal(d->clients[1].answers, 16);
+	assert_int_equal(d->clients[1].last_minute, 8);
+	assert_int_equal(d->clients[1].inflight, 4);
+	assert_int_equal(d->clients[2].queries, 15);
+	data_free(d);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(clients_are_put_together),
 		cmocka_unit_test(errors_are_put_together),
 		cmocka_unit_test(counters_are_added),
 		cmocka_unit_test(upstreams_are_added_by_index),

@@ -16,7 +16,7 @@
 /* LINK: dotproxy/pool/identity.c dotproxy/pool/pins.c */
 /* LINK: dotproxy/pool/session_config.c */
 /* LINK: dotproxy/pool/probe.c */
-/* LINK: common/msg_pin.c common/msg_error.c */
+/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
 /* LINK: dotproxy/pool/errors.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Client certificates: what is read, what is shown, what is said of it. */

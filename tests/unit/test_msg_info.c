@@ -6,7 +6,7 @@
 /* LINK: common/msg_hist.c */
 /* LINK: common/msg.c common/msg_info.c common/imsg.c */
 /* LINK: common/msg_change.c */
-/* LINK: common/msg_pin.c common/msg_error.c */
+/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -368,6 +368,53 @@ error_spoil(void *x, int n)
 	return n < 5;
 }
 
+/* --- INFO_CLIENT --- */
+
+static void
+client_fill(void *x, enum variant v)
+{
+	struct info_client *c = x;
+	uint64_t next = 3;
+	size_t i, size = v == MIXED ? 4 : 16;
+
+	memset(c, 0, sizeof(*c));
+	c->net.family = v == MIXED ? AF_INET : AF_INET6;
+	NUMBER(c->net.len, 0, size * 8);
+	for (i = 0; i < size; i++)
+		NUMBER(c->net.addr[i], 0, 255);
+	NUMBER(c->excess, 0, UINT32_MAX);
+	NUMBER(c->queries, (uint64_t)UINT32_MAX + 1, UINT64_MAX - 1);
+	NUMBER(c->answers, 0, UINT64_MAX - 1);
+	NUMBER(c->last_minute, 0, UINT64_MAX - 1);
+	NUMBER(c->inflight, 0, UINT32_MAX - 1);
+}
+
+static bool
+client_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_info_client(ch, ID, x);
+}
+
+static int
+client_read(const struct imsg *m, void *x)
+{
+	return msg_read_info_client(m, x);
+}
+
+static bool
+client_spoil(void *x, int n)
+{
+	struct info_client *c = x;
+
+	if (n == 0)
+		c->net.family = AF_UNIX;
+	else if (n == 1)
+		c->net.len = c->net.family == AF_INET ? 33 : 129;
+	else
+		c->excess = c->queries;
+	return n < 3;
+}
+
 /* --- INFO_PROCESS --- */
 
 static void
@@ -538,6 +585,7 @@ static const struct codec infos[MSG_TYPE_COUNT - MSG_INFO_COUNTERS] = {
 	RECORD_OF(MSG_INFO_HIST, hist, struct info_hist, hist_spoil),
 	RECORD_OF(MSG_INFO_PIN, pin, struct info_pin, pin_spoil),
 	RECORD_OF(MSG_INFO_ERROR, error, struct info_error, error_spoil),
+	RECORD_OF(MSG_INFO_CLIENT, client, struct info_client, client_spoil),
 	RECORD_OF(
 	    MSG_INFO_PROCESS, process, struct info_process, process_spoil),
 	RECORD_OF(MSG_INFO_PROBE, probe, struct info_probe, probe_spoil),

@@ -15,7 +15,7 @@
 /* LINK: common/msg_change.c dotproxy/pool/admin.c */
 /* LINK: dotproxy/pool/identity.c dotproxy/pool/pins.c */
 /* LINK: dotproxy/pool/session_config.c */
-/* LINK: common/msg_pin.c common/msg_error.c */
+/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
 /* LINK: dotproxy/pool/errors.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Connections kept for the next query, replaced in time, and let go. */
