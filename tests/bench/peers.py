@@ -153,8 +153,9 @@ class Forwarder:
         values = {
             "dir": folder, "build": build, "ca": ca, "port": port,
             "upstream": upstream, "server": SERVER,
-            # stubby insists on the suffix, nobody else minds.
-            "file": folder / (self.name + ".yml"),
+            # stubby insists on the suffix; to dotproxy it is another format.
+            "file": folder / (self.name + (
+                ".conf" if self.package is None else ".yml")),
             "user": 'user "nobody"\n' if os.geteuid() == 0 else "",
         }
         values["file"].write_text(self.config.format(**values))
