@@ -134,3 +134,19 @@ def test_client_takes_what_answers_its_query(answer):
         result = load(sock.getsockname(), "-n", "20", "-q", "5")
         thread.join()
     assert result[verdict] == result["sent"] == 20
+
+
+def test_cost_of_metrics_is_told(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-B", str(ROOT / "tests/bench/bench_metrics.py"),
+         "-b", str(BUILD), "-r", "1", "-s", "0.2", "-l", "q20"],
+        env={**os.environ, "TMPDIR": str(tmp_path)}, text=True, timeout=100,
+        capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
+    lines = [line.split() for line in done.stdout.splitlines()]
+    found = [line for line in lines if line and line[-1:] == ["%"]]
+    assert len(found) == 5
+    for line in found:
+        sent, right, wrong, lost = line[-8:-4] if len(line) > 8 else line[1:5]
+        assert sent == right != "0" and wrong == lost == "0"
