@@ -193,6 +193,12 @@ busy_one_is_found_among_many(void **state)
 	assert_in_range(info.queries, 1000, 1000 + info.excess);
 	assert_true(info.excess <= 101000 / BUSIEST_MAX);
 	assert_int_equal(info.answers, 0);
+	/* Who comes now may have asked as often as who had his place. */
+	ask("192.0.2.2", 0);
+	assert_true(sent("192.0.2.2", 32, 0, &info));
+	assert_in_range(info.excess, 1, 101000 / BUSIEST_MAX);
+	assert_int_equal(info.queries, info.excess + 1);
+	assert_int_equal(info.last_minute, 1);
 }
 
 /* All different numbers: as many groups as clients, and one moves. */
