@@ -243,5 +243,6 @@ main(void)
 		TEST(no_room_is_said),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,5 +105,6 @@ main(void)
 		cmocka_unit_test_setup(long_text_is_cut, setup),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,5 +168,6 @@ main(void)
 		    a_list_that_is_too_long_has_what_there_is, hand_over),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

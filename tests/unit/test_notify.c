@@ -185,5 +185,6 @@ main(void)
 		cmocka_unit_test(the_watchdog_is_for_this_process),
 	};
 
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
