@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/util.h"
 
 #define STATE_LISTEN 0x0a /* of a TCP socket */
@@ -100,7 +101,7 @@ has_socket(const char *pid, uint64_t inode)
 static void
 name_process(const char *pid, char buf[HOLDER_TEXT_MAX])
 {
-	char path[64], name[17] = "?";
+	char path[64], name[17] = "?", escaped[4 * sizeof(name)];
 	FILE *f;
 
 	(void)snprintf(path, sizeof(path), "/proc/%.16s/comm", pid);
@@ -109,7 +110,9 @@ name_process(const char *pid, char buf[HOLDER_TEXT_MAX])
 			name[strcspn(name, "\n")] = '\0';
 		(void)fclose(f); /* only read */
 	}
-	(void)snprintf(buf, HOLDER_TEXT_MAX, "%s (pid %.16s)", name, pid);
+	/* Anybody may call a process anything. */
+	(void)snprintf(buf, HOLDER_TEXT_MAX, "%s (pid %.16s)",
+	    log_escape(escaped, sizeof(escaped), name, strlen(name)), pid);
 }
 
 static bool

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define HOLDER_TEXT_MAX 48 /* "systemd-resolve (pid 4194304)" */
+#define HOLDER_TEXT_MAX 96 /* "systemd-resolve (pid 4194304)", escaped */
 
 /*
  * Looks at a line of /proc/net/udp, udp6, tcp or tcp6.  True if its socket is

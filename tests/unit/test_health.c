@@ -406,13 +406,15 @@ static void
 test_dials_go_on_beside_a_silent_connection(void **state)
 {
 	struct peer *old = rig_peer(1, 0);
+	size_t ndials;
 
 	(void)state;
 	rig.refuse = EHOSTUNREACH;
 	rig_ask(1);
 	RIG_UNTIL(old->ngot == 1);
-	RIG_UNTIL(rig.ndials == 7);
-	assert_true(rig_up(0)->backoff.delay_ms > UPSTREAM_PAUSE_MAX_MS);
+	RIG_UNTIL(rig_up(0)->backoff.delay_ms > UPSTREAM_PAUSE_MAX_MS);
+	ndials = rig.ndials;
+	RIG_UNTIL(rig.ndials > ndials);
 	rig.refuse = 0;
 	RIG_UNTIL(rig_peer(1, 1) != NULL);
 }
