@@ -233,6 +233,7 @@ def test_fifo_in_place_of_a_file_stops_nobody(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may look")
+@pytest.mark.skipif(programs.SANITIZED, reason="sanitizers keep what was freed")
 def test_text_of_the_key_is_nowhere(make_proxy, make_upstream, pki, client):
     upstream = make_upstream(client_ca=pki.ca)
     proxy = make_proxy(upstream.block("up", client.line))

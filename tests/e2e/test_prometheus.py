@@ -90,7 +90,8 @@ def test_prometheus_answers_what_the_dashboard_asks(scraped):
         seconds=60, what="a scrape of all queries")
     assert scraped.value("dotproxy_up") == 1
     assert 0 < scraped.value(
-        "histogram_quantile(0.5, dotproxy_client_rtt_seconds_bucket)") < 10
+        'histogram_quantile(0.5, '
+        'dotproxy_client_rtt_seconds_bucket{transport="udp"})') < 10
     eventually(lambda: all(map(scraped.query, expressions())), seconds=60,
                what="samples for every query of the dashboard")
 

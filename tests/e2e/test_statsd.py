@@ -11,7 +11,7 @@ import pytest
 
 import statsd
 from dnsclient import eventually, is_right, make_query, tcp, udp
-from programs import free_port, load
+from programs import SANITIZED, free_port, load
 
 LINE = {
     "influx": re.compile(
@@ -229,8 +229,9 @@ def test_only_the_listener_has_the_socket_and_it_stays_here(
     device, = statsd.sockets_to(proxy.child("listener"), peer)
     assert device == "lo"
     assert statsd.sockets_to(proxy.process.pid, peer) == []
-    done = proxy.ctl("check", "security")
-    assert done.returncode == 0, done.stdout
+    if not SANITIZED:   # that does without some of the confinement
+        done = proxy.ctl("check", "security")
+        assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.skipif(statsd.WHY_NOT, reason=str(statsd.WHY_NOT))
