@@ -157,6 +157,7 @@ start(struct load *ld)
 	rig.client.query_timeout_ms = COUNT_TIMEOUT_MS;
 	rig.client.client.tcp_read_timeout_ms = COUNT_TIMEOUT_MS;
 	rig.client.client.max_inflight = CONF_INFLIGHT_MAX;
+	rig.client.client.max_tcp_per_client = rig.client.client.max_tcp;
 	rig_reload("127.0.0.0", 8);
 	ld->fds = calloc(ld->nclients, sizeof(ld->fds[0]));
 	assert_non_null(ld->fds);

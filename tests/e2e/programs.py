@@ -279,6 +279,10 @@ class Daemon:
         trouble = self._trouble() or self._miscount()
         self.process.send_signal(signal.SIGTERM)
         try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:   # it waits for answers: no more
+            self.process.send_signal(signal.SIGTERM)
+        try:
             status = self.process.wait(15)
         except subprocess.TimeoutExpired:
             for pid in pids:

@@ -79,22 +79,22 @@ def test_idle_tls_connections(make_proxy, make_upstream, tmp_path):
     """With all the certificates Debian trusts, which are kept once."""
     bundle = tmp_path / "cas.pem"
 
-    def cost(count):
-        upstream = make_upstream()
+    def cost(size):
+        """After as many queries, over as many connections as there may be."""
+        upstream = make_upstream("delay=200")
         bundle.write_text(DEBIAN_CAS.read_text()
                           + pathlib.Path(upstream.pki.ca).read_text())
-        blocks = [upstream.block("up%d" % i, "stale timeout 1h")
-                  .replace(upstream.pki.ca, str(bundle))
-                  for i in range(count)]
-        proxy = make_proxy(*blocks, settings="policy round-robin")
-        assert is_flawless(load(proxy.address, "-q", "1", "-n", "200"))
-        eventually(lambda: upstream.stats()["handshakes"] >= count,
-                   what="connections")
+        block = upstream.block("up", "stale timeout 1h", "pool size %d" % size)
+        proxy = make_proxy(block.replace(upstream.pki.ca, str(bundle)),
+                           settings="hedge 0%\nclient {\n"
+                           "\tmax inflight 65536\n}")
+        assert is_flawless(load(proxy.address, "-q", "8000", "-n", "60000"))
         return pss(proxy), upstream.stats()["open"]
 
     many, few = cost(64), cost(1)
     used = (many[0] - few[0]) / (many[1] - few[1])
     print("bytes a connection:", used, many, few)
+    assert many[1] >= 32
     assert used <= 100 * KIB, used
 
 
