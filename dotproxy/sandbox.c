@@ -276,13 +276,14 @@ sandbox_make_empty_dir(void)
 
 	*slash = '\0';
 	if (mkdir(path, 0755) == -1 && errno != EEXIST)
-		fatal("%s", path);
+		fatal("cannot make the directory %s%s", path,
+		    errno == EROFS ? ", mount a tmpfs at /run" : "");
 	*slash = '/';
 	if (mkdir(path, 0755) == -1 && errno != EEXIST)
-		fatal("%s", path);
+		fatal("cannot make the directory %s", path);
 	if (!is_safe_empty_dir(path))
 		fatalx("%s: must be an empty directory that only root can "
-		       "write to",
+		       "write to: remove it, the next start makes it anew",
 		    path);
 }
 

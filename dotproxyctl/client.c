@@ -89,7 +89,7 @@ connect_hint(int err)
 		       "another";
 	case EACCES:
 	case EPERM:
-		return "not allowed to connect";
+		return "only root, or who started the daemon, may connect";
 	case EAGAIN:
 		return "the daemon does not take connections";
 	default:

@@ -57,9 +57,9 @@ static const char *
 file_check_owner(const struct stat *st)
 {
 	if (st->st_uid != 0 && st->st_uid != getuid())
-		return "owner not root or current user";
+		return "owner not root or current user: chown it";
 	if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
-		return "group or world writable";
+		return "group or world writable: chmod go-w it";
 	return NULL;
 }
 
@@ -166,7 +166,7 @@ conf_file_open_key(const char *path, int *fd)
 	    (st.st_mode & (S_IRWXG | S_IRWXO)) == 0)
 		return NULL;
 	if (why == NULL)
-		why = "group or others may read it";
+		why = "group or others may read it: chmod go= it";
 	(void)close(*fd); /* nothing was written */
 	*fd = -1;
 	return why;

@@ -669,8 +669,10 @@ conf_set_finish(struct conf_set *s, const char *file)
 	if (s->errs->count > 0)
 		return;
 	if (s->conf->nlistens == 0)
-		conf_errors_add(s->errs, at, "no listen");
+		conf_errors_add(
+		    s->errs, at, "no listen: add one, \"listen on 127.0.0.1\"");
 	if (s->conf->nupstreams == 0)
-		conf_errors_add(s->errs, at, "no upstream");
+		conf_errors_add(s->errs, at,
+		    "no upstream: add one, dotproxy.conf(5) has examples");
 	check_control_socket(s);
 }

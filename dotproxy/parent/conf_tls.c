@@ -12,6 +12,10 @@
 #include "dotproxy/parent/conf_file.h"
 #include "dotproxy/parent/conf_value.h"
 
+#define CA_HINT                                                            \
+	" (install the package ca-certificates, or name another with: ca " \
+	"file \"path\")"
+
 void
 conf_tls_pin(struct conf_set *s, const char *text, struct conf_origin at)
 {
@@ -124,8 +128,11 @@ conf_tls_check_files(struct conf_set *s)
 		up = &s->conf->upstreams[i];
 		why = up->pin_only ? NULL : conf_file_check_ca(up->ca_file);
 		if (why != NULL)
-			conf_errors_add(s->errs, s->ca_at[i], "ca file %s: %s",
-			    up->ca_file, why);
+			conf_errors_add(s->errs, s->ca_at[i],
+			    "ca file %s: %s%s", up->ca_file, why,
+			    strcmp(up->ca_file, CONF_CA_FILE_DEFAULT) == 0
+				? CA_HINT
+				: "");
 		if (up->client_cert[0] == '\0')
 			continue;
 		why = conf_file_check_ca(up->client_cert);

@@ -33,11 +33,13 @@ load_config(const struct parent_options *o)
 		fatal("malloc");
 	conf = conf_load(o, errs);
 	if (conf == NULL) {
-		(void)fputs(errs->text, stderr);
 		if (access(o->conf_path, F_OK) == -1 && errno == ENOENT)
 			(void)fprintf(stderr,
-			    "dotproxy: write that file, or name one with -f; "
-			    "dotproxy.conf(5) has what goes in it\n");
+			    "%s: %s: write it, dotproxy.conf(5) has what goes "
+			    "in it, or name one with -f\n",
+			    o->conf_path, strerror(ENOENT));
+		else
+			(void)fputs(errs->text, stderr);
 		exit(1);
 	}
 	free(errs);
@@ -53,6 +55,16 @@ check_config(const struct parent_options *o, const struct conf *conf)
 	} else
 		(void)fprintf(stderr, "configuration OK\n");
 	exit(0);
+}
+
+static void
+check_program(const char *libexec, const char *name)
+{
+	char path[CONF_PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", libexec, name);
+	if (access(path, X_OK) == -1)
+		fatal("cannot execute %s, install dotproxy again", path);
 }
 
 /* The children's executables are beside ours: ../libexec/dotproxy. */
@@ -76,6 +88,8 @@ find_libexec(struct parent *parent)
 	}
 	(void)snprintf(parent->libexec, sizeof(parent->libexec),
 	    "%s/libexec/dotproxy", path);
+	check_program(parent->libexec, "dotproxy-listener");
+	check_program(parent->libexec, "dotproxy-pool");
 }
 
 static void
@@ -93,9 +107,11 @@ find_user(struct parent *parent)
 	errno = 0;
 	pw = getpwnam(name);
 	if (pw == NULL)
-		fatalx("user \"%s\" does not exist: create it, or name another "
-		       "with: user \"name\"",
-		    name);
+		fatalx(
+		    "user \"%s\" does not exist: create it (systemd-sysusers, "
+		    "or: useradd --system --shell /usr/sbin/nologin %s), or "
+		    "name another with: user \"name\"",
+		    name, name);
 	if (pw->pw_uid == 0)
 		fatalx("user \"%s\" is root", name);
 	parent->uid = pw->pw_uid;

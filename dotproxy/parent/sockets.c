@@ -245,13 +245,33 @@ add_socket(struct parent *parent, const struct parent_sockets *old,
 	return 0;
 }
 
+/* What to do about an address that cannot be had. */
+static const char *
+listen_hint(const struct parent *parent, int err)
+{
+	switch (err) {
+	case EACCES:
+		if (parent->base != NULL)
+			return " (dotproxy was started without a port below "
+			       "1024: restart it)";
+		return " (a port below 1024 takes root: start it as root, or "
+		       "listen on another port)";
+	case EADDRNOTAVAIL:
+		return " (this machine does not have that address: take the "
+		       "line out, or add freebind to it if it comes later)";
+	case EAFNOSUPPORT:
+		return " (this machine has no IPv6: take the line out)";
+	default:
+		return "";
+	}
+}
+
 /* Says why an address cannot be had; err is the errno of that. */
 static void
 explain(const struct parent *parent, const struct conf_listen *l, bool tcp,
     int err, char *what, size_t whatsize)
 {
 	char addr[SOCKADDR_TEXT_MAX], holder[HOLDER_TEXT_MAX];
-	const char *hint = "";
 
 	(void)sockaddr_text(&l->addr, addr);
 	/* With an event loop it is a reload, and locked up. */
@@ -263,13 +283,8 @@ explain(const struct parent *parent, const struct conf_listen *l, bool tcp,
 		    addr, tcp ? "tcp" : "udp", holder);
 		return;
 	}
-	if (err == EACCES && parent->base != NULL)
-		hint = " (dotproxy was started without a port below 1024: "
-		       "restart it)";
-	else if (err == EACCES)
-		hint = " (a port below 1024 takes root)";
 	(void)snprintf(what, whatsize, "cannot listen on %s/%s: %s%s", addr,
-	    tcp ? "tcp" : "udp", strerror(err), hint);
+	    tcp ? "tcp" : "udp", strerror(err), listen_hint(parent, err));
 }
 
 /* Opens the sockets for clients of one worker.  Returns 0, or -1 and what. */
@@ -295,6 +310,25 @@ open_listens(struct parent *parent, const struct conf *conf,
 	return 0;
 }
 
+/* What to do about a control socket that cannot be had. */
+static const char *
+control_hint(int err)
+{
+	switch (err) {
+	case EADDRINUSE:
+		return " (by another dotproxy: stop or reload that, or name "
+		       "another with: control socket \"path\")";
+	case EEXIST:
+		return " (and is no socket: remove it, or name another with: "
+		       "control socket \"path\")";
+	case ENOENT:
+		return " (make the directory, or name another with: control "
+		       "socket \"path\")";
+	default:
+		return " (name another with: control socket \"path\")";
+	}
+}
+
 /* The control socket of one worker: the first has the name as it is. */
 static int
 add_control(const struct conf *conf, uint32_t worker,
@@ -313,8 +347,8 @@ add_control(const struct conf *conf, uint32_t worker,
 	out->control = open_control(out->control_path);
 	if (out->control != -1)
 		return 0;
-	(void)snprintf(what, whatsize, "control socket %s: %s",
-	    out->control_path, strerror(errno));
+	(void)snprintf(what, whatsize, "control socket %s: %s%s",
+	    out->control_path, strerror(errno), control_hint(errno));
 	return -1;
 }
 

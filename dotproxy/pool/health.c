@@ -18,6 +18,7 @@
 /* Between two warnings about one upstream; about the same trouble. */
 #define WARN_PAUSE_MS 5000u
 #define WARN_AGAIN_MS 600000u
+#define FAILURE_HINT_MAX 80
 
 void
 upstream_refresh(struct upstream *up)
@@ -288,6 +289,27 @@ failure_name(const struct conn_end *end)
 	}
 }
 
+/*
+ * What to look at.  Between two machines that both work it is mostly the path,
+ * or a port that is for something else.
+ */
+static void
+failure_hint(const struct upstream *up, const struct conn_end *end,
+    char hint[FAILURE_HINT_MAX])
+{
+	unsigned int port = sockaddr_port(&up->conf.addr);
+
+	hint[0] = '\0';
+	if (end->phase == PHASE_CONNECT)
+		(void)snprintf(hint, FAILURE_HINT_MAX,
+		    " (is there a route, and does the firewall let TCP port "
+		    "%u out?)",
+		    port);
+	else if (end->phase == PHASE_HANDSHAKE && end->cause == CAUSE_TLS)
+		(void)snprintf(hint, FAILURE_HINT_MAX,
+		    " (does it speak DNS over TLS at port %u?)", port);
+}
+
 static void
 log_failure(
     struct upstream *up, const struct conn *c, const struct conn_end *end)
@@ -295,6 +317,7 @@ log_failure(
 	struct upstream_log *log = &up->log;
 	uint64_t now_ms = up->pool->now_ms, age_ms = now_ms - log->warned_ms;
 	char addr[SOCKADDR_TEXT_MAX], life[80] = "", more[64] = "";
+	char hint[FAILURE_HINT_MAX];
 	bool news = (up->failed && !log->down) || log->phase != end->phase ||
 		    log->cause != end->cause || age_ms >= WARN_AGAIN_MS;
 
@@ -314,8 +337,9 @@ log_failure(
 		(void)snprintf(more, sizeof(more),
 		    "; %llu failures since the last warning",
 		    (unsigned long long)log->unsaid + 1);
-	log_warnx("upstream \"%s\" (%s): %s: %s%s%s", up->conf.name, addr,
-	    failure_name(end), end->text, life, more);
+	failure_hint(up, end, hint);
+	log_warnx("upstream \"%s\" (%s): %s: %s%s%s%s", up->conf.name, addr,
+	    failure_name(end), end->text, hint, life, more);
 	log->unsaid = 0;
 	log->warned_ms = now_ms;
 	log->phase = (uint8_t)end->phase;

@@ -80,16 +80,6 @@ def test_file_named_by_the_environment(conf):
     assert run(DOTPROXY, "-n", "-f", conf, env=env).returncode == 0
 
 
-def test_missing_file_says_what_to_do(tmp_path):
-    done = run(DOTPROXY, "-d", "-f", str(tmp_path / "none.conf"))
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[0].startswith(str(tmp_path / "none.conf"))
-    assert "name one with -f" in done.stderr
-    (tmp_path / "bad.conf").write_text("nonsense\n")
-    done = run(DOTPROXY, "-d", "-f", str(tmp_path / "bad.conf"))
-    assert "name one with -f" not in done.stderr
-
-
 def test_port_that_is_taken_stops_the_start(make_proxy, upstream, tmp_path):
     proxy = make_proxy(upstream)
     file = tmp_path / "second.conf"

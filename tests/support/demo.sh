@@ -7,7 +7,6 @@
 set -eu
 
 build=${BUILD:-build}
-# Neither 53 nor 853, nor 5353, which mDNS responders hold.
 port=${PORT:-5353} # an mDNS responder may hold it: make demo PORT=5300
 upstream_port=${UPSTREAM_PORT:-8853}
 dir=$(mktemp -d)

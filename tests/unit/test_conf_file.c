@@ -97,14 +97,17 @@ refuses_what_others_can_write(void **state)
 	assert_int_equal(chmod("a.conf", 0644), 0);
 	free(expect_ok("a.conf"));
 	assert_int_equal(chmod("a.conf", 0664), 0);
-	expect_bad("a.conf", "a.conf: group or world writable\n");
+	expect_bad(
+	    "a.conf", "a.conf: group or world writable: chmod go-w it\n");
 	assert_int_equal(chmod("a.conf", 0602), 0);
-	expect_bad("a.conf", "a.conf: group or world writable\n");
+	expect_bad(
+	    "a.conf", "a.conf: group or world writable: chmod go-w it\n");
 	if (getuid() != 0)
 		return; /* only root can give a file away */
 	assert_int_equal(chmod("a.conf", 0600), 0);
 	assert_int_equal(chown("a.conf", 65534, 0), 0);
-	expect_bad("a.conf", "a.conf: owner not root or current user\n");
+	expect_bad(
+	    "a.conf", "a.conf: owner not root or current user: chown it\n");
 }
 
 static void
@@ -159,8 +162,8 @@ includes_are_checked_too(void **state)
 	write_file("b.inc", "retries 2");
 	free(expect_ok("a.conf"));
 	assert_int_equal(chmod("b.inc", 0666), 0);
-	expect_bad(
-	    "a.conf", "a.conf:6: include b.inc: group or world writable\n");
+	expect_bad("a.conf", "a.conf:6: include b.inc: group or world "
+			     "writable: chmod go-w it\n");
 	write_file("b.inc", "\nretries 1\nretires 2");
 	expect_bad("a.conf", "b.inc:3: unknown keyword \"retires\" "
 			     "(did you mean \"retries\"?)\n");

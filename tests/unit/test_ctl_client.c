@@ -399,7 +399,8 @@ no_permission(void **state)
 		assert_int_equal(seteuid(65534), 0);
 	else
 		assert_int_equal(chmod(p.path, 0), 0);
-	nobody_at(p.path, "not allowed to connect (Permission denied)");
+	nobody_at(p.path, "only root, or who started the daemon, may connect "
+			  "(Permission denied)");
 	if (getuid() == 0)
 		assert_int_equal(seteuid(0), 0);
 	place_close(&p);
