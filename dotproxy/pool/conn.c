@@ -276,8 +276,8 @@ conn_forget(struct conn *c, struct query *q)
 	q->state = QUERY_HELD;
 	q->conn = NULL;
 	upstream_relist(c);
-	if (c->lone)
-		conn_close(c); /* the next one must not share it */
+	if (c->lone && conn_inflight(c) == 0)
+		conn_close(c); /* what was given up may end it yet */
 	else if (c->state == CONN_READY && conn_is_worn(c, q))
 		conn_drain(c);
 	else

@@ -105,7 +105,8 @@ struct conn {
 	uint64_t served;        /* answers, late ones too */
 	uint32_t extras;        /* TLS records that are not for us */
 	struct transfer transfer; /* of the query on it, if it is one */
-	bool lone;  /* takes one query at a time, of up->alone; or is apart */
+	bool
+	    lone; /* takes a few queries at a time, of up->alone; or is apart */
 	bool apart; /* takes one query, of up->transfers */
 	bool probe; /* is pool->probe.conn; lone and apart, without a query */
 	bool heard; /* some byte came from the peer */

@@ -11,8 +11,6 @@
 #include "dotproxy/pool/edit.h"
 #include "dotproxy/pool/pool.h"
 
-/* A query that lost so many connections is no longer put beside others. */
-#define LOST_MAX 2
 /* If the table is full, a query held for longer than this yields its place. */
 #define YIELD_MS 250
 
@@ -281,7 +279,6 @@ dispatch_again(struct pool *pool, struct query *q, struct upstream *failed,
 	}
 	q->cause = (uint8_t)cause;
 	q->last_upstream = failed->id;
-	q->odd |= q->lost >= LOST_MAX;
 	if (q->written && !q->may_repeat) {
 		fail_query(pool, q, CAUSE_NOT_REPEATABLE);
 		return;

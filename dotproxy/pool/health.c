@@ -163,17 +163,46 @@ upstream_keep(struct upstream *up)
 }
 
 /*
- * Gives the next query of up->alone to the connection for these, or dials one.
+ * Puts queries of up->alone on the connection for these, as many as each of
+ * them may have beside it.
+ */
+static void
+place_alone(struct upstream *up, struct conn *c)
+{
+	struct query *q;
+	uint32_t company;
+
+	if (conn_inflight(c) == 0) {
+		/* What was given up may end it yet. */
+		if (conn_load(c) > 0) {
+			conn_close(c);
+			return;
+		}
+		up->lone_max = QUERY_COMPANY_MAX;
+	}
+	while ((q = TAILQ_FIRST(&up->alone)) != NULL) {
+		company = query_company(q);
+		if (company > up->lone_max)
+			company = up->lone_max;
+		if (conn_load(c) >= company)
+			return;
+		up->lone_max = company;
+		upstream_forget(up, q);
+		conn_submit(c, q);
+	}
+}
+
+/*
+ * Gives the next of up->alone to the connection for these, or dials one.
  * Returns when to come back, UINT64_MAX if something else will.
  */
 static uint64_t
 serve_alone(struct upstream *up)
 {
-	struct query *q = TAILQ_FIRST(&up->alone);
 	struct conn *c = up->lone;
 	uint64_t at;
 
-	if (q == NULL)
+	if (TAILQ_EMPTY(&up->alone))
 		return UINT64_MAX;
 	if (c == NULL) {
 		at = later(up->lone_ms, dial_after(up));
@@ -182,10 +211,8 @@ serve_alone(struct upstream *up)
 		upstream_dial(up, USE_LONE);
 		return up->lone != NULL ? UINT64_MAX : up->quota_ms;
 	}
-	if (c->state == CONN_READY && conn_load(c) == 0) {
-		upstream_forget(up, q);
-		conn_submit(c, q);
-	}
+	if (c->state == CONN_READY)
+		place_alone(up, c);
 	return UINT64_MAX;
 }
 

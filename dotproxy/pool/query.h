@@ -19,6 +19,11 @@
 #define QUERY_INLINE 320
 #define QUERY_LONG_BYTES (32 * 1024 * 1024) /* of those, all together */
 #define QUERY_NO_UPSTREAM UINT32_MAX
+/* One that lost so many connections is no longer put beside those that have
+ * not. */
+#define QUERY_LOST_MAX 2u
+/* So many of these share a connection; an eighth each time they lose it. */
+#define QUERY_COMPANY_MAX 64u
 
 struct conn;
 struct upstream;
@@ -28,7 +33,7 @@ enum query_state {
 	QUERY_HELD,    /* in no list: on its way from one to another */
 	QUERY_PARKED,  /* in pool->parked: no upstream can be used */
 	QUERY_WAITING, /* in upstream->waiting: no connection yet */
-	QUERY_ALONE,   /* in upstream->alone: wants one of its own */
+	QUERY_ALONE,   /* in upstream->alone: not beside just any other */
 	QUERY_APART,   /* in upstream->transfers: the same, for a transfer */
 	QUERY_QUEUED,  /* in conn->sendq: not written yet */
 	QUERY_SENT     /* in conn->sent: has an ID there */
@@ -52,7 +57,7 @@ struct query {
 	uint8_t tries;   /* failures so far */
 	uint8_t lost;    /* of these, connections lost under it */
 	bool may_repeat; /* no harm if it is sent twice */
-	bool odd;        /* must not share a connection */
+	bool odd;        /* must not share a connection, see query_company() */
 	bool transfer;   /* AXFR or IXFR */
 	bool ixfr;       /* of these, IXFR */
 	bool streams;    /* all messages are wanted */
@@ -127,6 +132,30 @@ static inline uint32_t
 query_held(const struct query_table *t)
 {
 	return t->used - t->npairs;
+}
+
+/* True if it is not put on a connection beside all others. */
+static inline bool
+query_is_apart(const struct query *q)
+{
+	return q->odd || q->transfer || q->lost >= QUERY_LOST_MAX;
+}
+
+/*
+ * How many queries there may be, itself included, on the connection it is put
+ * on, if it is apart.  Connections may have ended because of it, or of one that
+ * was beside it: the few that are left together each time find out which.
+ */
+static inline uint32_t
+query_company(const struct query *q)
+{
+	uint32_t n = QUERY_COMPANY_MAX, lost = q->lost;
+
+	if (q->odd || q->transfer)
+		return 1;
+	for (; lost > QUERY_LOST_MAX && n > 1; lost--)
+		n /= 8;
+	return n;
 }
 
 static inline uint32_t

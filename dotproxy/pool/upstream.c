@@ -195,7 +195,7 @@ upstream_submit(struct upstream *up, struct query *q)
 		upstream_poke(up);
 		return;
 	}
-	if (q->odd || q->transfer) {
+	if (query_is_apart(q)) {
 		q->state = QUERY_ALONE;
 		TAILQ_INSERT_TAIL(&up->alone, q, place);
 		upstream_poke(up);

@@ -86,8 +86,9 @@ struct upstream {
 	struct conn_list busy;     /* taken in turn */
 	struct conn_list doubtful; /* suspect; taken in turn */
 	struct query_list waiting;
-	struct query_list alone;     /* each wants a connection of its own */
+	struct query_list alone;     /* query_is_apart(), but transfers */
 	struct conn *lone;           /* the one connection for these, or NULL */
+	uint32_t lone_max;           /* queries that may be on it now */
 	struct query_list transfers; /* each wants one that is closed then */
 	uint32_t ntransfers;         /* in transfers */
 	uint32_t napart;             /* connections for these, not ready yet */
@@ -207,7 +208,7 @@ void upstream_refresh(struct upstream *);
 /* What a connection is for. */
 enum upstream_use {
 	USE_MANY,    /* any number of queries */
-	USE_LONE,    /* up->alone, one at a time */
+	USE_LONE,    /* up->alone, a few at a time */
 	USE_TRANSFER /* one of up->transfers */
 };
 

@@ -37,6 +37,23 @@ def test_the_same_ids_of_all_while_connections_are_killed(
     assert asked > result["sent"], "nothing was lost with a connection"
 
 
+def test_all_connections_of_all_upstreams_killed_together(
+        make_proxy, make_upstream, background_load):
+    """Again and again: what lost two at once is no query that kills."""
+    upstreams = [make_upstream("jitter=50", "reset") for _ in range(2)]
+    proxy = make_proxy(*upstreams, settings="retries 64", timeout="4s")
+    running = background_load(proxy.address, "-I", "-w", "20",
+                              "-c", "64", "-q", "512", "-n", "60000")
+    kills = 0
+    while not running.has_ended(after=0.5):
+        for upstream in upstreams:
+            assert upstream.command("close") == "ok"
+        kills += 1
+    result = running.result()
+    assert is_flawless(result), result
+    assert kills > 1
+
+
 def test_thousands_outstanding(make_proxy, make_upstream):
     proxy = make_proxy(make_upstream("delay=200"))
     result = load(proxy.address, "-r", "5000", "-q", "4000", "-n", "10000")

@@ -300,6 +300,32 @@ test_found_by_handle(void **state)
 	assert_null(query_find(&t, 5 * next + 4));
 }
 
+static void
+test_company_gets_smaller_with_each_loss(void **state)
+{
+	static const uint32_t company[] = { 64, 8, 1, 1 };
+	struct query *q = query_add(&t, 1, 1000, wire, 40);
+	size_t i;
+
+	(void)state;
+	for (; q->lost < QUERY_LOST_MAX; q->lost++)
+		assert_false(query_is_apart(q));
+	for (i = 0; i < 4; i++, q->lost++) {
+		assert_true(query_is_apart(q));
+		assert_int_equal(query_company(q), company[i]);
+	}
+	q->lost = UINT8_MAX;
+	assert_int_equal(query_company(q), 1);
+	q->lost = QUERY_LOST_MAX;
+	q->odd = true;
+	assert_int_equal(query_company(q), 1);
+	q->odd = false;
+	q->transfer = true;
+	assert_int_equal(query_company(q), 1);
+	q->lost = 0;
+	assert_true(query_is_apart(q));
+}
+
 int
 main(void)
 {
@@ -316,6 +342,7 @@ main(void)
 		T(test_descending_deadlines_end_too),
 		T(test_twins),
 		T(test_found_by_handle),
+		T(test_company_gets_smaller_with_each_loss),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

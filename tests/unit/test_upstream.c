@@ -311,32 +311,122 @@ peer_asked_for(uint8_t letter)
 	return NULL;
 }
 
+static bool
+begins_with(const struct peer *p, size_t i, char letter)
+{
+	return p->got[i].wire[DNS_HDR_LEN + 1] == (uint8_t)letter;
+}
+
+/* Ends the connection with "poison" on it: returns how many it had, or 0. */
+static size_t
+kill_with_poison(void)
+{
+	struct peer *p;
+	size_t i, k, n;
+	bool poison;
+
+	for (i = 0; i < rig.npeers; i++) {
+		p = rig.peers[i];
+		poison = false;
+		for (k = n = 0; p->fd != -1 && k < p->ngot; k++) {
+			n += !dns_is_response(p->got[k].wire);
+			poison |= begins_with(p, k, 'p');
+		}
+		if (poison) {
+			peer_close(p, true);
+			return n;
+		}
+	}
+	return 0;
+}
+
+/* Answers all queries for "www". */
+static void
+answer_innocents(void)
+{
+	struct peer *p;
+	size_t i, k;
+
+	for (i = 0; i < rig.npeers; i++) {
+		p = rig.peers[i];
+		for (k = 0; p->fd != -1 && k < p->ngot; k++)
+			if (begins_with(p, k, 'w') &&
+			    !dns_is_response(p->got[k].wire))
+				peer_answer(p, k);
+	}
+}
+
+/* It takes all with it twice; then some, then a few, then it is alone. */
 static void
 test_query_that_kills_connections_is_set_apart(void **state)
+{
+	static const size_t with_it[] = { 101, 101, 64, 8, 1, 1 };
+	struct peer *p;
+	size_t i, n;
+
+	(void)state;
+	rig_ask_type(1, "poison", 1);
+	for (i = 2; i <= 101; i++)
+		rig_ask(i);
+	RIG_UNTIL(total_got() == 101);
+	for (i = 0; i < 6; i++) {
+		while ((n = kill_with_poison()) == 0) {
+			if (i > 1)
+				answer_innocents();
+			rig_turn();
+		}
+		assert_in_range(n, 1, with_it[i]);
+		assert_true(i > 2 || n == with_it[i]);
+		/* All of them are there before the next blow falls. */
+		if (i < 2)
+			RIG_UNTIL(total_got() == (i == 0 ? 202 : 202 + 64));
+	}
+	/* Nobody else was lost over it. */
+	while (rig.nreplies < 100) {
+		answer_innocents();
+		rig_turn();
+	}
+	for (i = 2; i <= 101; i++)
+		assert_true(rig_answered(i));
+	/* And others share a connection that it does not touch. */
+	rig_ask_type(200, "third", 1);
+	RIG_UNTIL((p = peer_asked_for('t')) != NULL);
+	peer_answer(p, p->ngot - 1);
+	RIG_UNTIL(rig_answered(200));
+	assert_int_equal(rig_up(0)->nready, 1);
+}
+
+/* What one client gives up is not the end of what is beside it. */
+static void
+test_suspects_go_on_when_one_is_given_up(void **state)
 {
 	struct peer *p;
 	size_t i;
 
 	(void)state;
-	rig_ask_type(1, "poison", 1);
-	rig_ask(2);
-	for (i = 0; i < 2; i++) { /* it takes others with it, twice */
-		RIG_UNTIL(rig.npeers == i + 1 && rig.peers[i]->ngot == 2);
-		peer_close(rig.peers[i], true);
+	for (i = 0; i < 4; i++)
+		rig_ask(i);
+	for (i = 0; i < 2; i++) {
+		RIG_UNTIL((p = rig_peer(1, 0)) != NULL && p->ngot == 4);
+		peer_close(p, true);
 	}
-	/* From then on each of the two is alone. */
-	RIG_UNTIL((p = peer_asked_for('p')) != NULL);
-	assert_int_equal(p->ngot, 1);
-	peer_close(p, true);
-	RIG_UNTIL((p = peer_asked_for('w')) != NULL);
-	assert_int_equal(p->ngot, 1);
+	RIG_UNTIL((p = rig_peer_with_query()) != NULL && p->ngot == 4);
+	assert_int_equal(rig_up(0)->lone->nsent, 4);
+	assert_true(imsg_send_empty(&rig.link, MSG_LT_CANCEL, 3, -1));
+	RIG_UNTIL(rig.pool->counters[TSTAT_cancelled] == 1);
+	/* One that must be alone waits until there is nothing else on it. */
+	ask_odd(9);
+	for (i = 0; i < 2; i++)
+		peer_answer(p, i);
+	RIG_UNTIL(rig.nreplies == 2);
+	assert_int_equal(p->ngot, 4);
+	peer_answer(p, 2);
+	RIG_UNTIL(rig.nreplies == 3);
+	/* The query given up is still on it: another one, then. */
+	RIG_UNTIL(p->eof);
+	RIG_UNTIL((p = rig_peer_with_query()) != NULL && p->ngot == 1);
 	peer_answer(p, 0);
-	RIG_UNTIL(rig_answered(2));
-	/* Everybody else shares a connection that it does not touch. */
-	rig_ask_type(3, "third", 1);
-	RIG_UNTIL((p = peer_asked_for('t')) != NULL);
-	peer_answer(p, p->ngot - 1);
-	RIG_UNTIL(rig_answered(3));
+	RIG_UNTIL(rig_answered(9));
 }
 
 static void
@@ -467,6 +557,7 @@ main(void)
 		RIG_TEST_ONE(
 		    test_odd_query_without_answer_frees_its_connection),
 		RIG_TEST_ONE(test_query_that_kills_connections_is_set_apart),
+		RIG_TEST_ONE(test_suspects_go_on_when_one_is_given_up),
 		RIG_TEST_ONE(test_transfer_has_a_connection_of_its_own),
 		RIG_TEST_ONE(test_transfer_is_not_sent_twice),
 		RIG_TEST_ONE(
