@@ -38,11 +38,13 @@ enum msg_type {
 	MSG_PX_LINK,       /* id = link, + fd: the channel to the sibling */
 	MSG_PX_LOG_LEVEL,  /* u8 */
 	MSG_PX_CHANGE,     /* id = upstream or 0; u8 enum msg_change */
+	MSG_PX_PING,       /* is it alive? */
 	/* Either child to parent. */
 	MSG_XP_READY,     /* u32 layers not on offer; confined, in the loop */
 	MSG_XP_LOG,       /* struct msg_log */
 	MSG_XP_CONF_DONE, /* id = generation; struct msg_result */
 	MSG_XP_LINK_DOWN, /* id = link (of PX_LINK): broken, make a new one */
+	MSG_XP_PONG,      /* it is; one for each PX_PING */
 	/* Parent to listener. */
 	MSG_PL_CLIENT,   /* struct msg_client */
 	MSG_PL_LISTEN,   /* struct msg_listen + fd unless it is known */

@@ -30,6 +30,16 @@ on_log_level(void *arg, struct imsg *m)
 	return 0;
 }
 
+static int
+on_ping(void *arg, struct imsg *m)
+{
+	struct listener *l = arg;
+
+	(void)m;
+	(void)imsg_send_empty(&l->parent, MSG_XP_PONG, 0, -1);
+	return 0;
+}
+
 /* What is not read yet stays in the sockets, for whoever has them next. */
 static int
 on_finish(void *arg, struct imsg *m)
@@ -93,6 +103,7 @@ static const struct imsg_rule parent_rules[IMSG_TYPES_MAX] = {
 	[MSG_PX_LINK] = { on_link, 0, 0, PHASE_ANY, IMSG_FD_REQUIRED },
 	[MSG_PX_LOG_LEVEL] = { on_log_level, 1, 1, PHASE_ANY, IMSG_FD_NONE },
 	[MSG_PX_CHANGE] = { on_change, 1, 1, PHASE_ANY, IMSG_FD_NONE },
+	[MSG_PX_PING] = { on_ping, 0, 0, PHASE_ANY, IMSG_FD_NONE },
 	[MSG_PL_FINISH] = { on_finish, 0, 0, PHASE_ANY, IMSG_FD_NONE },
 	[MSG_INFO_PROCESS] = { on_info, 1, MSG_INFO_MAX, PHASE_ANY,
 	    IMSG_FD_NONE },

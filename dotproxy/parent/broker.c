@@ -56,6 +56,7 @@ on_ready(void *arg, struct imsg *m)
 	tell_absent(c, absent);
 	c->state = CHILD_READY;
 	c->chan.phase = BROKER_READY;
+	pulse_begin(c);
 	log_debug("%s process ready (pid %ld)", c->name, (long)c->pid);
 	reload_send(c, &c->parent->active);
 	/* A new process needs a link now; its respawn was paced already. */
@@ -265,7 +266,8 @@ on_ignored(void *arg, struct imsg *m)
 		.max = 3 + MSG_TEXT_MAX,                    \
 		.phases = BROKER_READY },                   \
 	[MSG_XP_LINK_DOWN] = { .handler = on_link_down,     \
-		.phases = BROKER_READY }
+		.phases = BROKER_READY },                   \
+	[MSG_XP_PONG] = { .handler = pulse_on_pong, .phases = BROKER_READY }
 
 /* Of a child that is dead or as good as, only the log is still heard. */
 const struct imsg_rule broker_last_words_rules[IMSG_TYPES_MAX] = {
@@ -275,6 +277,7 @@ const struct imsg_rule broker_last_words_rules[IMSG_TYPES_MAX] = {
 	[MSG_XP_READY] = IGNORED,
 	[MSG_XP_CONF_DONE] = IGNORED,
 	[MSG_XP_LINK_DOWN] = IGNORED,
+	[MSG_XP_PONG] = IGNORED,
 	[MSG_LP_RELOAD] = IGNORED,
 	[MSG_LP_LOG_LEVEL] = IGNORED,
 	[MSG_LP_PROCESSES] = IGNORED,

@@ -293,6 +293,7 @@ start_events(struct parent *parent)
 	if (parent->reload_timer == NULL || parent->finish_timer == NULL)
 		fatalx("out of memory");
 	start_watchdog(parent);
+	pulse_start(parent);
 }
 
 static void
@@ -320,6 +321,7 @@ release(struct parent *parent)
 	event_free(parent->sig_chld);
 	event_free(parent->reload_timer);
 	event_free(parent->finish_timer);
+	event_free(parent->pulse);
 	if (parent->watchdog != NULL)
 		event_free(parent->watchdog);
 	event_base_free(parent->base);

@@ -71,6 +71,9 @@ struct child {
 	uint64_t forgot; /* generation it was told to forget */
 	uint32_t nofile; /* descriptors it may have since its last start */
 	uint32_t absent; /* layers it said are not on offer; logged */
+	uint32_t pings;  /* it has not answered yet */
+	uint32_t missed; /* intervals without a sign of life */
+	bool pinged;     /* since the last it gave */
 	char last_death[128];
 	uint64_t log_window_ms; /* start of the second now counted */
 	uint32_t log_lines;     /* in that second */
@@ -148,6 +151,8 @@ struct parent {
 	struct event *sig_chld;
 	struct event *finish_timer; /* runs while finishing */
 	struct event *watchdog;     /* NULL: the manager has none */
+	struct event *pulse;        /* asks children for a sign of life */
+	uint64_t pulse_ms;          /* when it did last */
 	uint64_t started_ms;
 	struct inherit inherited; /* empty but while starting */
 	int notify_fd;            /* to the service manager; or -1 */
@@ -244,6 +249,23 @@ void proc_stop(struct parent *);
 
 /* Joins listener and pool by a fresh socketpair, if both are ready. */
 void proc_link(struct pair *);
+
+/* --- pulse.c: children that hang --- */
+
+/* Asks all children for signs of life from now on. */
+void pulse_start(struct parent *);
+
+/*
+ * One interval is over: kills who has been silent for too many, and asks the
+ * others again.  What is late itself, as after a sleep, accuses nobody.
+ */
+void pulse_turn(struct parent *, uint64_t now_ms);
+
+/* Serves XP_PONG; one that nobody asked for is a violation. */
+int pulse_on_pong(void *arg, struct imsg *);
+
+/* A child is started, or ready: its time begins. */
+void pulse_begin(struct child *);
 
 /* --- nofile.c: limits of descriptors --- */
 

@@ -195,6 +195,7 @@ proc_spawn(struct child *c)
 		return;
 	}
 	c->started_ms = util_now_ms();
+	pulse_begin(c);
 	pid = fork();
 	if (pid == 0)
 		exec_child(c, fds[1]);

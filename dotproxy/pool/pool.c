@@ -31,6 +31,16 @@ on_connected(void *arg, struct imsg *m)
 }
 
 static int
+on_ping(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+
+	(void)m;
+	(void)imsg_send_empty(&pool->parent, MSG_XP_PONG, 0, -1);
+	return 0;
+}
+
+static int
 on_connect_failed(void *arg, struct imsg *m)
 {
 	struct pool *pool = arg;
@@ -157,6 +167,8 @@ const struct imsg_rule pool_parent_rules[IMSG_TYPES_MAX] = {
 	[MSG_PX_CHANGE] = { .handler = admin_on_change,
 	    .min = 1,
 	    .max = 1,
+	    .phases = POOL_PHASE_IDLE | POOL_PHASE_CONF },
+	[MSG_PX_PING] = { .handler = on_ping,
 	    .phases = POOL_PHASE_IDLE | POOL_PHASE_CONF },
 	[MSG_PT_CONNECTED] = { .handler = on_connected,
 	    .phases = POOL_PHASE_IDLE | POOL_PHASE_CONF,

@@ -114,6 +114,7 @@ BREACHES = {
     "stray-fd": "descriptor without message",
     "many-fds": "descriptor",
     "no-fd": "descriptor not accepted",
+    "pong-unasked": "bad payload",
     "garbage": "type not accepted|unknown flags|size not accepted",
 }
 

@@ -225,6 +225,22 @@ hang_up(struct hostile *h)
 		pause();
 }
 
+static inline void
+answer_unasked(struct hostile *h)
+{
+	(void)imsg_send_empty(&h->parent, MSG_XP_PONG, 0, -1);
+}
+
+static inline void
+spin(struct hostile *h)
+{
+	volatile bool forever = true;
+
+	(void)h;
+	while (forever)
+		;
+}
+
 /* Dies, but somebody else goes on speaking in its name. */
 static inline void
 leave_an_heir(struct hostile *h)

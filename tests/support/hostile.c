@@ -223,6 +223,8 @@ static const struct attack attacks[] = {
 	{ .name = "exit-at-once", .start = leave },
 	{ .name = "heir", .ready = leave_an_heir },
 	{ .name = "hang-up", .ready = hang_up },
+	{ .name = "pong-unasked", .ready = answer_unasked },
+	{ .name = "spin", .ready = spin },
 	{ .name = "deaf", .deaf = true },
 	{ .name = "fatal", .ready = die_speaking, .confined = true },
 	{ .name = "abort", .ready = die_of_abort, .confined = true },

@@ -118,6 +118,7 @@ static const struct imsg_rule rig_parent_rules[IMSG_TYPES_MAX] = {
 	[MSG_LP_PROCESSES] = { .handler = rig_on_request, .phases = 1 },
 	[MSG_LP_CONFIG] = { .handler = rig_on_request, .phases = 1 },
 	[MSG_LP_CHANGE] = { .handler = rig_on_request, .max = 5, .phases = 1 },
+	[MSG_XP_PONG] = { .handler = rig_on_request, .phases = 1 },
 };
 
 /* --- what it says to the pool --- */

@@ -92,6 +92,7 @@ struct rig {
 	bool done_ok;
 	char done_text[MSG_TEXT_MAX];
 	uint64_t links_down;
+	uint64_t pongs;
 	uint64_t link_down_id;
 	bool manual; /* dials are not connected */
 	int refuse;  /* errno for all dials, or 0 */

@@ -57,6 +57,15 @@ rig_on_link_down(void *arg, struct imsg *m)
 	return 0;
 }
 
+static inline int
+rig_on_pong(void *arg, struct imsg *m)
+{
+	(void)arg;
+	(void)m;
+	rig.pongs++;
+	return 0;
+}
+
 static const struct imsg_rule rig_parent_rules[IMSG_TYPES_MAX] = {
 	[MSG_TP_CONNECT] = { .handler = rig_on_connect,
 	    .min = 4,
@@ -70,6 +79,7 @@ static const struct imsg_rule rig_parent_rules[IMSG_TYPES_MAX] = {
 	    .max = MSG_TEXT_MAX + 3,
 	    .phases = 1 },
 	[MSG_XP_LINK_DOWN] = { .handler = rig_on_link_down, .phases = 1 },
+	[MSG_XP_PONG] = { .handler = rig_on_pong, .phases = 1 },
 };
 
 /* --- what it says to the listener --- */

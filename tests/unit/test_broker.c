@@ -35,6 +35,7 @@ static const struct expected {
 	{ MSG_XP_LOG, BOTH, 0, 3 + LOG_LINE_MAX, true, true },
 	{ MSG_XP_CONF_DONE, BROKER_READY, 0, 3 + MSG_TEXT_MAX, true, true },
 	{ MSG_XP_LINK_DOWN, BROKER_READY, 0, 0, true, true },
+	{ MSG_XP_PONG, BROKER_READY, 0, 0, true, true },
 	{ MSG_LP_RELOAD, BROKER_READY, 0, 0, true, false },
 	{ MSG_LP_LOG_LEVEL, BROKER_READY, 1, 1, true, false },
 	{ MSG_LP_PROCESSES, BROKER_READY, 0, 0, true, false },
@@ -59,6 +60,20 @@ change_on_request(void *arg, struct imsg *m)
 	(void)arg;
 	(void)m;
 	return 0;
+}
+
+int
+pulse_on_pong(void *arg, struct imsg *m)
+{
+	(void)arg;
+	(void)m;
+	return 0;
+}
+
+void
+pulse_begin(struct child *c)
+{
+	(void)c;
 }
 
 void

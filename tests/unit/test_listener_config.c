@@ -280,6 +280,19 @@ test_no_configuration_at_all(void **state)
 }
 
 static void
+test_ping_is_answered(void **state)
+{
+	(void)state;
+	rig_start_bare(); /* without a configuration, too */
+	assert_true(imsg_send_empty(&rig.parent, MSG_PX_PING, 0, -1));
+	assert_true(imsg_send_empty(&rig.parent, MSG_PX_PING, 0, -1));
+	rig_settle();
+	assert_int_equal(rig.asked_parent, MSG_XP_PONG);
+	assert_int_equal(rig.nasked_parent, 2);
+	rig_stop(NULL);
+}
+
+static void
 test_stopped_in_a_run(void **state)
 {
 	size_t fds = rig_count_fds();
@@ -304,6 +317,7 @@ main(void)
 		RIG_TEST(test_largest_configuration),
 		RIG_TEST(test_names_change_with_a_reload),
 		cmocka_unit_test(test_no_configuration_at_all),
+		cmocka_unit_test(test_ping_is_answered),
 		cmocka_unit_test(test_stopped_in_a_run),
 	};
 

@@ -62,11 +62,13 @@ static const struct {
 	[MSG_PX_LINK] = { .kind = NOTHING },
 	[MSG_PX_LOG_LEVEL] = { .kind = BYTE },
 	[MSG_PX_CHANGE] = { .kind = BYTE },
+	[MSG_PX_PING] = { .kind = NOTHING },
 	[MSG_XP_READY] = RECORD_OF(MSG_XP_READY, ready, uint32_t, ready_spoil),
 	[MSG_XP_LOG] = RECORD_OF(MSG_XP_LOG, log, struct msg_log, log_spoil),
 	[MSG_XP_CONF_DONE] =
 	    RECORD_OF(MSG_XP_CONF_DONE, result, struct msg_result, NULL),
 	[MSG_XP_LINK_DOWN] = { .kind = NOTHING },
+	[MSG_XP_PONG] = { .kind = NOTHING },
 	[MSG_PL_CLIENT] =
 	    RECORD_OF(MSG_PL_CLIENT, client, struct msg_client, client_spoil),
 	[MSG_PL_LISTEN] =

@@ -174,6 +174,15 @@ test_log_level_is_the_parents(void **state)
 	RIG_UNTIL(log_get_level() == LOG_LEVEL_DEBUG);
 }
 
+static void
+test_ping_is_answered(void **state)
+{
+	(void)state;
+	assert_true(imsg_send_empty(&rig.parent, MSG_PX_PING, 0, -1));
+	assert_true(imsg_send_empty(&rig.parent, MSG_PX_PING, 0, -1));
+	RIG_UNTIL(rig.pongs == 2);
+}
+
 /* A message that the pool must not accept from the parent. */
 static void
 expect_parent_refused(void)
@@ -233,6 +242,7 @@ main(void)
 		RIG_TEST_ONE(test_flood_of_long_queries_has_a_limit),
 		RIG_TEST_ONE(test_closed_link_is_no_violation),
 		RIG_TEST_ONE(test_log_level_is_the_parents),
+		RIG_TEST_ONE(test_ping_is_answered),
 		RIG_TEST_ONE(test_parent_answers_what_was_not_asked),
 		RIG_TEST_ONE(test_parent_sends_connection_without_socket),
 		RIG_TEST_ONE(test_parent_sends_items_without_begin),
