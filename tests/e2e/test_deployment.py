@@ -96,6 +96,22 @@ def test_dnsmasq_in_front(proxy, tmp_path):
         asks_through(port, proxy)
 
 
+def test_bird_takes_its_file(tmp_path):
+    file = tmp_path / "bird.conf"
+    file.write_text(block("bird"))
+    done = run(need("bird"), "-p", "-c", str(file))
+    assert done.returncode == 0, done.stderr
+
+
+def test_prometheus_takes_its_file(tmp_path):
+    file, rules = tmp_path / "prometheus.yml", ROOT / "etc/prometheus"
+    file.write_text(block("prometheus").replace("/usr/share/dotproxy",
+                                                str(rules)))
+    done = run(need("promtool"), "check", "config", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rules found" in done.stdout     # their path was replaced
+
+
 def sent_out(gateway):
     """How many packets have left the gateway, to where nobody is."""
     done = run(*gateway, "cat", "/proc/net/dev", check=True)

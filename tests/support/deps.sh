@@ -21,7 +21,7 @@ if [ "${LINT:-}" ]; then
 fi
 # Releases and the Debian package; a profile's syntax; what stands beside.
 packages="$packages dpkg-dev debhelper dh-apparmor lintian fakeroot apparmor
-	nftables dnsmasq-base"
+	nftables dnsmasq-base keepalived bird2"
 if [ "${CROSS:-}" ]; then
 	packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 		qemu-user-static"
