@@ -17,7 +17,7 @@ command -v npm >/dev/null || packages="$packages npm"
 packages="$packages prometheus chromium fonts-dejavu-core"
 if [ "${LINT:-}" ]; then
 	packages="$packages clang clang-format clang-tidy cppcheck mandoc
-		libclang-rt-14-dev"
+		libclang-rt-14-dev llvm"
 fi
 # Releases and the Debian package; a profile's syntax; what stands beside.
 packages="$packages dpkg-dev debhelper dh-apparmor lintian fakeroot apparmor
