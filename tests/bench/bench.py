@@ -118,9 +118,9 @@ def answers(port):
 
 
 @contextlib.contextmanager
-def running(forwarder, bench):
+def running(forwarder, bench, name="run"):
     """A forwarder, from its first answer on; gives its process and port."""
-    folder = bench.folder / "run"  # short: a socket's path is limited
+    folder = bench.folder / name  # short: a socket's path is limited
     folder.mkdir()
     port = process.free_port()
     command = forwarder.prepare(

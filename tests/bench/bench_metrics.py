@@ -3,11 +3,12 @@
 """
 What metrics cost: dotproxy without any beside itself with statsd, flushed each
 second to a sink on this machine, with the exporter scraped each second, and
-with both.  One build; the forwarder has one core, all else the other.  In every
-round each variant is started anew; the order changes with the round.  Prints,
-of each load and variant, what became of the queries, the median CPU time a
-query in the daemon, and the median over the rounds of its difference from that
-without metrics in the same round.
+with both.  One build; the forwarders have one core, all else the other.  In
+every round all variants are started anew and stay; each has a short turn of the
+load, over and over, so that what the machine does meanwhile meets them all.
+Prints, of each load and variant, what became of the queries, the median CPU
+time a query in the daemon, and of the differences from that without metrics in
+the same round the median, the least and the greatest.
 """
 
 import argparse
@@ -30,6 +31,7 @@ import peers
 import process
 
 OFF = "off"
+TURN = 0.5      # seconds
 VARIANTS = {  # sample rate of statsd, if it is on; is there an exporter
     OFF: (None, False),
     "statsd 0.01": ("0.01", False),
@@ -45,8 +47,9 @@ def options():
                        default=os.environ.get("DOTPROXY_BUILD",
                                               bench.ROOT / "build"))
     parse.add_argument("-l", "--loads", default="q400,r10000")
-    parse.add_argument("-r", "--rounds", type=int, default=5)
-    parse.add_argument("-s", "--seconds", type=float, default=3)
+    parse.add_argument("-r", "--rounds", type=int, default=7)
+    parse.add_argument("-s", "--seconds", type=float, default=3,
+                       help="of each load and variant in each round")
     opt = parse.parse_args()
     opt.build = pathlib.Path(opt.build).resolve()
     opt.loads = opt.loads.split(",")
@@ -93,7 +96,7 @@ def scraped(folder, build, core):
     """An exporter, and who reads it."""
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     child = process.start(
-        [str(build / "bin/dotproxyctl"), "-s", str(folder / "run/control"),
+        [str(build / "bin/dotproxyctl"), "-s", str(folder / "control"),
          *user, "-l", "127.0.0.1:0", "exporter"], core,
         stderr=subprocess.PIPE, text=True)
     try:
@@ -120,52 +123,72 @@ class Bench(bench.Bench):
             "dotproxy", None, line + peers.DOTPROXY,
             "{build}/sbin/dotproxy", "-d", "-f", "{file}")
 
-    def loads(self, child, port):
-        loads.run("q20", port, 0.5, self.client_core, self.opt.build,
-                  self.folder)
-        return {load: self.measure(child, port, load)
-                for load in self.opt.loads}
-
-    def variant(self, name):
-        """{load: result}"""
-        rate, exported = VARIANTS[name]
-        datagrams = self.sink.count
-        with bench.running(self.forwarder(rate), self) as (child, port):
+    @contextlib.contextmanager
+    def variant(self, number, rate, exported):
+        """A running dotproxy: its process and port."""
+        name = "v%d" % number
+        with bench.running(self.forwarder(rate), self, name) as running:
             if not exported:
-                result = self.loads(child, port)
-            else:
-                with scraped(self.folder, self.opt.build,
-                             self.client_core) as (exporter, scraper):
-                    before = process.cpu_ns(exporter.pid)
-                    result = self.loads(child, port)
-                    self.spent_ns += process.cpu_between(
-                        before, process.cpu_ns(exporter.pid))
-                self.scrapes += scraper.count
-            if rate is not None:
-                process.eventually(lambda: self.sink.count > datagrams,
-                                   "metrics to arrive")
-        return result
+                yield running
+                return
+            with scraped(self.folder / name, self.opt.build,
+                         self.client_core) as (exporter, scraper):
+                before = process.cpu_ns(exporter.pid)
+                yield running
+                self.spent_ns += process.cpu_between(
+                    before, process.cpu_ns(exporter.pid))
+            self.scrapes += scraper.count
+
+    def round(self):
+        """{(load, variant): the sums of its turns}"""
+        sums = {}
+        datagrams = self.sink.count
+        with contextlib.ExitStack() as stack:
+            running = {name: stack.enter_context(self.variant(number, *what))
+                       for number, (name, what) in enumerate(VARIANTS.items())}
+            names = list(VARIANTS)
+            for child, port in running.values():
+                loads.run("q20", port, TURN, self.client_core, self.opt.build,
+                          self.folder)
+            for load in self.opt.loads:
+                for _ in range(max(1, round(self.opt.seconds / TURN))):
+                    for name in names:
+                        one = self.measure(*running[name], load)
+                        one["spent"] = one["cpu_us"] * one["right"]
+                        add(sums.setdefault((load, name), {}), one)
+                    names = names[1:] + names[:1]
+            process.eventually(lambda: self.sink.count > datagrams,
+                               "metrics to arrive")
+        for one in sums.values():
+            one["cpu_us"] = one["spent"] / one["right"]
+        return sums
 
 
-def show(results, b, out):
+def add(total, one):
+    for key in ("sent", "right", "wrong", "errors", "lost", "spent"):
+        total[key] = total.get(key, 0) + one[key]
+    total.setdefault("qps", []).append(one["qps"])
+
+
+def show(rounds, b, out):
     for load in b.opt.loads:
-        print("\n%s\n%-12s %10s %10s %6s %6s %8s %8s %9s" % (
+        print("\n%s\n%-12s %10s %10s %6s %6s %8s %8s %23s" % (
             loads.describe(load), "", "sent", "right", "wrong", "lost", "qps",
-            "µs/query", "to off"), file=out)
-        off = [one["cpu_us"] for one in results[OFF, load]]
+            "µs/query", "to off: median (range)"), file=out)
         for name in VARIANTS:
-            runs = results[name, load]
-            cpu = [one["cpu_us"] for one in runs]
-            delta = [100 * (a / z - 1) for a, z in zip(cpu, off)]
-            print("%-12s %10d %10d %6d %6d %8d %8.3f %+8.1f %%" % (
-                name, sum(one["sent"] for one in runs),
-                sum(one["right"] for one in runs),
-                sum(one["wrong"] + one["errors"] for one in runs),
-                sum(one["lost"] for one in runs),
-                statistics.median(one["qps"] for one in runs),
-                statistics.median(cpu), statistics.median(delta)), file=out)
-        print("%-12s %.3f to %.3f µs" % ("off, rounds", min(off), max(off)),
-              file=out)
+            runs = [sums[load, name] for sums in rounds]
+            delta = [100 * (sums[load, name]["cpu_us"]
+                            / sums[load, OFF]["cpu_us"] - 1)
+                     for sums in rounds]
+            print("%-12s %10d %10d %6d %6d %8d %8.3f %+7.1f %% (%+.1f, %+.1f)"
+                  % (name, sum(one["sent"] for one in runs),
+                     sum(one["right"] for one in runs),
+                     sum(one["wrong"] + one["errors"] for one in runs),
+                     sum(one["lost"] for one in runs),
+                     statistics.median(q for one in runs for q in one["qps"]),
+                     statistics.median(one["cpu_us"] for one in runs),
+                     statistics.median(delta), min(delta), max(delta)),
+                  file=out)
     print("\nexporter: %d scrapes, %.2f ms of CPU each" % (
         b.scrapes, b.spent_ns / 1e6 / max(b.scrapes, 1)), file=out)
 
@@ -173,27 +196,23 @@ def show(results, b, out):
 def main():
     opt = options()
     process.adopt_orphans()
-    results = {}
-    load_average = []
+    rounds = []
+    load_average = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory(prefix="dotproxy-bench.") as folder:
         b = Bench(opt, pathlib.Path(folder))
         os.chmod(folder, 0o755)
         try:
             for number in range(opt.rounds):
-                names = list(VARIANTS)
-                for name in names[number % len(names):] + names[
-                        :number % len(names)]:
-                    load_average.append(os.getloadavg()[0])
-                    for load, one in b.variant(name).items():
-                        results.setdefault((name, load), []).append(one)
-                    print("round %d/%d %s" % (number + 1, opt.rounds, name),
-                          file=sys.stderr, flush=True)
+                rounds.append(b.round())
+                load_average.append(os.getloadavg()[0])
+                print("round %d/%d" % (number + 1, opt.rounds),
+                      file=sys.stderr, flush=True)
         finally:
             process.stop(b.upstream.process)
         print("%s, %d rounds of %g s, load average %.1f to %.1f" % (
             time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), opt.rounds,
             opt.seconds, min(load_average), max(load_average)))
-        show(results, b, sys.stdout)
+        show(rounds, b, sys.stdout)
 
 
 if __name__ == "__main__":

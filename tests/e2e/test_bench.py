@@ -144,9 +144,9 @@ def test_cost_of_metrics_is_told(tmp_path):
         capture_output=True)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.iterdir())
-    lines = [line.split() for line in done.stdout.splitlines()]
-    found = [line for line in lines if line and line[-1:] == ["%"]]
+    found = [line.split(" %")[0].split() for line in done.stdout.splitlines()
+             if " % (" in line]
     assert len(found) == 5
     for line in found:
-        sent, right, wrong, lost = line[-8:-4] if len(line) > 8 else line[1:5]
+        sent, right, wrong, lost = line[-7:-3]
         assert sent == right != "0" and wrong == lost == "0"
