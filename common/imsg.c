@@ -8,6 +8,7 @@
 #include "common/imsg.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ int
 imsg_open(struct imsg_chan *ch, int fd, const struct imsg_chan_opts *opts)
 {
 	memset(ch, 0, sizeof(*ch));
-	ch->fd = fd;
+	ch->fd = ch->out_fd = fd;
 	ch->fdpass = opts->fdpass;
 	ch->rules = opts->rules;
 	ch->arg = opts->arg;
@@ -50,6 +51,12 @@ imsg_open(struct imsg_chan *ch, int fd, const struct imsg_chan_opts *opts)
 }
 
 void
+imsg_set_out(struct imsg_chan *ch, int out_fd)
+{
+	ch->out_fd = out_fd;
+}
+
+void
 imsg_close(struct imsg_chan *ch)
 {
 	if (ch->fd == -1)
@@ -60,8 +67,10 @@ imsg_close(struct imsg_chan *ch)
 		event_free(ch->ev_write);
 	ch->ev_read = ch->ev_write = NULL;
 	close_fds(ch);
+	if (ch->out_fd != ch->fd)
+		close(ch->out_fd);
 	close(ch->fd);
-	ch->fd = -1;
+	ch->fd = ch->out_fd = -1;
 	free(ch->in);
 	free(ch->out);
 	ch->in = ch->out = NULL;
@@ -107,7 +116,7 @@ imsg_attach(struct imsg_chan *ch, struct event_base *base)
 	ch->ev_read =
 	    event_new(base, ch->fd, EV_READ | EV_PERSIST, channel_readable, ch);
 	ch->ev_write = event_new(
-	    base, ch->fd, EV_WRITE | EV_PERSIST, channel_writable, ch);
+	    base, ch->out_fd, EV_WRITE | EV_PERSIST, channel_writable, ch);
 	if (ch->ev_read == NULL || ch->ev_write == NULL)
 		return -1;
 	return event_add(ch->ev_read, NULL);
@@ -209,6 +218,9 @@ send_stretch(struct imsg_chan *ch)
 	size_t end = ch->out_len;
 	ssize_t n;
 
+	if (ch->out_fd != ch->fd)
+		return write(
+		    ch->out_fd, ch->out + ch->out_pos, end - ch->out_pos);
 	if (ch->out_nfds == 0)
 		return send(ch->fd, ch->out + ch->out_pos, end - ch->out_pos,
 		    MSG_NOSIGNAL);
@@ -323,6 +335,9 @@ receive(struct imsg_chan *ch, const char **why)
 	ssize_t n;
 
 	*why = NULL;
+	if (ch->out_fd != ch->fd)
+		return read(
+		    ch->fd, ch->in + ch->in_len, ch->in_cap - ch->in_len);
 	if (!ch->fdpass)
 		return recv(
 		    ch->fd, ch->in + ch->in_len, ch->in_cap - ch->in_len, 0);
@@ -470,5 +485,26 @@ imsg_socketpair(int fds[2])
 	for (i = 0; i < 2; i++)
 		(void)setsockopt(
 		    fds[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return 0;
+}
+
+int
+imsg_pipes(struct imsg_ends sides[2])
+{
+	int i, to[2][2]; /* to each side */
+
+	for (i = 0; i < 2; i++) {
+		if (pipe2(to[i], O_CLOEXEC | O_NONBLOCK) == -1) {
+			if (i == 1) {
+				close(to[0][0]);
+				close(to[0][1]);
+			}
+			return -1;
+		}
+		/* As much as fs.pipe-max-size lets it; less will do, too. */
+		(void)fcntl(to[i][1], F_SETPIPE_SZ, 1024 * 1024);
+		sides[i].in = to[i][0];
+		sides[1 - i].out = to[i][1];
+	}
 	return 0;
 }

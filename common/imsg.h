@@ -74,7 +74,8 @@ typedef void (*imsg_on_down)(void *arg, enum imsg_status, const char *why);
 typedef void (*imsg_on_drained)(void *arg);
 
 struct imsg_chan {
-	int fd; /* -1 when not open */
+	int fd;     /* -1 when not open */
+	int out_fd; /* the same, but for a channel of two pipes */
 	bool fdpass;
 	bool blocked; /* the last flush left a rest: on_drained is owed */
 	bool down;    /* reported; nothing is read or sent any more */
@@ -121,6 +122,13 @@ struct imsg_chan_opts {
  * (fd is closed then).
  */
 int imsg_open(struct imsg_chan *, int fd, const struct imsg_chan_opts *);
+
+/*
+ * Makes a channel that has just been opened one of two pipes: its descriptor
+ * is read, and out_fd, which it owns from here on, is written.  Cheaper than a
+ * socket, if no descriptors cross it.
+ */
+void imsg_set_out(struct imsg_chan *, int out_fd);
 
 /* Reads in this event loop from now on.  Returns 0 or -1. */
 int imsg_attach(struct imsg_chan *, struct event_base *);
@@ -186,5 +194,16 @@ int imsg_take_fd(struct imsg *);
  * buffers large enough for a batch.  Returns 0 or -1 with errno.
  */
 int imsg_socketpair(int fds[2]);
+
+/* One side of a channel of two pipes. */
+struct imsg_ends {
+	int in, out;
+};
+
+/*
+ * Makes both sides of one: non-blocking, close-on-exec, with room for a batch.
+ * Returns 0 or -1 with errno.
+ */
+int imsg_pipes(struct imsg_ends sides[2]);
 
 #endif

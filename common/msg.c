@@ -18,6 +18,7 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
 	[MSG_PX_SETUP] = "PX_SETUP",
 	[MSG_PX_CONF_BEGIN] = "PX_CONF_BEGIN",
 	[MSG_PX_CONF_END] = "PX_CONF_END",
+	[MSG_PX_LINK_OUT] = "PX_LINK_OUT",
 	[MSG_PX_LINK] = "PX_LINK",
 	[MSG_PX_LOG_LEVEL] = "PX_LOG_LEVEL",
 	[MSG_PX_CHANGE] = "PX_CHANGE",

@@ -35,7 +35,8 @@ enum msg_type {
 	MSG_PX_SETUP,      /* struct msg_setup; first, before the sandbox */
 	MSG_PX_CONF_BEGIN, /* id = generation: a run of items begins */
 	MSG_PX_CONF_END,   /* id = generation: that was all */
-	MSG_PX_LINK,       /* id = link, + fd: the channel to the sibling */
+	MSG_PX_LINK_OUT,   /* id = link, + fd: the end to write to; first */
+	MSG_PX_LINK,       /* id = link, + fd: the end to read from */
 	MSG_PX_LOG_LEVEL,  /* u8 */
 	MSG_PX_CHANGE,     /* id = upstream or 0; u8 enum msg_change */
 	MSG_PX_PING,       /* is it alive? */

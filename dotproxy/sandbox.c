@@ -103,10 +103,13 @@ static const struct allowance policy_listener[] = {
 	/* Their answers. */
 	{ NR(sendmmsg), 1, { { 3, SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0 } } },
 	{ .nr = NR(accept4) }, /* TCP and control clients */
+	{ .nr = NR(read) },    /* the link: as recvfrom() */
+	{ .nr = NR(write) },   /* and sendto() without an address */
 };
 
 static const struct allowance policy_pool[] = {
-	{ .nr = NR(read) },       /* a CA file that was handed over */
+	{ .nr = NR(read) },       /* the link; a CA file handed over */
+	{ .nr = NR(write) },      /* the link */
 	{ .nr = NR(newfstatat) }, /* its size */
 	{ .nr = NR(fstat) },      /* the same, on other machines */
 	{ .nr = NR(futex) },      /* OpenSSL's locks */
@@ -131,10 +134,11 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(listen) },
 	{ .nr = NR(connect) },
 	{ .nr = NR(setsockopt) },
-	{ .nr = NR(socketpair) }, /* channels and links */
+	{ .nr = NR(socketpair) }, /* channels */
 	{ .nr = NR(sendto) },
 	{ .nr = NR(sendmsg) }, /* messages with descriptors */
-	{ .nr = NR(fcntl) },   /* a second descriptor to send away */
+	{ .nr = NR(pipe2) },   /* links */
+	{ .nr = NR(fcntl) },   /* their size; a descriptor to send twice */
 	{ .nr = NR(unlink) },  /* the control socket's name */
 	{ .nr = NR(umask) },   /* the control socket's mode */
 	{ .nr = NR(mkdir) },   /* its directory */
@@ -169,7 +173,6 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(sysinfo) },
 	{ .nr = NR(rt_sigaction) },
 	{ .nr = NR(poll) },
-	{ .nr = NR(pipe2) },
 	{ .nr = NR(epoll_create1) },
 	{ .nr = NR(dup2) },
 	{ .nr = NR(dup3) },

@@ -139,7 +139,7 @@ requeue(struct listener *l)
 }
 
 void
-link_open(struct listener *l, uint64_t id, int fd)
+link_open(struct listener *l, uint64_t id, const struct imsg_ends *ends)
 {
 	const struct imsg_chan_opts opts = {
 		.rules = link_rules,
@@ -156,8 +156,10 @@ link_open(struct listener *l, uint64_t id, int fd)
 	l->link_broken = false;
 	l->owe_link_down = false;
 	l->link_id = id;
-	if (imsg_open(&l->link, fd, &opts) == -1 ||
-	    imsg_attach(&l->link, l->base) == -1)
+	if (imsg_open(&l->link, ends->in, &opts) == -1)
+		fatalx("out of memory");
+	imsg_set_out(&l->link, ends->out);
+	if (imsg_attach(&l->link, l->base) == -1)
 		fatalx("out of memory");
 	requeue(l); /* they are sent at the end of the turn */
 }

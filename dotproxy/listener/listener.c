@@ -12,9 +12,27 @@
 #include "dotproxy/listener/listener.h"
 
 static int
+on_link_out(void *arg, struct imsg *m)
+{
+	struct listener *l = arg;
+
+	if (l->link_out != -1)
+		return -1;
+	l->link_out = imsg_take_fd(m);
+	return 0;
+}
+
+static int
 on_link(void *arg, struct imsg *m)
 {
-	link_open(arg, m->id, imsg_take_fd(m));
+	struct listener *l = arg;
+	struct imsg_ends ends = { .out = l->link_out };
+
+	if (l->link_out == -1)
+		return -1;
+	l->link_out = -1;
+	ends.in = imsg_take_fd(m);
+	link_open(l, m->id, &ends);
 	return 0;
 }
 
@@ -100,6 +118,7 @@ static const struct imsg_rule parent_rules[IMSG_TYPES_MAX] = {
 	[MSG_PL_STATSD] = { config_on_statsd, 14, 14, PHASE_CONF,
 	    IMSG_FD_REQUIRED },
 	[MSG_PX_CONF_END] = { config_on_end, 0, 0, PHASE_CONF, IMSG_FD_NONE },
+	[MSG_PX_LINK_OUT] = { on_link_out, 0, 0, PHASE_ANY, IMSG_FD_REQUIRED },
 	[MSG_PX_LINK] = { on_link, 0, 0, PHASE_ANY, IMSG_FD_REQUIRED },
 	[MSG_PX_LOG_LEVEL] = { on_log_level, 1, 1, PHASE_ANY, IMSG_FD_NONE },
 	[MSG_PX_CHANGE] = { on_change, 1, 1, PHASE_ANY, IMSG_FD_NONE },
@@ -160,7 +179,7 @@ listener_init(struct listener *l, struct event_base *base)
 	struct rng rng = { .left = 0 };
 
 	l->base = base;
-	l->link.fd = -1;
+	l->link.fd = l->link_out = -1;
 	l->conf.client = client;
 	l->conf.query_timeout_ms = 1000;
 	l->started_ms = listener_now(l);

@@ -76,6 +76,7 @@ struct listener {
 	struct event_base *base; /* borrowed */
 	struct imsg_chan parent;
 	struct imsg_chan link; /* to the pool; fd -1 while there is none */
+	int link_out;          /* the end to write of the next, or -1 */
 	uint64_t link_id;      /* which link, in the parent's count */
 	bool link_broken;      /* to be closed at the end of the turn */
 	bool paused;           /* no client is read: the link is congested */
@@ -191,8 +192,8 @@ void config_run_free(struct conf_run *);
 
 /* --- link.c: the channel to the pool --- */
 
-/* Takes fd as the link from here on, in place of any other. */
-void link_open(struct listener *, uint64_t id, int fd);
+/* Takes these as the link from here on, in place of any other. */
+void link_open(struct listener *, uint64_t id, const struct imsg_ends *);
 /* Closes a broken link and has the parent told. */
 void link_drop(struct listener *);
 /* Hands a query to the pool, or lets it wait for room or for a pool. */

@@ -392,11 +392,20 @@ relink_due(evutil_socket_t fd, short what, void *arg)
 	proc_link(arg);
 }
 
+static void
+give_link(struct child *c, uint64_t link, const struct imsg_ends *side)
+{
+	bool told = imsg_send_empty(&c->chan, MSG_PX_LINK_OUT, link, side->out);
+
+	if (!imsg_send_empty(&c->chan, MSG_PX_LINK, link, side->in) || !told)
+		proc_kill(c, "does not read its channel");
+}
+
 void
 proc_link(struct pair *p)
 {
 	uint64_t now_ms = util_now_ms();
-	int fds[2];
+	struct imsg_ends sides[2];
 
 	if (p->listener.state != CHILD_READY || p->pool.state != CHILD_READY)
 		return;
@@ -404,18 +413,16 @@ proc_link(struct pair *p)
 		start_timer(p->relink, RELINK_MIN_MS);
 		return;
 	}
-	if (imsg_socketpair(fds) == -1) {
-		log_warn("socketpair");
+	if (imsg_pipes(sides) == -1) {
+		log_warn("pipe2");
 		start_timer(p->relink, RELINK_MIN_MS);
 		return;
 	}
 	event_del(p->relink); /* that would be one too many */
 	p->link++;
 	p->link_made_ms = now_ms;
-	if (!imsg_send_empty(&p->pool.chan, MSG_PX_LINK, p->link, fds[0]))
-		proc_kill(&p->pool, "does not read its channel");
-	if (!imsg_send_empty(&p->listener.chan, MSG_PX_LINK, p->link, fds[1]))
-		proc_kill(&p->listener, "does not read its channel");
+	give_link(&p->pool, p->link, &sides[0]);
+	give_link(&p->listener, p->link, &sides[1]);
 }
 
 static void

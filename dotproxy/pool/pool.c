@@ -105,6 +105,17 @@ drop_link(struct pool *pool)
 }
 
 static int
+on_link_out(void *arg, struct imsg *m)
+{
+	struct pool *pool = arg;
+
+	if (pool->link_out != -1)
+		return -1;
+	pool->link_out = imsg_take_fd(m);
+	return 0;
+}
+
+static int
 on_link(void *arg, struct imsg *m)
 {
 	struct pool *pool = arg;
@@ -118,10 +129,15 @@ on_link(void *arg, struct imsg *m)
 		.on_drained = on_link_drained,
 	};
 
+	if (pool->link_out == -1)
+		return -1;
 	pool_turn_begin(pool);
 	drop_link(pool);
-	if (imsg_open(&pool->link, imsg_take_fd(m), &opts) == -1 ||
-	    imsg_attach(&pool->link, pool->base) == -1)
+	if (imsg_open(&pool->link, imsg_take_fd(m), &opts) == -1)
+		fatalx("out of memory for the link to the listener");
+	imsg_set_out(&pool->link, pool->link_out);
+	pool->link_out = -1;
+	if (imsg_attach(&pool->link, pool->base) == -1)
 		fatalx("out of memory for the link to the listener");
 	pool->link_number = m->id;
 	return 0;
@@ -157,6 +173,9 @@ const struct imsg_rule pool_parent_rules[IMSG_TYPES_MAX] = {
 	    .min = 1,
 	    .max = 1,
 	    .phases = POOL_PHASE_IDLE | POOL_PHASE_CONF },
+	[MSG_PX_LINK_OUT] = { .handler = on_link_out,
+	    .phases = POOL_PHASE_IDLE | POOL_PHASE_CONF,
+	    .fd = IMSG_FD_REQUIRED },
 	[MSG_PX_LINK] = { .handler = on_link,
 	    .phases = POOL_PHASE_IDLE | POOL_PHASE_CONF,
 	    .fd = IMSG_FD_REQUIRED },
@@ -186,7 +205,7 @@ pool_init(struct pool *pool, struct event_base *base)
 	const struct conf_client client = CONF_CLIENT_DEFAULT;
 
 	pool->base = base;
-	pool->link.fd = -1;
+	pool->link.fd = pool->link_out = -1;
 	pool->forward = forward;
 	policy_init(&pool->policy, forward.policy, 0);
 	overdue_configure(pool);

@@ -64,6 +64,7 @@ struct pool {
 	struct event_base *base;
 	struct imsg_chan parent;
 	struct imsg_chan link; /* fd is -1 while there is none */
+	int link_out;          /* the end to write of the next, or -1 */
 	uint64_t link_number;  /* the parent's, of PX_LINK */
 	bool link_lost;        /* to be closed at the end of the turn */
 	bool info_owed;        /* an INFO_END did not fit */

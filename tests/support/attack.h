@@ -38,6 +38,7 @@ struct hostile {
 	struct msg_setup setup;
 	bool pool; /* or listener */
 	bool configured;
+	int link_out;
 	uint64_t link_id;
 	uint64_t requests;
 	uint64_t held_handle; /* a query kept to be mixed up with the next */
@@ -58,7 +59,8 @@ send_raw(int fd, uint16_t type, uint16_t flags, uint32_t len, size_t n)
 	wire_store_u16(buf + 2, flags);
 	wire_store_u32(buf + 4, len);
 	wire_store_u64(buf + 8, 1);
-	(void)send(fd, buf, IMSG_HDR_LEN + n, MSG_NOSIGNAL);
+	if (write(fd, buf, IMSG_HDR_LEN + n) == -1)
+		log_debug("write failed"); /* the other may have gone */
 }
 
 /* A message that comes with n descriptors, whatever its flags say. */

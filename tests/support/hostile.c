@@ -151,14 +151,14 @@ static void
 answer_too_long(struct hostile *h, const struct imsg *m)
 {
 	(void)m;
-	send_raw(h->link.fd, MSG_TL_ANSWER, 0, DNS_MSG_MAX + 1, 200);
+	send_raw(h->link.out_fd, MSG_TL_ANSWER, 0, DNS_MSG_MAX + 1, 200);
 }
 
 static void
 answer_too_short(struct hostile *h, const struct imsg *m)
 {
 	(void)m;
-	send_raw(h->link.fd, MSG_TL_ANSWER, 0, DNS_HDR_LEN - 1, 11);
+	send_raw(h->link.out_fd, MSG_TL_ANSWER, 0, DNS_HDR_LEN - 1, 11);
 }
 
 static void
@@ -297,6 +297,15 @@ static const struct imsg_rule link_rules[IMSG_TYPES_MAX] = {
 };
 
 static int
+on_link_out(void *arg, struct imsg *m)
+{
+	struct hostile *h = arg;
+
+	h->link_out = imsg_take_fd(m);
+	return 0;
+}
+
+static int
 on_link(void *arg, struct imsg *m)
 {
 	struct hostile *h = arg;
@@ -311,8 +320,10 @@ on_link(void *arg, struct imsg *m)
 
 	imsg_close(&h->link);
 	h->link_id = m->id;
-	if (imsg_open(&h->link, imsg_take_fd(m), &opts) == -1 ||
-	    imsg_attach(&h->link, h->base) == -1)
+	if (imsg_open(&h->link, imsg_take_fd(m), &opts) == -1)
+		fatalx("link");
+	imsg_set_out(&h->link, h->link_out);
+	if (imsg_attach(&h->link, h->base) == -1)
 		fatalx("link");
 	if (h->attack->linked != NULL)
 		h->attack->linked(h);
@@ -365,6 +376,7 @@ take_place(struct hostile *h, char *path, struct imsg_rule *rules)
 		_exit(1);
 	for (i = 0; i < IMSG_TYPES_MAX; i++)
 		rules[i] = other;
+	rules[MSG_PX_LINK_OUT].handler = on_link_out;
 	rules[MSG_PX_LINK].handler = on_link;
 	rules[MSG_PX_CONF_END].handler = on_configured;
 }

@@ -157,7 +157,23 @@ rig_open(struct rig *rig, bool fdpass)
 	assert_int_equal(imsg_open(&rig->b, sv[1], &o), 0);
 }
 
-/* The same, but a's buffer is far larger than what its socket takes. */
+/* The same over two pipes, through which no descriptor goes. */
+static inline void
+rig_open_pipes(struct rig *rig)
+{
+	struct imsg_ends sides[2];
+
+	rig_open(rig, false);
+	close(rig->a.fd);
+	close(rig->b.fd);
+	assert_int_equal(imsg_pipes(sides), 0);
+	rig->a.fd = sides[0].in;
+	imsg_set_out(&rig->a, sides[0].out);
+	rig->b.fd = sides[1].in;
+	imsg_set_out(&rig->b, sides[1].out);
+}
+
+/* rig_open(), but a's buffer is far larger than what its socket takes. */
 static inline void
 rig_open_narrow(struct rig *rig, size_t out_cap)
 {

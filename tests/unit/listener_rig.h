@@ -391,13 +391,16 @@ rig_link(void)
 		.out_cap = MSG_LINK_BUF,
 		.phase = 1,
 	};
-	int fds[2];
+	struct imsg_ends sides[2];
 
 	imsg_close(&rig.pool);
-	assert_int_equal(imsg_socketpair(fds), 0);
-	assert_int_equal(imsg_open(&rig.pool, fds[0], &opts), 0);
-	assert_true(
-	    imsg_send_empty(&rig.parent, MSG_PX_LINK, ++rig.link_id, fds[1]));
+	assert_int_equal(imsg_pipes(sides), 0);
+	assert_int_equal(imsg_open(&rig.pool, sides[0].in, &opts), 0);
+	imsg_set_out(&rig.pool, sides[0].out);
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PX_LINK_OUT, ++rig.link_id, sides[1].out));
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PX_LINK, rig.link_id, sides[1].in));
 	rig_until(rig.l->link_id == rig.link_id);
 }
 

@@ -236,12 +236,16 @@ rig_link(uint64_t number)
 		.out_cap = MSG_LINK_BUF,
 		.phase = 1,
 	};
-	int fds[2];
+	struct imsg_ends sides[2];
 
 	imsg_close(&rig.link);
-	assert_int_equal(imsg_socketpair(fds), 0);
-	assert_int_equal(imsg_open(&rig.link, fds[0], &opts), 0);
-	assert_true(imsg_send_empty(&rig.parent, MSG_PX_LINK, number, fds[1]));
+	assert_int_equal(imsg_pipes(sides), 0);
+	assert_int_equal(imsg_open(&rig.link, sides[0].in, &opts), 0);
+	imsg_set_out(&rig.link, sides[0].out);
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PX_LINK_OUT, number, sides[1].out));
+	assert_true(
+	    imsg_send_empty(&rig.parent, MSG_PX_LINK, number, sides[1].in));
 	rig_pass(1);
 }
 

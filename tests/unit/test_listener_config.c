@@ -157,12 +157,15 @@ insane(int which)
 	case 14:
 		msg_send_u8(&rig.parent, MSG_PX_LOG_LEVEL, 0, LOG_LEVEL_COUNT);
 		break;
+	case 15: /* a link that cannot be written to */
+		imsg_send_empty(&rig.parent, MSG_PX_LINK, 9, dup(STDIN_FILENO));
+		break;
 	default:
 		_exit(99);
 	}
 }
 
-#define INSANE 15
+#define INSANE 16
 
 static void
 test_insane_parent_is_the_end(void **state)

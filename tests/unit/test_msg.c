@@ -59,6 +59,7 @@ static const struct {
 	    RECORD_OF(MSG_PX_SETUP, setup, struct msg_setup, setup_spoil),
 	[MSG_PX_CONF_BEGIN] = { .kind = NOTHING },
 	[MSG_PX_CONF_END] = { .kind = NOTHING },
+	[MSG_PX_LINK_OUT] = { .kind = NOTHING },
 	[MSG_PX_LINK] = { .kind = NOTHING },
 	[MSG_PX_LOG_LEVEL] = { .kind = BYTE },
 	[MSG_PX_CHANGE] = { .kind = BYTE },
