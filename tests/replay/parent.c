@@ -233,18 +233,25 @@ open_channel(
 	return fds[1];
 }
 
+static bool
+give_link(struct imsg_chan *ch, uint64_t link, const struct imsg_ends *side)
+{
+	return imsg_send_empty(ch, MSG_PX_LINK_OUT, link, side->out) &&
+	       imsg_send_empty(ch, MSG_PX_LINK, link, side->in);
+}
+
 void
 parent_link(struct world *w)
 {
-	int fds[2];
+	struct imsg_ends sides[2];
 
 	if (w->pool == NULL || w->listener == NULL)
 		return;
-	if (imsg_socketpair(fds) == -1)
+	if (imsg_pipes(sides) == -1)
 		abort();
 	w->link++;
-	if (!imsg_send_empty(&w->to_pool, MSG_PX_LINK, w->link, fds[0]) ||
-	    !imsg_send_empty(&w->to_listener, MSG_PX_LINK, w->link, fds[1]))
+	if (!give_link(&w->to_pool, w->link, &sides[0]) ||
+	    !give_link(&w->to_listener, w->link, &sides[1]))
 		world_fail(w, "the link cannot be sent");
 	world_settle(w);
 }

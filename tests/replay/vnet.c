@@ -70,6 +70,11 @@ int __wrap_recvmmsg(
 int __wrap_accept4(int, struct sockaddr *, socklen_t *, int);
 int __wrap_setsockopt(int, int, int, const void *, socklen_t);
 int __wrap_socketpair(int, int, int, int[2]);
+int __wrap_pipe2(int[2], int);
+ssize_t __wrap_read(int, void *, size_t);
+ssize_t __real_read(int, void *, size_t);
+ssize_t __wrap_write(int, const void *, size_t);
+ssize_t __real_write(int, const void *, size_t);
 int __wrap_close(int);
 int __real_close(int);
 ssize_t __wrap_getrandom(void *, size_t, unsigned int);
@@ -598,6 +603,28 @@ __wrap_socketpair(int domain, int type, int protocol, int fds[2])
 	fds[0] = fd_new(a);
 	fds[1] = fd_new(b);
 	return 0;
+}
+
+/* A pipe is a stream that is used in one direction. */
+int
+__wrap_pipe2(int fds[2], int flags)
+{
+	(void)flags;
+	return __wrap_socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+}
+
+ssize_t
+__wrap_read(int fd, void *buf, size_t len)
+{
+	return fd >= FD_FIRST ? __wrap_recv(fd, buf, len, 0)
+			      : __real_read(fd, buf, len);
+}
+
+ssize_t
+__wrap_write(int fd, const void *buf, size_t len)
+{
+	return fd >= FD_FIRST ? __wrap_send(fd, buf, len, 0)
+			      : __real_write(fd, buf, len);
 }
 
 int
