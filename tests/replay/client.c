@@ -131,6 +131,7 @@ ask_new(struct world *w, const char *label, const struct ask_how *how)
 	a->id =
 	    how->id >= 0 ? (uint16_t)how->id : (uint16_t)(a->index * 7919 + 1);
 	a->may_repeat = how->opcode == 0;
+	a->times = 1;
 	return a;
 }
 
@@ -148,10 +149,26 @@ is_pending(const struct world *w, const struct ask *a)
 	return false;
 }
 
+/*
+ * How often the time for an answer goes by before a query over TCP is read: of
+ * one connection so many may be in flight (TCP_QUERIES_MAX).
+ */
+static uint32_t
+rounds(const struct world *w, const struct client_conn *c)
+{
+	const struct ask *a;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH (a, &w->pending, pending)
+		n += c != NULL && a->conn == c;
+	return 1 + n / 256;
+}
+
 void
 client_ask(struct world *w, const char *label, const struct ask_how *how)
 {
 	struct ask_how h = *how;
+	uint64_t given_us;
 	uint8_t frame[2];
 	struct ask *a;
 
@@ -161,6 +178,7 @@ client_ask(struct world *w, const char *label, const struct ask_how *how)
 	}
 	a = ask_new(w, label, &h);
 	if (how->again != NULL) {
+		client_of(w, how->again->wire, how->again->len)->times++;
 		a->len = how->again->len;
 		a->wire = malloc(a->len);
 		if (a->wire == NULL)
@@ -169,15 +187,14 @@ client_ask(struct world *w, const char *label, const struct ask_how *how)
 	} else
 		make_wire(a, &h);
 	a->asked_us = vclock_us();
-	a->limit_us =
-	    a->asked_us + SLACK_US +
-	    1000u * ((uint64_t)w->query_timeout_ms + LISTENER_GRACE_MS);
+	given_us = 1000u * ((uint64_t)w->query_timeout_ms + LISTENER_GRACE_MS);
 	a->due = !(w->limited && h.conn == NULL) && w->listener != NULL &&
 		 (how->again == NULL || !is_pending(w, a));
 	if (h.conn != NULL) {
 		a->conn = client_conn_find(w, h.conn);
 		if (a->conn == NULL)
 			a->conn = conn_open(w, h.conn, &a->from);
+		given_us *= rounds(w, a->conn);
 		if (a->conn->sock == NULL || a->conn->closed) {
 			a->due = false;
 			a->state = ASK_GONE;
@@ -188,6 +205,7 @@ client_ask(struct world *w, const char *label, const struct ask_how *how)
 		vnet_write(a->conn->sock, a->wire, a->len);
 	} else
 		vnet_arrive(w->udp, &a->from, a->wire, a->len);
+	a->limit_us = a->asked_us + SLACK_US + given_us;
 	TAILQ_INSERT_TAIL(&w->pending, a, pending);
 }
 

@@ -65,6 +65,7 @@ far_dial(struct world *w, uint32_t index, uint64_t request, bool plain)
 		return;
 	}
 	c = far_conn_new(f, &fd);
+	c->request = request;
 	if (!imsg_send_empty(&w->to_pool, MSG_PT_CONNECTED, request, fd))
 		world_fail(w, "no room for a connection");
 	if (f->muted || f->connect == FAR_LOST)
@@ -95,6 +96,7 @@ far_query_free(struct world *w, struct far_query *q)
 	if (q->scheduled)
 		TAILQ_REMOVE(&w->replies, q, due);
 	TAILQ_REMOVE(&q->conn->queries, q, entry);
+	q->conn->nqueries--;
 	q->conn->ids[dns_id(q->wire) / 8] &=
 	    (uint8_t) ~(1u << dns_id(q->wire) % 8);
 	free(q);
@@ -108,10 +110,10 @@ check_seen(struct world *w, const struct ask *a)
 
 	for (i = 0; i < w->nfars; i++)
 		n += a->seen[i];
-	if (n > 1 && !a->may_repeat)
+	if (n > a->times && !a->may_repeat)
 		world_fail(w, "%s was sent twice, and must not be", a->label);
 	/* A pool that is started anew counts from the start. */
-	if (n > (w->retries + 1 + COPIES_MAX) * (uint32_t)w->generation)
+	if (n > (w->retries + 1 + COPIES_MAX) * w->generation * a->times)
 		world_fail(w, "%s was sent %u times", a->label, (unsigned)n);
 }
 
@@ -144,6 +146,7 @@ far_take_query(
 	q->len = len;
 	memcpy(q->wire, wire, len);
 	TAILQ_INSERT_TAIL(&c->queries, q, entry);
+	c->nqueries++;
 	c->used_us = vclock_us();
 	if (f->answer == FAR_SILENT)
 		return;
@@ -197,6 +200,7 @@ answer(struct world *w, struct far_query *q, enum far_answer how)
 
 	wire_store_u16(frame, (uint16_t)len);
 	c->used_us = vclock_us();
+	c->broken |= how != FAR_ANSWER;
 	if (how == FAR_CLOSE || how == FAR_RESET) {
 		far_conn_end(w, c, how == FAR_RESET);
 		return;
@@ -243,6 +247,23 @@ far_end(struct world *w, struct far *f, uint32_t number, bool reset)
 		if (number == 0 || c->number == number)
 			far_conn_end(w, c, reset);
 	}
+}
+
+bool
+far_outstanding(
+    const struct world *w, uint32_t index, uint64_t request, uint32_t *n)
+{
+	const struct far *f = &w->fars[index];
+	const struct far_conn *c;
+
+	/* The newest: a pool that is started anew counts from the start. */
+	TAILQ_FOREACH_REVERSE(c, &f->conns, far_conns, entry)
+	if (c->request == request)
+		break;
+	if (c == NULL || f->muted || c->broken)
+		return false;
+	*n = c->nqueries;
+	return true;
 }
 
 void

@@ -187,6 +187,7 @@ send_listener_conf(struct world *w, const struct conf *conf, bool new_socks)
 	struct msg_client c = { conf->client, conf->forward.query_timeout_ms,
 		0 };
 	struct imsg_chan *ch = &w->to_listener;
+	struct ask *a;
 	uint32_t i;
 	bool ok;
 
@@ -209,6 +210,10 @@ send_listener_conf(struct world *w, const struct conf *conf, bool new_socks)
 	if (w->listener_done != w->generation)
 		world_fail(w, "the listener has not taken its configuration");
 	w->query_timeout_ms = c.query_timeout_ms;
+	/* What waits in a TCP connection may be read only now. */
+	TAILQ_FOREACH (a, &w->pending, pending)
+		if (a->conn != NULL)
+			a->limit_us += 1000u * (uint64_t)c.query_timeout_ms;
 	w->limited = c.client.rate_limit != 0;
 	w->retries = conf->forward.retries;
 }

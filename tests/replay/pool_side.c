@@ -119,11 +119,17 @@ check_conn(struct world *w, struct upstream *up, const struct conn *c)
 {
 	uint64_t sent = count_list(w, &c->sent, QUERY_SENT, c), abandoned;
 	uint64_t queued = count_list(w, &c->sendq, QUERY_QUEUED, c);
+	uint32_t there;
 
 	same(w, "nsent", up, c->nsent, sent);
 	same(w, "nqueued", up, c->nqueued, queued);
 	same(w, "ids used", up, c->ids.used, count_ids(c, &abandoned));
 	same(w, "ids of queries", up, c->ids.used - abandoned, sent);
+	/* Who answers late must not leave IDs behind. */
+	if (c->state != CONN_ASKED && c->pending_len == 0 && !c->apart &&
+	    far_outstanding(w, up->id - 1, c->request, &there))
+		same(w, "ids not free, and not asked of it,", up, c->ids.used,
+		    there);
 	if (c->waiting_since == 0 && c->ids.used > 0 && !c->probe)
 		world_fail(w, "a connection waits for nothing, with queries");
 	if (c->lone && !c->probe)
@@ -179,6 +185,12 @@ check_upstream(struct world *w, struct upstream *up, uint64_t *dials)
 		world_fail(
 		    w, "upstream %s: disabled, and chosen", up->conf.name);
 	return held;
+}
+
+uint32_t
+pool_side_held(const struct world *w)
+{
+	return w->pool != NULL ? w->pool->queries.used : 0;
 }
 
 void

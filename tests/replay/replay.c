@@ -95,7 +95,7 @@ report(struct player *p, struct world *w, size_t line)
 static void
 play(struct player *p, size_t first)
 {
-	struct world *w = world_new(1);
+	struct world *w = world_new();
 	char line[SCRIPT_LINE_MAX], left[256];
 	size_t i, last = first;
 

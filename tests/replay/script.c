@@ -327,6 +327,16 @@ verb_at(struct script *s)
 		world_advance(s->w, us - now);
 }
 
+/* Before anything else, so that a walk goes the same way again. */
+static void
+verb_seed(struct script *s)
+{
+	uint32_t seed = script_number(s);
+
+	vnet_seed(seed);
+	vclock_set(s->w->begun_us += seed % 1000);
+}
+
 /* The machine is suspended: nothing happens, and all is as it was. */
 static void
 verb_suspend(struct script *s)
@@ -455,6 +465,7 @@ static const struct {
 	{ "quiet", verb_quiet },
 	{ "reload", verb_reload },
 	{ "remove", verb_remove },
+	{ "seed", verb_seed },
 	{ "set", verb_set },
 	{ "start", verb_start },
 	{ "suspend", verb_suspend },

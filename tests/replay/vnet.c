@@ -193,10 +193,16 @@ sock_unref(struct vsock *s, int err)
 }
 
 void
-vnet_init(uint64_t seed)
+vnet_init(void)
 {
 	memset(&net, 0, sizeof(net));
 	TAILQ_INIT(&net.all);
+	vnet_seed(1);
+}
+
+void
+vnet_seed(uint64_t seed)
+{
 	net.daemon_random = seed;
 	net.random = ~seed;
 }

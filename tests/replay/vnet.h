@@ -25,8 +25,11 @@ typedef void (*vnet_datagram)(
 
 /* --- vnet.c --- */
 
-/* A world without sockets, its clock at some time, randomness from seed. */
-void vnet_init(uint64_t seed);
+/* A world without sockets. */
+void vnet_init(void);
+
+/* All randomness from now on comes from this. */
+void vnet_seed(uint64_t seed);
 
 /* Forgets all; returns how many descriptors were still open. */
 size_t vnet_clear(void);

@@ -65,6 +65,7 @@ struct ask {
 	enum ask_state state;
 	bool due; /* there has to be an answer */
 	bool may_repeat;
+	uint32_t times; /* it was asked, in the same words */
 	uint64_t asked_us;
 	uint64_t limit_us; /* when it must have its answer */
 	uint64_t replied_us;
@@ -136,7 +137,8 @@ TAILQ_HEAD(far_queries, far_query);
 struct far_conn {
 	TAILQ_ENTRY(far_conn) entry;
 	struct far *far;
-	uint32_t number; /* from 1 */
+	uint32_t number;  /* from 1 */
+	uint64_t request; /* the pool's name for it */
 	enum far_state state;
 	struct vsock *sock;
 	uint64_t next_us; /* when something is due; VNET_NEVER */
@@ -144,7 +146,9 @@ struct far_conn {
 	bool ticket;            /* it was shown one */
 	uint8_t ids[65536 / 8]; /* of queries; a set */
 	struct far_queries queries;
-	size_t have; /* of a record */
+	uint32_t nqueries; /* in there */
+	bool broken;       /* has sent what is no answer */
+	size_t have;       /* of a record */
 	uint8_t *record;
 	size_t plain_len; /* of frames */
 	uint8_t *plain;
@@ -180,7 +184,8 @@ struct world {
 	char error[1024];
 	char log[WORLD_LOG_MAX]; /* of the daemon */
 	uint64_t begun_us;
-	bool check_each; /* all invariants, after each step of time */
+	bool check_each; /* all invariants, as time goes by */
+	uint32_t nsteps;
 
 	/* The configuration, as lines of dotproxy.conf. */
 	char globals[WORLD_TEXT_MAX];
@@ -220,7 +225,7 @@ struct world {
 /* --- world.c --- */
 
 /* A world in which nothing has been started. */
-struct world *world_new(uint64_t seed);
+struct world *world_new(void);
 
 /* Ends it; what is left over is a failure, of which *text tells. */
 bool world_free(struct world *, char text[256]);
@@ -261,6 +266,8 @@ bool parent_turn(struct world *);
 void pool_side_start(struct world *, int parent_fd);
 void pool_side_stop(struct world *);
 bool pool_side_turn(struct world *);
+/* Queries in its table. */
+uint32_t pool_side_held(const struct world *);
 /* Everything that has to be true between any two turns. */
 void pool_side_check(struct world *);
 /* Nothing is held any more. */
@@ -289,6 +296,12 @@ void far_dial(struct world *, uint32_t index, uint64_t request, bool plain);
 /* Reads what came and does what is due; true if there was anything. */
 bool far_turn(struct world *);
 uint64_t far_next(const struct world *);
+/*
+ * How many queries an upstream has over a connection; false if it has not read
+ * all that was sent, or is not to be believed.
+ */
+bool far_outstanding(
+    const struct world *, uint32_t index, uint64_t request, uint32_t *n);
 /* Ends connections: number, or all if that is 0. */
 void far_end(struct world *, struct far *, uint32_t number, bool reset);
 /* Answers the oldest copy of a query; number of connection, or 0. */
