@@ -440,11 +440,9 @@ conn_decrypt(struct conn *c)
 {
 	struct pool *pool = c->up->pool;
 	struct session_error err;
-	size_t before;
 	ssize_t n;
 
 	while (c->state == CONN_READY || c->state == CONN_DRAINING) {
-		before = pool->rx_pos;
 		n = tls_read(c->session.tls, pool->plain, POOL_RECORD_MAX);
 		if (n > 0) {
 			conn_on_plain(c, pool->plain, (size_t)n);
@@ -455,14 +453,15 @@ conn_decrypt(struct conn *c)
 			conn_fail(c, err.phase, err.cause, err.text);
 		} else if (pool->rx_pos == pool->rx_len) {
 			return;
-		} else if (pool->rx_pos == before) {
-			conn_fail(c, PHASE_READ, CAUSE_TLS, "TLS is stuck");
 		} else if (++c->extras > CONN_EXTRAS_MAX + c->served) {
 			/* Each costs as much as many answers. */
 			conn_fail(c, PHASE_READ, CAUSE_PROTOCOL,
 			    "too many tickets or key updates");
 		}
-		/* Else it was a ticket, and records follow it. */
+		/*
+		 * Else it was a ticket or new keys, and records follow; or
+		 * nothing yet, as between those keys and ours.
+		 */
 	}
 }
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+FILLING = x509.ObjectIdentifier("1.3.6.1.4.1.99999.1")
 DAY = datetime.timedelta(days=1)
 
 
@@ -54,7 +55,8 @@ class Authority:
         self.file = str(folder / (name + ".pem"))
         self.pin = pin_of(certificate)
 
-    def _build(self, subject, key, basic, start_days, end_days, names=()):
+    def _build(self, subject, key, basic, start_days, end_days, names=(),
+               filling=0):
         now = datetime.datetime.utcnow() - DAY
         builder = (
             x509.CertificateBuilder()
@@ -69,13 +71,18 @@ class Authority:
         if names:
             alt = x509.SubjectAlternativeName([x509.DNSName(n) for n in names])
             builder = builder.add_extension(alt, critical=False)
+        if filling:
+            builder = builder.add_extension(x509.UnrecognizedExtension(
+                FILLING, b"x" * filling), critical=False)
         return builder.sign(self.key, hashes.SHA256())
 
-    def issue(self, label, name="dot.test", start_days=0, end_days=30):
+    def issue(self, label, name="dot.test", start_days=0, end_days=30,
+              filling=0):
+        """filling is for a certificate of as many bytes more."""
         key = ec.generate_private_key(ec.SECP256R1())
         basic = x509.BasicConstraints(ca=False, path_length=None)
         certificate = self._build(
-            _name(name), key, basic, start_days, end_days, [name])
+            _name(name), key, basic, start_days, end_days, [name], filling)
         _write(self.folder / label, certificate, key)
         return Leaf(self.folder / label, certificate)
 

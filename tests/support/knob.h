@@ -14,21 +14,25 @@
 
 enum knob {
 	/* These may also stand as a label in the name of a query. */
-	K_CLOSE,   /* close instead of answering */
-	K_DELAY,   /* answer after N ms */
-	K_DROP,    /* never answer */
-	K_DUP,     /* answer twice */
-	K_ECHO,    /* the query itself with QR set */
-	K_FLAGS,   /* set the bits of N in the header's flags, too */
-	K_GARBAGE, /* a frame of noise */
-	K_HALF,    /* half of the answer, then close */
-	K_JITTER,  /* answer after a random time below N ms */
-	K_NOQ,     /* an answer without question */
-	K_RAW,     /* noise which is no TLS record */
-	K_RCODE,   /* answer with RCODE N; above 15 it takes an OPT */
-	K_RST,     /* reset the connection instead of answering */
-	K_SIZE,    /* an answer of N bytes */
-	K_TRUNC,   /* TC set, no records */
+	K_ALERT,    /* a fatal TLS alert instead of an answer */
+	K_BADMAC,   /* a record that was changed on its way */
+	K_CLOSE,    /* close instead of answering */
+	K_DELAY,    /* answer after N ms */
+	K_DROP,     /* never answer */
+	K_DUP,      /* answer twice */
+	K_ECHO,     /* the query itself with QR set */
+	K_FLAGS,    /* set the bits of N in the header's flags, too */
+	K_GARBAGE,  /* a frame of noise */
+	K_HALF,     /* half of the answer, then close */
+	K_JITTER,   /* answer after a random time below N ms */
+	K_NOQ,      /* an answer without question */
+	K_OVERSIZE, /* a frame that says it has 65,535 bytes, and has not */
+	K_RAW,      /* noise which is no TLS record */
+	K_REKEY,    /* ask for new keys first: renegotiation, in TLS 1.2 */
+	K_RCODE,    /* answer with RCODE N; above 15 it takes an OPT */
+	K_RST,      /* reset the connection instead of answering */
+	K_SIZE,     /* an answer of N bytes */
+	K_TRUNC,    /* TC set, no records */
 	K_WRONGID,
 	K_WRONGQ,
 	K_ZERO, /* a frame of length zero */
@@ -37,22 +41,27 @@ enum knob {
 	K_ACCEPT_DELAY = K_LABELS, /* accept after N ms */
 	K_BYTE,                    /* one record and one send for each byte */
 	K_CLOSE_AFTER,             /* close after N answers */
+	K_DRIP,                    /* a byte every N ms, for one query */
 	K_FAST_OPEN,               /* TCP Fast Open, with a queue of N */
 	K_FREEZE,                  /* after N queries neither read nor write */
 	K_IDLE,                    /* close N ms after the last read */
+	K_HELLO_ALERT,             /* a fatal TLS alert to each ClientHello */
 	K_KEEPALIVE,               /* RFC 7828: N * 100 ms in each OPT */
 	K_NO_NOTIFY,               /* close without close_notify */
 	K_NO_TICKETS,
-	K_RATE,   /* N answers a second at most, in order */
-	K_RESET,  /* whatever closes, closes with RST */
-	K_SINGLE, /* one answer a record */
-	K_STALL,  /* accept, then no handshake */
-	K_TLS12,  /* no TLS 1.3 */
-	K_UDP,    /* answer plain UDP, too */
+	K_RATE,    /* N answers a second at most, in order */
+	K_RESET,   /* whatever closes, closes with RST */
+	K_SINGLE,  /* one answer a record */
+	K_STALL,   /* accept, then no handshake */
+	K_TICKETS, /* N session tickets a handshake */
+	K_TLS12,   /* no TLS 1.3 */
+	K_UDP,     /* answer plain UDP, too */
 	K_MAX
 };
 
 static const char *const knob_name[K_MAX] = {
+	[K_ALERT] = "alert",
+	[K_BADMAC] = "badmac",
 	[K_CLOSE] = "close",
 	[K_DELAY] = "delay",
 	[K_DROP] = "drop",
@@ -63,7 +72,9 @@ static const char *const knob_name[K_MAX] = {
 	[K_HALF] = "half",
 	[K_JITTER] = "jitter",
 	[K_NOQ] = "noq",
+	[K_OVERSIZE] = "oversize",
 	[K_RAW] = "raw",
+	[K_REKEY] = "rekey",
 	[K_RCODE] = "rcode",
 	[K_RST] = "rst",
 	[K_SIZE] = "size",
@@ -74,9 +85,11 @@ static const char *const knob_name[K_MAX] = {
 	[K_ACCEPT_DELAY] = "accept-delay",
 	[K_BYTE] = "byte",
 	[K_CLOSE_AFTER] = "close-after",
+	[K_DRIP] = "drip",
 	[K_FAST_OPEN] = "fast-open",
 	[K_FREEZE] = "freeze-after",
 	[K_IDLE] = "idle",
+	[K_HELLO_ALERT] = "hello-alert",
 	[K_KEEPALIVE] = "keepalive",
 	[K_NO_NOTIFY] = "no-notify",
 	[K_NO_TICKETS] = "no-tickets",
@@ -84,6 +97,7 @@ static const char *const knob_name[K_MAX] = {
 	[K_RESET] = "reset",
 	[K_SINGLE] = "single",
 	[K_STALL] = "stall",
+	[K_TICKETS] = "tickets",
 	[K_TLS12] = "tls12",
 	[K_UDP] = "udp",
 };
@@ -220,6 +234,8 @@ answer_frame(uint8_t *frame, const uint8_t *msg, size_t len,
 		n = 0;
 	put16(frame, n);
 	n += 2;
+	if (knob[K_OVERSIZE])
+		put16(frame, DNS_MESSAGE_MAX);
 	if (knob[K_DUP]) {
 		memcpy(frame + n, frame, n);
 		n *= 2;

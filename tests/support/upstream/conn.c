@@ -19,6 +19,7 @@ struct answer {
 	struct conn *conn;
 	struct event *timer;
 	bool last;
+	size_t sent; /* K_DRIP: of the frame */
 	size_t len;
 	uint8_t frame[];
 };
@@ -163,6 +164,24 @@ answer_send(struct conn *c, const uint8_t *frame, size_t len, bool last)
 		conn_close_later(c, false);
 }
 
+/* One byte, and the timer for the next. */
+static void
+answer_drip(struct answer *a)
+{
+	struct conn *c = a->conn;
+	struct timeval tv = ms_timeval(c->srv->knob[K_DRIP]);
+
+	if (conn_put(c, a->frame + a->sent, 1) == -1)
+		conn_close_later(c, true);
+	if (++a->sent < a->len) {
+		evtimer_add(a->timer, &tv);
+	} else {
+		c->srv->stats.answered++;
+		answer_free(a);
+	}
+	conn_flush(c);
+}
+
 static void
 answer_due(evutil_socket_t fd, short what, void *arg)
 {
@@ -171,6 +190,10 @@ answer_due(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (c->srv->knob[K_DRIP] > 0) {
+		answer_drip(a);
+		return;
+	}
 	answer_send(c, a->frame, a->len, a->last);
 	answer_free(a);
 	conn_flush(c);
@@ -187,6 +210,7 @@ answer_wait(struct conn *c, const uint8_t *frame, size_t len, bool last, int ms)
 	a->conn = c;
 	a->last = last;
 	a->len = len;
+	a->sent = 0;
 	memcpy(a->frame, frame, len);
 	TAILQ_INSERT_TAIL(&c->waiting, a, entry);
 	a->timer = evtimer_new(c->srv->base, answer_due, a);
@@ -208,6 +232,42 @@ rate_wait_ms(struct server *s, int rate)
 	return (int)((s->free_s - now_s) * 1000);
 }
 
+/* Makes our side find a record that cannot be read: it sends an alert. */
+static void
+send_alert(struct conn *c)
+{
+	static const uint8_t record[64] = { 23, 3, 3, 0, 59 };
+	uint8_t byte;
+
+	BIO_write(SSL_get_rbio(c->ssl), record, sizeof(record));
+	(void)SSL_read(c->ssl, &byte, 1);
+	conn_close_later(c, false);
+}
+
+static void
+send_bad_mac(struct conn *c, size_t n)
+{
+	BIO *wbio = SSL_get_wbio(c->ssl);
+	char *p;
+	long len;
+
+	(void)SSL_write(c->ssl, c->srv->frame, (int)n);
+	len = BIO_get_mem_data(wbio, &p);
+	if (len > 0)
+		p[len - 1] ^= 1;
+	c->srv->stats.answered++;
+}
+
+static void
+ask_new_keys(struct conn *c)
+{
+	if (SSL_version(c->ssl) == TLS1_2_VERSION)
+		(void)SSL_renegotiate(c->ssl);
+	else
+		(void)SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED);
+	(void)SSL_do_handshake(c->ssl);
+}
+
 static void
 query_answer(struct conn *c, const uint8_t *msg, size_t len,
     const struct question *q, const int *knob)
@@ -216,8 +276,14 @@ query_answer(struct conn *c, const uint8_t *msg, size_t len,
 	size_t n;
 	int ms = knob[K_DELAY];
 
-	if (knob[K_DROP])
+	if (knob[K_DROP] || (knob[K_DRIP] && !TAILQ_EMPTY(&c->waiting)))
 		return;
+	if (knob[K_ALERT]) {
+		send_alert(c);
+		return;
+	}
+	if (knob[K_REKEY])
+		ask_new_keys(c);
 	if (knob[K_CLOSE] || knob[K_RST]) {
 		conn_close_later(c, knob[K_RST]);
 		return;
@@ -228,6 +294,10 @@ query_answer(struct conn *c, const uint8_t *msg, size_t len,
 	if (knob[K_RAW]) {
 		BIO_write(SSL_get_wbio(c->ssl), "this is no TLS record", 21);
 		s->stats.answered++;
+	} else if (knob[K_BADMAC]) {
+		send_bad_mac(c, n);
+	} else if (knob[K_DRIP] > 0) {
+		answer_wait(c, s->frame, n, false, knob[K_DRIP]);
 	} else if (ms > 0 || knob[K_JITTER] > 0) {
 		if (knob[K_JITTER] > 0)
 			ms += (int)random() % knob[K_JITTER];
@@ -335,6 +405,13 @@ conn_readable(evutil_socket_t fd, short what, void *arg)
 	}
 	if (s->knob[K_STALL])
 		return;
+	if (s->knob[K_HELLO_ALERT]) {
+		/* Fatal, handshake_failure. */
+		BIO_write(SSL_get_wbio(c->ssl), "\x15\3\3\0\2\2\x28", 7);
+		(void)conn_send(c);
+		conn_free(c);
+		return;
+	}
 	ERR_clear_error();
 	BIO_write(SSL_get_rbio(c->ssl), s->in, (int)n);
 	if (!SSL_is_init_finished(c->ssl) && conn_handshake(c) == -1) {

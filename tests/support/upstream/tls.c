@@ -19,6 +19,8 @@ tls_init(struct server *s, const char *cert, const char *key)
 		errx(1, "%s: %s", cert,
 		    ERR_reason_error_string(ERR_peek_error()));
 	SSL_CTX_set_min_proto_version(s->tls, TLS1_2_VERSION);
+	if (s->knob[K_TICKETS] > 0)
+		SSL_CTX_set_num_tickets(s->tls, (size_t)s->knob[K_TICKETS]);
 	if (s->knob[K_NO_TICKETS]) {
 		SSL_CTX_set_options(s->tls, SSL_OP_NO_TICKET);
 		SSL_CTX_set_num_tickets(s->tls, 0);
