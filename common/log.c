@@ -7,6 +7,7 @@
 #include "common/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,56 +23,81 @@ static struct {
 	log_sink sink;
 	void *arg;
 	enum log_level level;
-} log_state = { sink_stderr, NULL, LOG_LEVEL_INFO };
+	unsigned int lost; /* lines that standard error did not take */
+} log_state = { sink_stderr, NULL, LOG_LEVEL_INFO, 0 };
 
 static const char *const level_names[LOG_LEVEL_COUNT] = { "error", "warn",
 	"info", "debug" };
 
-static const int syslog_priorities[LOG_LEVEL_COUNT] = { LOG_CRIT, LOG_WARNING,
+static const int priorities[LOG_LEVEL_COUNT] = { LOG_CRIT, LOG_WARNING,
 	LOG_INFO, LOG_DEBUG };
 
-/* One write a line; if it fails there is nobody left to tell. */
-static void
+/*
+ * One write a line, and none if that could block: who reads the log, or keeps
+ * it, may hang, and must not make us hang.  If it fails there is nobody left to
+ * tell.
+ */
+static bool
 write_line(char *buf, size_t size, int n)
 {
-	if (n < 0)
-		return;
+	struct pollfd pfd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (n < 0 || poll(&pfd, 1, 0) != 1)
+		return false;
 	if ((size_t)n >= size) {
 		n = (int)size - 1;
 		buf[n - 1] = '\n';
 	}
-	if (write(STDERR_FILENO, buf, (size_t)n) == -1)
-		return;
+	return write(STDERR_FILENO, buf, (size_t)n) == n;
+}
+
+/* The form of a line on standard error. */
+typedef int (*log_form)(char *, size_t, enum log_level, const char *line);
+
+/* Says how many lines are missing before it goes on. */
+static void
+write_stderr(log_form form, enum log_level level, const char *line)
+{
+	char buf[LOG_LINE_MAX + 32], text[64];
+
+	if (log_state.lost > 0) {
+		(void)snprintf(
+		    text, sizeof(text), LOG_LOST_FORMAT, log_state.lost);
+		if (write_line(buf, sizeof(buf),
+			form(buf, sizeof(buf), LOG_LEVEL_WARN, text)))
+			log_state.lost = 0;
+	}
+	if (log_state.lost > 0 ||
+	    !write_line(buf, sizeof(buf), form(buf, sizeof(buf), level, line)))
+		log_state.lost++;
+}
+
+static int
+form_plain(char *buf, size_t size, enum log_level level, const char *line)
+{
+	return snprintf(
+	    buf, size, "dotproxy: %s: %s\n", level_names[level], line);
+}
+
+/* The journal reads the level from the line, and knows who writes. */
+static int
+form_journal(char *buf, size_t size, enum log_level level, const char *line)
+{
+	return snprintf(buf, size, "<%d>%s\n", priorities[level], line);
 }
 
 static void
 sink_stderr(enum log_level level, const char *line, void *arg)
 {
-	char buf[LOG_LINE_MAX + 32];
-
 	(void)arg;
-	write_line(buf, sizeof(buf),
-	    snprintf(buf, sizeof(buf), "dotproxy: %s: %s\n", level_names[level],
-		line));
+	write_stderr(form_plain, level, line);
 }
 
-/* The journal reads the level from the line, and knows who writes. */
 static void
 sink_journal(enum log_level level, const char *line, void *arg)
 {
-	char buf[LOG_LINE_MAX + 32];
-
 	(void)arg;
-	write_line(buf, sizeof(buf),
-	    snprintf(
-		buf, sizeof(buf), "<%d>%s\n", syslog_priorities[level], line));
-}
-
-static void
-sink_syslog(enum log_level level, const char *line, void *arg)
-{
-	(void)arg;
-	syslog(syslog_priorities[level], "%s", line);
+	write_stderr(form_journal, level, line);
 }
 
 /* True if standard error is what JOURNAL_STREAM says, see sd-daemon(3). */
@@ -93,13 +119,6 @@ void
 log_init_stderr(void)
 {
 	log_init_sink(is_journal() ? sink_journal : sink_stderr, NULL);
-}
-
-void
-log_init_syslog(const char *ident)
-{
-	openlog(ident, LOG_PID | LOG_NDELAY, LOG_DAEMON);
-	log_init_sink(sink_syslog, NULL);
 }
 
 void
@@ -125,6 +144,12 @@ const char *
 log_level_name(enum log_level level)
 {
 	return level < LOG_LEVEL_COUNT ? level_names[level] : "?";
+}
+
+int
+log_priority(enum log_level level)
+{
+	return priorities[level];
 }
 
 int

@@ -29,8 +29,8 @@ typedef void (*log_sink)(enum log_level, const char *line, void *arg);
  */
 void log_init_stderr(void);
 
-/* Starts logging to syslog, facility daemon, with the given name as ident. */
-void log_init_syslog(const char *ident);
+/* What a sink says of the lines, so many, that were not taken. */
+#define LOG_LOST_FORMAT "%u lines of the log are lost: they were not taken"
 
 /* Sends every line to sink instead; arg is handed to it. */
 void log_init_sink(log_sink sink, void *arg);
@@ -40,6 +40,9 @@ enum log_level log_get_level(void);
 
 /* "error", "warn", "info", "debug"; the error level is LOG_LEVEL_FATAL. */
 const char *log_level_name(enum log_level);
+
+/* The priority that level has in syslog. */
+int log_priority(enum log_level);
 
 /* Returns the level of that name (any case), or -1. */
 int log_level_parse(const char *name);

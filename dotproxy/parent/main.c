@@ -176,7 +176,8 @@ parent_up(struct parent *parent)
 	    dup2(null, 2) == -1)
 		fatal("/dev/null");
 	close(null);
-	log_init_syslog("dotproxy");
+	syslog_open(&parent->syslog, "/dev/log");
+	log_init_sink(syslog_line, &parent->syslog);
 	log_info("started, version %s", DOTPROXY_VERSION);
 	if (write(parent->ready_fd, "", 1) != 1)
 		log_warn("nobody waits for the start");

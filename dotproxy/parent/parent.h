@@ -20,6 +20,7 @@
 #include "dotproxy/parent/conf_parse.h"
 #include "dotproxy/parent/inherit.h"
 #include "dotproxy/parent/notify.h"
+#include "dotproxy/parent/syslog.h"
 
 struct event;
 struct event_base;
@@ -157,6 +158,7 @@ struct parent {
 	struct inherit inherited; /* empty but while starting */
 	int notify_fd;            /* to the service manager; or -1 */
 	uint32_t watchdog_ms;     /* how often it is told; 0: it is not */
+	struct syslog syslog;     /* in use when in the background */
 	int ready_fd;   /* tells who started us that we are up; or -1 */
 	bool draining;  /* by the operator; see change.c */
 	bool up;        /* all children have accepted the configuration */

@@ -89,6 +89,7 @@ def test_only_the_parent_makes_sockets():
     assert callers("socket") == {"dotproxy/parent/sockets.c",
                                  "dotproxy/parent/connect.c",
                                  "dotproxy/parent/notify.c",
+                                 "dotproxy/parent/syslog.c",
                                  "dotproxyctl/client.c",
                                  "dotproxyctl/exporter_listen.c"}
     assert callers("bind") == {"dotproxy/parent/sockets.c",

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: ISC
 """Processes at fault, and what is around them: docs/RELIABILITY.md."""
 
+import contextlib
 import os
+import pathlib
 import re
+import resource
 import signal
+import struct
 import time
 
 import pytest
 
-from dnsclient import eventually, is_right, make_query, tcp, udp
-from programs import is_flawless
+import programs
+from dnsclient import (
+    Stream, eventually, is_right, is_servfail, make_query, tcp, udp)
+from programs import Daemon, is_flawless, load
 from test_hostile import make_hostile   # noqa: F401: a fixture
 
 HANGS_S = 9         # PULSE_MISSED_MAX * PULSE_MS of dotproxy/parent/pulse.c
@@ -96,3 +102,188 @@ def test_parent_that_was_stopped_kills_nobody(proxy, background_load):
     assert proxy.children() == old
     assert killed_for_hanging(proxy) == []
     assert serves(proxy)
+
+
+# --- a log that nobody takes ---
+
+class Unlogged(Daemon):
+    """Its standard error is a place of another kind."""
+
+    def __init__(self, folder, place):
+        super().__init__(folder)
+        self.log_file = place
+        self.children_may_die = True
+
+    def log(self):
+        return ""
+
+
+def full(stack):
+    """A disk that is full."""
+    del stack
+    return "/dev/full"
+
+
+def unread(stack):
+    """A pipe that nobody reads, and is full."""
+    ends = os.pipe()
+    for end in ends:
+        stack.callback(os.close, end)
+    os.set_blocking(ends[1], False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(ends[1], b"x" * 4096)
+    return "/proc/self/fd/%d" % ends[1]
+
+
+@pytest.mark.parametrize("place", [full, unread])
+def test_log_that_is_not_taken_stops_nobody(tmp_path, upstream, place):
+    with contextlib.ExitStack() as stack:
+        daemon = Unlogged(tmp_path, place(stack))
+        daemon.configure(upstream)
+        stack.callback(daemon.stop)
+        daemon.start("--verbosity", "debug")
+        result = load(daemon.address, "-n", "1000")
+        assert is_flawless(result), result
+        daemon.reload()
+        daemon.kill_child("pool")
+        daemon.kill_child("listener")
+        eventually(lambda: serves(daemon))
+
+
+# --- too little memory ---
+
+def address_space(pid):
+    """In bytes."""
+    pages = pathlib.Path("/proc/%d/statm" % pid).read_text().split()[0]
+    return int(pages) * resource.getpagesize()
+
+
+@pytest.mark.skipif(programs.SANITIZED, reason="that needs all addresses")
+def test_too_little_memory_is_not_the_end(make_proxy, upstream, tmp_path):
+    """RLIMIT_AS, little more than each needs to start.  Who cannot be given
+    some is turned away; a child that cannot go on without is replaced."""
+    proxy = make_proxy(upstream)
+    assert serves(proxy)
+    limit = max(map(address_space, proxy.pids())) + (1 << 20)
+    folder = tmp_path / "limited"
+    folder.mkdir()
+    daemon = Daemon(folder)
+    daemon.configure(upstream)
+    daemon.command = ["prlimit", "--as=%d" % limit, *daemon.command]
+    daemon.children_may_die = True
+    with contextlib.ExitStack() as stack:
+        stack.callback(daemon.stop)
+        daemon.start()
+        for turn in range(5):
+            with contextlib.ExitStack() as clients:
+                for i in range(60):
+                    stream = clients.enter_context(Stream(daemon.address))
+                    with contextlib.suppress(OSError):
+                        stream.send(*[make_query(
+                            "size-60000.n%d-%d.test" % (i, k), "TXT")
+                            .to_wire() for k in range(10)])
+                time.sleep(0.3)
+        assert daemon.process.poll() is None, daemon.log()
+        eventually(lambda: serves(daemon), 30)
+
+
+@pytest.mark.skipif(programs.SANITIZED, reason="that needs all addresses")
+def test_all_processes_with_little_memory(tmp_path, upstream):
+    """128 MiB of addresses each is enough for the default limits."""
+    daemon = Daemon(tmp_path)
+    daemon.configure(upstream)
+    daemon.command = ["prlimit", "--as=%d" % (128 << 20), *daemon.command]
+    with contextlib.ExitStack() as stack:
+        stack.callback(daemon.stop)
+        daemon.start()
+        for args in (("-q", "500", "-n", "10000"),
+                     ("-t", "-c", "500", "-q", "500", "-n", "10000")):
+            result = load(daemon.address, *args)
+            assert is_flawless(result), result
+
+
+# --- clocks that jump ---
+
+class Clocks:
+    """The pool's, which are ahead by as much as is written there."""
+
+    MARK = b"clocks are ahead"
+
+    def __init__(self, pid):
+        self.path = "/proc/%d/mem" % pid
+        for line in pathlib.Path("/proc/%d/maps" % pid).read_text().split(
+                "\n"):
+            if "rw-p" not in line or "dotproxy-pool" not in line:
+                continue
+            start, end = [int(part, 16) for part in
+                          line.split()[0].split("-")]
+            with open(self.path, "rb") as memory:
+                memory.seek(start)
+                at = memory.read(end - start).find(self.MARK)
+            if at != -1:
+                self.at = start + at + len(self.MARK)
+        assert self.at
+
+    def set(self, real=0, boot=0):
+        with open(self.path, "r+b", 0) as memory:
+            memory.seek(self.at)
+            memory.write(struct.pack("=2q", real, boot))
+
+
+@pytest.fixture
+def timed(tmp_path, upstream):
+    """A daemon and its pool's clocks."""
+    daemon = Daemon(tmp_path)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    daemon.command = [programs.relink(
+        tree, "jump_clock.c", [], [], ["pool"])]
+    with contextlib.ExitStack() as stack:
+        # A connection that ends is made anew, in full.
+        daemon.configure(upstream.block("up", "resumption no"))
+        stack.callback(daemon.stop)
+        daemon.start()
+        assert serves(daemon)
+        yield daemon, Clocks(daemon.child("pool"))
+
+
+DAY = 24 * 3600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="who writes to its memory")
+@pytest.mark.parametrize("days,said", [
+    (60, "certificate has expired on"), (-400, "is not valid before")])
+def test_wall_clock_that_jumps(timed, upstream, days, said):
+    """What is open stays, what is new is judged by the clock there is, and
+    when the clock is right again so is everything."""
+    proxy, clocks = timed
+    result = load(proxy.address, "-q", "10", "-n", "200")
+    clocks.set(real=days * DAY)
+    assert is_flawless(result), result
+    result = load(proxy.address, "-q", "10", "-n", "1000")
+    assert is_flawless(result), result
+    assert upstream.command("close") == "ok"
+    query = make_query("www.test", edns=1232)
+    eventually(lambda: is_servfail(udp(proxy.address, query)),
+               what="the end of the last connection")
+    assert said in proxy.log(), proxy.log()
+    clocks.set()
+    eventually(lambda: serves(proxy))
+    assert len(proxy.log().splitlines()) < 10, proxy.log()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="who writes to its memory")
+def test_machine_that_was_suspended(timed, upstream):
+    """The clock that counts that is ahead of the one that does not."""
+    proxy, clocks = timed
+    before = upstream.stats()["connections"]
+    clocks.set(boot=3600)
+    eventually(lambda: "slept for 3600 s" in proxy.log(), what="a note of it")
+    result = load(proxy.address, "-q", "10", "-n", "1000")
+    assert is_flawless(result), result
+    assert upstream.stats()["connections"] > before
+    clocks.set()
+    result = load(proxy.address, "-q", "10", "-n", "1000")
+    assert is_flawless(result), result
+    assert proxy.log().count("slept for") == 1

@@ -43,7 +43,8 @@ class Caller(threading.Thread):
         self.join()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGABRT])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
 @pytest.mark.parametrize("role", ["listener", "pool"])
 def test_killed_child_is_replaced_and_no_port_refuses(
         proxy, background_load, role, how):

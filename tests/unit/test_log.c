@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,12 +222,57 @@ run_journal(void)
 	log_info("plain");
 }
 
+/* Nobody reads the pipe: all there is room for is written, and no more. */
 static void
-run_syslog(void)
+run_unread(void)
 {
-	log_init_syslog("dotproxy-test");
+	char buf[4096], *found;
+	int i, fds[2];
+	ssize_t n;
+
+	if (pipe(fds) == -1 || dup2(fds[1], STDERR_FILENO) == -1)
+		_exit(98);
+	(void)fcntl(fds[0], F_SETFL, O_NONBLOCK);
 	log_init_stderr();
-	log_info("back");
+	alarm(10); /* ends what hangs */
+	for (i = 0; i < 100000; i++)
+		log_info("line %d", i);
+	while (read(fds[0], buf, sizeof(buf)) > 0)
+		;
+	log_info("it is read again");
+	log_info("and again");
+	n = read(fds[0], buf, sizeof(buf) - 1);
+	buf[n < 0 ? 0 : n] = '\0';
+	found = strstr(buf, " lines of the log are lost: they were not taken\n"
+			    "dotproxy: info: it is read again\n"
+			    "dotproxy: info: and again\n");
+	_exit(found != NULL && strncmp(buf, "dotproxy: warn: ", 16) == 0 &&
+		      atoi(buf + 16) > 1000
+		  ? 42
+		  : 1);
+}
+
+/* A disk that is full. */
+static void
+run_full(void)
+{
+	int fd = open("/dev/full", O_WRONLY);
+
+	if (fd == -1 || dup2(fd, STDERR_FILENO) == -1)
+		_exit(98);
+	log_init_stderr();
+	log_info("to nobody");
+	log_info("to nobody");
+}
+
+static void
+log_that_is_not_taken_stops_nobody(void **state)
+{
+	char out[2 * LOG_LINE_MAX];
+
+	(void)state;
+	assert_int_equal(run_child(run_unread, out), 42);
+	assert_int_equal(run_child(run_full, out), 42);
 }
 
 static void
@@ -273,8 +319,6 @@ to_stderr(void **state)
 	assert_non_null(end);
 	assert_string_equal(end, "\ndotproxy: info: next\n");
 	assert_in_range(end - out, LOG_LINE_MAX, LOG_LINE_MAX + 32);
-	assert_int_equal(run_child(run_syslog, out), 42);
-	assert_string_equal(out, "dotproxy: info: back\n");
 }
 
 /* --- escaping --- */
@@ -345,6 +389,7 @@ main(void)
 		cmocka_unit_test(long_lines_are_cut),
 		cmocka_unit_test(fatal_ends),
 		cmocka_unit_test(journal_learns_the_level),
+		cmocka_unit_test(log_that_is_not_taken_stops_nobody),
 		cmocka_unit_test(to_stderr),
 		cmocka_unit_test(escape_every_byte),
 		cmocka_unit_test(escape_cuts),
