@@ -155,6 +155,21 @@ far_take_query(
 	schedule(w, q, vclock_us() + us);
 }
 
+/* An OPT record with edns-tcp-keepalive, RFC 7828 3.1. */
+static void
+put_keepalive(struct wire_writer *ww, uint8_t *msg, uint32_t ms)
+{
+	wire_store_u16(msg + 10, 1);
+	wire_put_u8(ww, 0);
+	wire_put_u16(ww, DNS_TYPE_OPT);
+	wire_put_u16(ww, 1232);
+	wire_put_u32(ww, 0);
+	wire_put_u16(ww, 6);
+	wire_put_u16(ww, 11);
+	wire_put_u16(ww, 2);
+	wire_put_u16(ww, (uint16_t)(ms / 100));
+}
+
 /* The answer: header and question, and one record that says whose it is. */
 static size_t
 make_answer(
@@ -177,6 +192,8 @@ make_answer(
 	wire_put_u32(&ww, 0);
 	wire_put_u16(&ww, 4);
 	wire_put_u32(&ww, q->conn->far->index << 24 | q->ask->index);
+	if (q->conn->far->says_keepalive && wire_load_u16(q->wire + 10) > 0)
+		put_keepalive(&ww, out, q->conn->far->keepalive_ms);
 	while (question + ww.pos < bytes)
 		wire_put_u8(&ww, 0);
 	if (how == FAR_WRONG_ID)

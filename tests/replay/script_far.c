@@ -124,7 +124,11 @@ script_far(struct script *s, struct far *f)
 	else if (script_is(s, "idle"))
 		f->idle_us =
 		    script_is(s, "never") ? VNET_NEVER : script_time(s);
-	else if (script_is(s, "mute"))
+	else if (script_is(s, "keepalive")) {
+		f->says_keepalive = !script_is(s, "none");
+		if (f->says_keepalive)
+			f->keepalive_ms = (uint32_t)(script_time(s) / 1000);
+	} else if (script_is(s, "mute"))
 		far_mute(s->w, f, true);
 	else if (script_is(s, "unmute"))
 		far_mute(s->w, f, false);

@@ -168,6 +168,8 @@ struct far {
 	uint64_t answer_more_us; /* and up to that much, at random */
 	size_t answer_bytes;     /* padded to so many */
 	uint64_t idle_us;        /* closes then; VNET_NEVER */
+	uint32_t keepalive_ms;   /* what it says of that (RFC 7828) */
+	bool says_keepalive;
 	bool muted;
 	uint32_t ndials;
 	uint32_t nplain; /* of these, without TCP Fast Open */
