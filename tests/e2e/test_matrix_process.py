@@ -77,9 +77,13 @@ def test_worker_that_hangs_leaves_the_other_alone(make_proxy, upstream):
     stopped = ["listener 1", "pool 2"]
     for name in stopped:
         os.kill(old[name], signal.SIGSTOP)
-    eventually(lambda: len(proxy.children()) == 4 and not any(
-        proxy.children()[name] == old[name] for name in stopped),
-        60, "another of each")
+
+    def replaced():
+        now = proxy.children()
+        return len(now) == 4 and all(
+            now[name] != old[name] for name in stopped)
+
+    eventually(replaced, 60, "another of each")
     for name in set(old) - set(stopped):
         assert proxy.children()[name] == old[name]
     eventually(lambda: serves(proxy))
