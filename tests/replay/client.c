@@ -16,8 +16,8 @@
 
 #define PORT_FIRST 10000u
 #define PORTS 50000u
-/* What timers of the daemon may add; on this clock they are exact. */
-#define SLACK_US 5000u
+/* What timers of the daemon may add: of both processes. */
+#define SLACK_US 10000u
 
 struct ask *
 client_find(struct world *w, const char *label)
@@ -188,7 +188,8 @@ client_ask(struct world *w, const char *label, const struct ask_how *how)
 		make_wire(a, &h);
 	a->asked_us = vclock_us();
 	given_us = 1000u * ((uint64_t)w->query_timeout_ms + LISTENER_GRACE_MS);
-	a->due = !(w->limited && h.conn == NULL) && w->listener != NULL &&
+	a->due = !(w->limited && h.conn == NULL) &&
+		 !(w->draining && h.conn != NULL) && w->listener != NULL &&
 		 (how->again == NULL || !is_pending(w, a));
 	if (h.conn != NULL) {
 		a->conn = client_conn_find(w, h.conn);
@@ -339,7 +340,8 @@ conn_lost(struct world *w, struct client_conn *c)
 		next = TAILQ_NEXT(a, pending);
 		if (a->conn != c)
 			continue;
-		if (a->due && c->sock != NULL)
+		/* It may have been closed while the query was on its way. */
+		if (a->due && c->sock != NULL && a->asked_us < vclock_us())
 			world_fail(w, "%s: its connection is closed", a->label);
 		a->state = ASK_GONE;
 		TAILQ_REMOVE(&w->pending, a, pending);

@@ -217,7 +217,12 @@ answer(struct world *w, struct far_query *q, enum far_answer how)
 
 	wire_store_u16(frame, (uint16_t)len);
 	c->used_us = vclock_us();
+	if (c->stuck) { /* in the middle of a message */
+		far_query_free(w, q);
+		return;
+	}
 	c->broken |= how != FAR_ANSWER;
+	c->stuck = how == FAR_HALF;
 	if (how == FAR_CLOSE || how == FAR_RESET) {
 		far_conn_end(w, c, how == FAR_RESET);
 		return;

@@ -289,6 +289,7 @@ parent_start_listener(struct world *w)
 	w->generation++;
 	listener_side_start(
 	    w, open_channel(w, &w->to_listener, listener_rules));
+	w->draining = false;
 	send_listener_conf(w, conf, true);
 	free(conf);
 	parent_link(w);
@@ -332,6 +333,9 @@ parent_change(struct world *w, unsigned int change, uint32_t id)
 {
 	bool drain = change == CHANGE_DRAIN || change == CHANGE_UNDRAIN;
 	struct imsg_chan *ch = drain ? &w->to_listener : &w->to_pool;
+
+	if (drain)
+		w->draining = change == CHANGE_DRAIN;
 
 	if (!msg_send_u8(ch, MSG_PX_CHANGE, id, (uint8_t)change))
 		world_fail(w, "the change cannot be sent");

@@ -337,6 +337,14 @@ verb_seed(struct script *s)
 	vclock_set(s->w->begun_us += seed % 1000);
 }
 
+/* As on a machine with other things to do. */
+static void
+verb_unruly(struct script *s)
+{
+	s->w->unruly = true;
+	vevent_set_slack(4000);
+}
+
 /* The machine is suspended: nothing happens, and all is as it was. */
 static void
 verb_suspend(struct script *s)
@@ -470,6 +478,7 @@ static const struct {
 	{ "start", verb_start },
 	{ "suspend", verb_suspend },
 	{ "undrain", verb_undrain },
+	{ "unruly", verb_unruly },
 	{ "upstream", verb_upstream },
 	{ "wait", verb_wait },
 };
@@ -497,6 +506,7 @@ script_line(struct world *w, const char *line)
 		world_fail(w, "what is \"%s\"?", s.words[0]);
 	if (!w->failed && s.at < s.nwords)
 		world_fail(w, "\"%s\" is too much", s.words[s.at]);
-	if (!w->failed)
+	/* More may happen before anybody has a turn. */
+	if (!w->failed && (!w->unruly || vnet_random(3) != 0))
 		world_advance(w, 0);
 }

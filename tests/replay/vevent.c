@@ -31,6 +31,7 @@ struct event_base {
 static struct {
 	uint64_t now_us;
 	uint64_t slept_us;
+	uint32_t slack_us; /* of timers; 0: none */
 } clock_state = { .now_us = 1000000000 };
 
 int __wrap_clock_gettime(clockid_t, struct timespec *);
@@ -69,6 +70,12 @@ __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
 	ts->tv_sec = (time_t)(us / 1000000);
 	ts->tv_nsec = (long)(us % 1000000) * 1000;
 	return 0;
+}
+
+void
+vevent_set_slack(uint32_t us)
+{
+	clock_state.slack_us = us;
 }
 
 static struct event *
@@ -160,6 +167,8 @@ event_add(struct event *ev, const struct timeval *tv)
 		return 0;
 	us = clock_state.now_us + (uint64_t)tv->tv_sec * 1000000 +
 	     (uint64_t)tv->tv_usec;
+	if (clock_state.slack_us > 0)
+		us += vnet_random(clock_state.slack_us);
 	ev->ev_timeout.tv_sec = (time_t)(us / 1000000);
 	ev->ev_timeout.tv_usec = (suseconds_t)(us % 1000000);
 	cb->evcb_flags |= FLAG_TIMED;

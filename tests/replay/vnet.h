@@ -92,6 +92,9 @@ void vclock_set(uint64_t us);
 void vclock_sleep(uint64_t us);
 uint64_t vclock_slept_us(void);
 
+/* Timers added from now on fire up to so much later than they should. */
+void vevent_set_slack(uint32_t us);
+
 /* When the next timer is due: VNET_NEVER if there is none. */
 uint64_t vevent_next(const struct event_base *);
 

@@ -99,6 +99,8 @@ configure_globals(struct walker *k)
 	step(k, "set query timeout %s", PICK(k, timeouts));
 	step(k, "set retries %s", PICK(k, retries));
 	step(k, "client max inflight %s", PICK(k, inflights));
+	if (chance(k, 15))
+		step(k, "client rate limit %u", (unsigned)below(k, 100));
 }
 
 static void
@@ -174,9 +176,14 @@ walk_upstream(struct walker *k)
 		"untrusted", "expired", "name" };
 	static const char *const idles[] = { "never", "never", "50ms", "300ms",
 		"1s", "10s" };
+	static const char *const told[] = { "none", "0s", "300ms", "1s",
+		"10s" };
 	char up = up_name(below(k, k->nups));
 
-	switch (below(k, 9)) {
+	switch (below(k, 10)) {
+	case 9:
+		step(k, "%c keepalive %s", up, PICK(k, told));
+		break;
 	case 0:
 		step(k, "%c answer %ums %s", up, (unsigned)below(k, 100),
 		    PICK(k, answers));
@@ -255,7 +262,9 @@ walk_operator(struct walker *k)
 		step(k, "enable %c", up);
 		break;
 	case 3:
-		step(k, "flush");
+		step(k, chance(k, 50) ? "flush" : "drain");
+		if (chance(k, 50))
+			step(k, "undrain");
 		break;
 	case 4:
 		step(k, "suspend %us", (unsigned)below(k, 10));
@@ -301,6 +310,7 @@ walk_home(struct walker *k)
 		step(k, "%c connect 1ms ok", up_name(i));
 		step(k, "%c handshake 1ms ok", up_name(i));
 		step(k, "%c idle never", up_name(i));
+		step(k, "%c keepalive none", up_name(i));
 		step(k, "enable %c", up_name(i));
 		step(k,
 		    "upstream %c keep warm 1s, stale timeout 1s, "
@@ -310,6 +320,8 @@ walk_home(struct walker *k)
 	}
 	step(k, "set query timeout 4s");
 	step(k, "client max inflight 8192");
+	step(k, "client rate limit 0");
+	step(k, "undrain");
 	step(k, "set retries 16");
 	step(k, "reload");
 	step(k, "quiet");
@@ -338,6 +350,8 @@ walk(struct walker *k, uint64_t seed, uint32_t lines, bool print)
 	k->random = seed * 2654435769u + 1;
 	k->nups = below(k, UPS) + 1;
 	step(k, "seed %llu", (unsigned long long)seed);
+	if (chance(k, 60))
+		step(k, "unruly");
 	configure_globals(k);
 	for (i = 0; i < k->nups; i++)
 		configure_upstream(k, i);

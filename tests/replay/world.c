@@ -47,6 +47,7 @@ world_new(void)
 	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	vnet_init();
 	vclock_set(1000000000);
+	vevent_set_slack(0);
 	w->begun_us = vclock_us();
 	TAILQ_INIT(&w->pending);
 	TAILQ_INIT(&w->conns);
@@ -96,19 +97,38 @@ world_now(const struct world *w)
 	return vclock_us() - w->begun_us;
 }
 
+static bool (*const turns[])(struct world *) = { parent_turn,
+	listener_side_turn, pool_side_turn, far_turn, client_turn };
+
+#define TURNS (sizeof(turns) / sizeof(turns[0]))
+
+/* One round in which not everybody has a turn: messages cross. */
+static bool
+unruly_round(struct world *w)
+{
+	bool more = false;
+	size_t i;
+
+	for (i = 0; i < 2 * TURNS; i++)
+		if (vnet_random(3) == 0)
+			more |= turns[vnet_random(TURNS)](w);
+	return more;
+}
+
 void
 world_settle(struct world *w)
 {
-	unsigned int turns = 0;
+	unsigned int n = 0;
 	bool more;
+	size_t i;
 
 	do {
-		more = parent_turn(w);
-		more |= listener_side_turn(w);
-		more |= pool_side_turn(w);
-		more |= far_turn(w);
-		more |= client_turn(w);
-		if (++turns > TURNS_MAX)
+		while (w->unruly && !w->failed && unruly_round(w))
+			n++;
+		more = false;
+		for (i = 0; i < TURNS; i++)
+			more |= turns[i](w);
+		if (++n > TURNS_MAX)
 			world_fail(w, "it does not come to rest");
 	} while (more && !w->failed);
 }

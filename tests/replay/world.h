@@ -148,6 +148,7 @@ struct far_conn {
 	struct far_queries queries;
 	uint32_t nqueries; /* in there */
 	bool broken;       /* has sent what is no answer */
+	bool stuck;        /* sends nothing any more */
 	size_t have;       /* of a record */
 	uint8_t *record;
 	size_t plain_len; /* of frames */
@@ -188,12 +189,14 @@ struct world {
 	uint64_t begun_us;
 	bool check_each; /* all invariants, as time goes by */
 	uint32_t nsteps;
+	bool unruly; /* who has a turn, and when timers fire, is chance */
 
 	/* The configuration, as lines of dotproxy.conf. */
 	char globals[WORLD_TEXT_MAX];
 	char client[WORLD_TEXT_MAX];
 	uint32_t query_timeout_ms; /* in force */
 	bool limited;              /* there is a rate limit */
+	bool draining;             /* no TCP clients are taken */
 	uint32_t retries;
 	uint64_t generation;
 	uint64_t link;
