@@ -163,6 +163,7 @@ struct conf_statsd {
 	enum conf_flavour flavour;
 	uint32_t flush_ms;
 	uint32_t payload; /* no datagram is longer */
+	bool client_tags; /* with prefixes of clients */
 };
 
 #define CONF_STATSD_DEFAULT                                                   \

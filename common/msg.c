@@ -592,7 +592,7 @@ msg_send_statsd(struct imsg_chan *ch, const struct msg_statsd *s, int fd)
 {
 	struct wire_writer w;
 
-	if (!imsg_begin(ch, &w, 14)) {
+	if (!imsg_begin(ch, &w, 15)) {
 		msg_close_fd(fd);
 		return false;
 	}
@@ -600,6 +600,7 @@ msg_send_statsd(struct imsg_chan *ch, const struct msg_statsd *s, int fd)
 	wire_put_u8(&w, (uint8_t)s->conf.flavour);
 	wire_put_u32(&w, s->conf.flush_ms);
 	wire_put_u32(&w, s->conf.payload);
+	msg_put_bool(&w, s->conf.client_tags);
 	wire_put_u8(&w, s->worker);
 	return imsg_commit(ch, &w, MSG_PL_STATSD, 0, fd);
 }
@@ -617,6 +618,7 @@ msg_read_statsd(const struct imsg *m, struct msg_statsd *s)
 	flavour = wire_get_u8(&r);
 	s->conf.flush_ms = wire_get_u32(&r);
 	s->conf.payload = wire_get_u32(&r);
+	s->conf.client_tags = msg_get_bool(&r);
 	s->worker = wire_get_u8(&r);
 	if (!wire_done(&r) || s->conf.sample_ppm == 0 ||
 	    s->conf.sample_ppm > CONF_SAMPLE_PPM_MAX ||

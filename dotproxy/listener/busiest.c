@@ -2,7 +2,8 @@
 /*
  * Who asks most; see busiest.h.  Runs in the listener.  Must do nothing that
  * takes longer the more clients there are: who floods chooses the addresses.
- * What it knows leaves the process by the control socket only.
+ * What it knows leaves the process by the control socket only, and, if the
+ * configuration says so, cut to networks, with the metrics.
  */
 #include "dotproxy/listener/busiest.h"
 
@@ -110,6 +111,8 @@ take_least(struct busiest *t)
 	LIST_REMOVE(c, bucket);
 	c->excess = g->queries;
 	c->answers = 0;
+	memset(c->asked, 0, sizeof(c->asked));
+	memset(c->answered, 0, sizeof(c->answered));
 	memset(c->recent, 0, sizeof(c->recent));
 	raise_client(t, c);
 	return c;
@@ -131,7 +134,7 @@ advance(struct busiest_client *c, uint64_t now_ms)
 
 void
 busiest_query(struct busiest *t, const struct prefixes *p,
-    const union client_addr *peer, uint64_t now_ms)
+    const union client_addr *peer, bool tcp, uint64_t now_ms)
 {
 	struct keyhash_addr net = prefix_net(peer);
 	uint16_t family = peer->sa.sa_family;
@@ -151,40 +154,83 @@ busiest_query(struct busiest *t, const struct prefixes *p,
 	}
 	advance(c, now_ms);
 	c->recent[c->period % BUSIEST_PERIODS]++;
+	c->asked[tcp]++;
 }
 
 void
-busiest_answer(
-    struct busiest *t, const struct prefixes *p, const union client_addr *peer)
+busiest_answer(struct busiest *t, const struct prefixes *p,
+    const union client_addr *peer, bool tcp)
 {
 	struct keyhash_addr net = prefix_net(peer);
 	uint16_t family = peer->sa.sa_family;
 	struct busiest_client *c =
 	    find(t, keyhash(&p->hash, net, family), net, family);
 
-	if (c != NULL)
+	if (c != NULL) {
 		c->answers++;
+		c->answered[tcp]++;
+	}
+}
+
+static void
+fill_net(const struct busiest_client *c, struct conf_prefix *net)
+{
+	uint32_t v4 = (uint32_t)c->net.a;
+
+	memset(net, 0, sizeof(*net));
+	net->family = (uint8_t)c->family;
+	if (c->family == AF_INET) {
+		memcpy(net->addr, &v4, sizeof(v4));
+		net->len = PREFIX_LEN_V4;
+	} else {
+		memcpy(net->addr, &c->net, sizeof(net->addr));
+		/* On a link it is the whole address, see prefix.h. */
+		net->len = net->addr[0] == 0xfe && (net->addr[1] & 0xc0) == 0x80
+			       ? 128
+			       : PREFIX_LEN_V6;
+	}
+}
+
+/* Cuts an IPv4 address to its network, and one of a link to the link. */
+static void
+blur(struct conf_prefix *net)
+{
+	uint8_t most = net->family == AF_INET ? 24 : PREFIX_LEN_V6;
+
+	if (net->len > most)
+		net->len = most;
+	memset(net->addr + net->len / 8, 0, sizeof(net->addr) - net->len / 8);
+}
+
+bool
+busiest_take(struct busiest *t, uint32_t *cursor, struct busiest_share *share)
+{
+	struct busiest_client *c;
+
+	while (*cursor < t->n) {
+		c = &t->clients[(*cursor)++];
+		memcpy(share->asked, c->asked, sizeof(share->asked));
+		memcpy(share->answered, c->answered, sizeof(share->answered));
+		memset(c->asked, 0, sizeof(c->asked));
+		memset(c->answered, 0, sizeof(c->answered));
+		fill_net(c, &share->net);
+		blur(&share->net);
+		if (share->asked[0] + share->asked[1] + share->answered[0] +
+			share->answered[1] >
+		    0)
+			return true;
+	}
+	return false;
 }
 
 static void
 fill_info(struct busiest_client *c, const struct prefixes *p, uint64_t now_ms,
     struct info_client *info)
 {
-	uint32_t v4 = (uint32_t)c->net.a, i;
+	uint32_t i;
 
 	memset(info, 0, sizeof(*info));
-	info->net.family = (uint8_t)c->family;
-	if (c->family == AF_INET) {
-		memcpy(info->net.addr, &v4, sizeof(v4));
-		info->net.len = PREFIX_LEN_V4;
-	} else {
-		memcpy(info->net.addr, &c->net, sizeof(info->net.addr));
-		/* On a link it is the whole address, see prefix.h. */
-		info->net.len = info->net.addr[0] == 0xfe &&
-					(info->net.addr[1] & 0xc0) == 0x80
-				    ? 128
-				    : PREFIX_LEN_V6;
-	}
+	fill_net(c, &info->net);
 	info->queries = c->group->queries;
 	info->excess = c->excess;
 	info->answers = c->answers;

@@ -32,7 +32,8 @@ struct busiest_client {
 	uint16_t family;
 	uint64_t excess; /* queries that may have been another's */
 	uint64_t answers;
-	uint64_t period; /* the last one it asked in */
+	uint64_t asked[2], answered[2]; /* by transport, to be taken */
+	uint64_t period;                /* the last one it asked in */
 	uint32_t recent[BUSIEST_PERIODS];
 };
 
@@ -64,13 +65,26 @@ struct busiest *busiest_new(void);
 /* Forgets everything; NULL is nothing. */
 void busiest_free(struct busiest *);
 
-/* A client has asked. */
+/* A client has asked, over TCP or UDP. */
 void busiest_query(struct busiest *, const struct prefixes *,
-    const union client_addr *, uint64_t now_ms);
+    const union client_addr *, bool tcp, uint64_t now_ms);
 
 /* It got an answer. */
-void busiest_answer(
-    struct busiest *, const struct prefixes *, const union client_addr *);
+void busiest_answer(struct busiest *, const struct prefixes *,
+    const union client_addr *, bool tcp);
+
+/* What a client has asked, and was answered, since that was taken last. */
+struct busiest_share {
+	struct conf_prefix net; /* cut to what does not tell a host */
+	uint64_t asked[2], answered[2];
+};
+
+/*
+ * Takes the share of the next client that has one, from *cursor on, which is
+ * 0 at first; false when that was all.  Several may be of the same net.  Of
+ * who has lost its place nothing is told.
+ */
+bool busiest_take(struct busiest *, uint32_t *cursor, struct busiest_share *);
 
 /* Sends an INFO_CLIENT for each; false if there is no room. */
 bool busiest_send(struct busiest *, const struct prefixes *, struct imsg_chan *,

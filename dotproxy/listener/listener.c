@@ -115,7 +115,7 @@ static const struct imsg_rule parent_rules[IMSG_TYPES_MAX] = {
 	    IMSG_FD_REQUIRED },
 	[MSG_PL_UPSTREAM] = { config_on_upstream, 1, 128, PHASE_CONF,
 	    IMSG_FD_NONE },
-	[MSG_PL_STATSD] = { config_on_statsd, 14, 14, PHASE_CONF,
+	[MSG_PL_STATSD] = { config_on_statsd, 15, 15, PHASE_CONF,
 	    IMSG_FD_REQUIRED },
 	[MSG_PX_CONF_END] = { config_on_end, 0, 0, PHASE_CONF, IMSG_FD_NONE },
 	[MSG_PX_LINK_OUT] = { on_link_out, 0, 0, PHASE_ANY, IMSG_FD_REQUIRED },

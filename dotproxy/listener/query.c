@@ -114,7 +114,8 @@ query_reply(struct listener *l, const struct client *client, uint16_t id,
 	metrics_answer(&l->metrics, client->conn != NULL, len);
 	if (l->busiest != NULL &&
 	    (outcome == LSTAT_answered || outcome == LSTAT_truncated))
-		busiest_answer(l->busiest, &l->prefixes, &client->peer);
+		busiest_answer(l->busiest, &l->prefixes, &client->peer,
+		    client->conn != NULL);
 	l->counters[metrics_rcode(wire[3] & 0xf)]++;
 	if (client->conn != NULL)
 		tcp_reply(l, client->conn, id, wire, len, outcome);
@@ -359,8 +360,8 @@ query_receive(struct listener *l, const struct client *client,
 	v = query_judge(l, client, &q);
 	/* Who may not ask could be anybody, and forged. */
 	if (l->busiest != NULL && v != &verdict_acl)
-		busiest_query(
-		    l->busiest, &l->prefixes, &client->peer, listener_now(l));
+		busiest_query(l->busiest, &l->prefixes, &client->peer,
+		    conn != NULL, listener_now(l));
 	if (v != NULL) {
 		reply_error(l, client, &q, wire, v);
 		if (v == &verdict_acl && conn != NULL)

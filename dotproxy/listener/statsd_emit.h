@@ -37,6 +37,8 @@ struct statsd {
 	/* What was there when metrics were sent last. */
 	uint64_t counters[LSTAT_COUNT];
 	struct hist hists[STATSD_CLIENT_HISTS];
+	/* What this flush has told by networks, by transport. */
+	uint64_t told_asked[2], told_answered[2];
 	uint64_t pool_counters[TSTAT_COUNT];
 	struct statsd_upstream upstreams[CONF_UPSTREAMS_MAX];
 	size_t len;

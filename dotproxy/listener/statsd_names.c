@@ -3,10 +3,12 @@
  * Which metrics there are: those of LINKIWI's dotproxy under their names, so
  * that its dashboards go on working, and all counters under their own.  They
  * are described in docs/METRICS.md.  Runs in the listener.  Must name no
- * client: where the original has its address there is "null".
+ * client: where the original has its address there is "null", or its network,
+ * if the configuration says so.
  */
 #include "dotproxy/listener/statsd_emit.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,12 +16,12 @@
 
 static const char *const transports[2] = { "udp", "tcp" };
 
-/* The addr and transport of clients: whose, is not said. */
+/* The addr and transport of clients; an empty one does not say whose. */
 static struct statsd_tags
-tags_client(bool tcp)
+tags_client(const char *addr, bool tcp)
 {
 	const struct statsd_tags t = { 2,
-		{ { "addr", "" }, { "transport", transports[tcp] } } };
+		{ { "addr", addr }, { "transport", transports[tcp] } } };
 
 	return t;
 }
@@ -84,12 +86,50 @@ failures(const uint64_t *v)
 	       v[LSTAT_failed_not_ready] + v[LSTAT_failed_other];
 }
 
+#define NET_TEXT_MAX (INET6_ADDRSTRLEN + 4)
+
+static const char *
+net_text(const struct conf_prefix *net, char buf[NET_TEXT_MAX])
+{
+	if (inet_ntop(net->family, net->addr, buf, INET6_ADDRSTRLEN) == NULL)
+		return "";
+	(void)snprintf(buf + strlen(buf), 5, "/%u", net->len);
+	return buf;
+}
+
+/* The networks that ask most; others, and who lost its place, are the rest. */
+static void
+emit_networks(struct statsd *st)
+{
+	char buf[NET_TEXT_MAX];
+	const char *addr;
+	struct statsd_tags tags;
+	struct busiest_share share;
+	uint32_t cursor = 0;
+	int tcp;
+
+	while (busiest_take(st->listener->busiest, &cursor, &share)) {
+		if (!st->conf.conf.client_tags)
+			continue;
+		addr = net_text(&share.net, buf);
+		for (tcp = 0; tcp < 2; tcp++) {
+			tags = tags_client(addr, tcp);
+			statsd_count(st, "event.client.cx_read",
+			    share.asked[tcp], &tags);
+			statsd_count(st, "event.client.cx_write",
+			    share.answered[tcp], &tags);
+			st->told_asked[tcp] += share.asked[tcp];
+			st->told_answered[tcp] += share.answered[tcp];
+		}
+	}
+}
+
 /* The names of the original for what clients do. */
 static void
 emit_clients(struct statsd *st, const uint64_t *v, const uint64_t *w)
 {
-	const struct statsd_tags udp = tags_client(false),
-				 tcp = tags_client(true),
+	const struct statsd_tags udp = tags_client("", false),
+				 tcp = tags_client("", true),
 				 proxy = tags_proxy(NULL, "");
 
 	statsd_count(st, "event.client.cx_open",
@@ -101,9 +141,13 @@ emit_clients(struct statsd *st, const uint64_t *v, const uint64_t *w)
 	statsd_count(st, "event.client.cx_error",
 	    statsd_grown(v[LSTAT_tcp_error], w[LSTAT_tcp_error]), NULL);
 	statsd_count(st, "event.client.cx_read",
-	    statsd_grown(v[LSTAT_queries_udp], w[LSTAT_queries_udp]), &udp);
+	    statsd_grown(v[LSTAT_queries_udp], w[LSTAT_queries_udp]) -
+		st->told_asked[0],
+	    &udp);
 	statsd_count(st, "event.client.cx_read",
-	    statsd_grown(v[LSTAT_queries_tcp], w[LSTAT_queries_tcp]), &tcp);
+	    statsd_grown(v[LSTAT_queries_tcp], w[LSTAT_queries_tcp]) -
+		st->told_asked[1],
+	    &tcp);
 	statsd_count(st, "event.proxy.error",
 	    statsd_grown(failures(v), failures(w)), NULL);
 	statsd_gauge(st, "gauge.proxy.sequence_id",
@@ -118,7 +162,7 @@ emit_client_hist(struct statsd *st, enum info_hist_kind kind,
 	bool tcp = kind == INFO_HIST_RTT_TCP ||
 		   kind == INFO_HIST_QUERY_SIZE_TCP ||
 		   kind == INFO_HIST_ANSWER_SIZE_TCP;
-	const struct statsd_tags client = tags_client(tcp),
+	const struct statsd_tags client = tags_client("", tcp),
 				 proxy = tags_proxy(transports[tcp], "");
 
 	switch (kind) {
@@ -134,7 +178,8 @@ emit_client_hist(struct statsd *st, enum info_hist_kind kind,
 		break;
 	default:
 		statsd_count(st, "event.client.cx_write",
-		    statsd_fresh(now, before), &client);
+		    statsd_fresh(now, before) - st->told_answered[tcp],
+		    &client);
 		statsd_times(
 		    st, "size.proxy.response", true, now, before, &client);
 	}
@@ -151,6 +196,10 @@ statsd_emit_listener(struct statsd *st)
 	/* Sending counts, too: of what is seen here none must get lost. */
 	memcpy(now, l->counters, sizeof(now));
 	emit_all_own(st, now, st->counters);
+	memset(st->told_asked, 0, sizeof(st->told_asked));
+	memset(st->told_answered, 0, sizeof(st->told_answered));
+	if (l->busiest != NULL)
+		emit_networks(st);
 	emit_clients(st, now, st->counters);
 	memcpy(st->counters, now, sizeof(now));
 	for (kind = INFO_HIST_OF_UPSTREAM; kind < INFO_HIST_COUNT; kind++) {

@@ -68,7 +68,7 @@ static void yyerror(YYLTYPE *, struct conf_parser *, const char *);
 %token RESUMPTION "resumption" RETRIES "retries"
 %token SAMPLE "sample" SERVER "server" SIZE "size" SOCKET "socket"
 %token STALE "stale" STATISTICS "statistics" STATSD "statsd" TCP "tcp" TIMEOUT "timeout"
-%token TLS "tls" TRANSFERS "transfers" UDP "udp"
+%token TAGS "tags" TLS "tls" TRANSFERS "transfers" UDP "udp"
 %token UPSTREAM "upstream" USER "user" VERSION "version" WARM "warm" WORKERS "workers"
 %token WRITE "write"
 
@@ -114,6 +114,8 @@ statsd_options
 		{ conf_set_value(&p->set, KEY_FLAVOUR, $3, @3); }
 	| statsd_options FLUSH INTERVAL value
 		{ conf_set_value(&p->set, KEY_FLUSH_INTERVAL, $4, @4); }
+	| statsd_options CLIENT TAGS value
+		{ conf_set_value(&p->set, KEY_CLIENT_TAGS, $4, @4); }
 	| statsd_options PAYLOAD value
 		{ conf_set_value(&p->set, KEY_PAYLOAD, $3, @3); }
 	;

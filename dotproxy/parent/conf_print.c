@@ -170,6 +170,8 @@ conf_print(const struct conf *c, FILE *f)
 		(void)fprintf(f, " sample rate %s flavour %s payload %u",
 		    value_rate_text(c->statsd.sample_ppm, buf),
 		    conf_flavour_name(c->statsd.flavour), c->statsd.payload);
+		if (c->statsd.client_tags)
+			(void)fprintf(f, " client tags yes");
 		print_duration(" flush interval", c->statsd.flush_ms, f);
 	}
 	return ferror(f) ? -1 : 0;

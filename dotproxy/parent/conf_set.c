@@ -29,6 +29,7 @@ static const char *const key_names[KEY_COUNT] = {
 	[KEY_FLAVOUR] = "flavour",
 	[KEY_FLUSH_INTERVAL] = "flush interval",
 	[KEY_PAYLOAD] = "payload",
+	[KEY_CLIENT_TAGS] = "client tags",
 	[KEY_CLIENT] = "client",
 	[KEY_TCP_READ_TIMEOUT] = "tcp read timeout",
 	[KEY_TCP_WRITE_TIMEOUT] = "tcp write timeout",
@@ -290,6 +291,8 @@ key_bool(struct conf_set *s, enum conf_key key)
 	switch (key) {
 	case KEY_CLIENT_KEEPALIVE:
 		return &s->conf->client.edns_keepalive;
+	case KEY_CLIENT_TAGS:
+		return &s->conf->statsd.client_tags;
 	case KEY_STATISTICS:
 		return &s->conf->client.statistics;
 	case KEY_ALL_FAST_OPEN:
@@ -674,5 +677,8 @@ conf_set_finish(struct conf_set *s, const char *file)
 	if (s->conf->nupstreams == 0)
 		conf_errors_add(s->errs, at,
 		    "no upstream: add one, dotproxy.conf(5) has examples");
+	if (s->conf->statsd.client_tags && !s->conf->client.statistics)
+		conf_errors_add(s->errs, s->seen[KEY_CLIENT_TAGS],
+		    "client tags need \"client { statistics yes }\"");
 	check_control_socket(s);
 }

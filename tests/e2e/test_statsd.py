@@ -96,6 +96,25 @@ def test_names_and_tags_of_the_original(make_proxy, upstream, sink):
     assert all("version=" + version in line for line in sink.lines)
 
 
+def test_networks_of_clients_if_wanted(make_proxy, upstream, sink):
+    proxy = make_proxy(
+        upstream, settings=metrics(sink.port, "client tags yes")
+        + "\nclient { statistics yes }")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.3.2.1", 0))
+        sock.settimeout(10)
+        for number in range(7):
+            sock.sendto(make_query("%d.test" % number).to_wire(),
+                        proxy.address)
+            sock.recv(65535)
+    sink.until(lambda: sink.total("event.client.cx_write") == 7)
+    net = "addr=127.3.2.0%2F24,transport=udp"
+    assert sink.total("event.client.cx_read", net) == 7
+    assert sink.total("event.client.cx_write", net) == 7
+    assert sink.total("event.client.cx_read", "addr=null") == 0
+    assert "127.3.2.1" not in "".join(sink.datagrams)
+
+
 def test_no_client_and_no_name_is_told(make_proxy, upstream, sink):
     proxy = make_proxy(
         upstream, settings=metrics(sink.port, address="::1"))

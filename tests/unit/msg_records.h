@@ -260,6 +260,7 @@ statsd_fill(void *x, enum variant v)
 	NUMBER(s->conf.flavour, 0, FLAVOUR_COUNT - 1);
 	NUMBER(s->conf.flush_ms, CONF_FLUSH_MIN_MS, CONF_TIMEOUT_MAX_MS);
 	NUMBER(s->conf.payload, CONF_PAYLOAD_MIN, CONF_PAYLOAD_MAX);
+	NUMBER(s->conf.client_tags, 0, 1);
 	NUMBER(s->worker, 0, CONF_WORKERS_MAX);
 }
 

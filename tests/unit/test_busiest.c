@@ -62,7 +62,7 @@ ask(const char *host, uint64_t now_ms)
 {
 	union client_addr a = addr(host);
 
-	busiest_query(table, &prefixes, &a, now_ms);
+	busiest_query(table, &prefixes, &a, false, now_ms);
 }
 
 static void
@@ -73,7 +73,7 @@ ask_number(uint32_t n)
 	memset(&a, 0, sizeof(a));
 	a.in.sin_family = AF_INET;
 	a.in.sin_addr.s_addr = htonl(n);
-	busiest_query(table, &prefixes, &a, 0);
+	busiest_query(table, &prefixes, &a, false, 0);
 }
 
 /* What is sent of a network; false: nothing. */
@@ -115,7 +115,7 @@ networks_are_counted(void **state)
 	ask("2001:db8:1:200::1", 0);
 	ask("2001:db8:1:2ff::9", 0);
 	ask("fe80::1", 0);
-	busiest_answer(table, &prefixes, &a);
+	busiest_answer(table, &prefixes, &a, false);
 	prefixes_hold(&prefixes, prefixes_find(&prefixes, &a), true);
 	assert_true(sent("192.0.2.1", 32, 0, &info));
 	assert_int_equal(info.queries, 2);
@@ -220,6 +220,68 @@ as_many_groups_as_clients(void **state)
 	check_order();
 }
 
+/* The next share that is taken is of this net, and has these numbers. */
+static void
+expect_share(uint32_t *cursor, const char *net, uint8_t len, uint64_t udp,
+    uint64_t tcp, uint64_t answers)
+{
+	struct busiest_share share;
+	uint8_t want[16] = { 0 };
+
+	assert_true(busiest_take(table, cursor, &share));
+	assert_int_equal(inet_pton(share.net.family, net, want), 1);
+	assert_memory_equal(share.net.addr, want, sizeof(want));
+	assert_int_equal(share.net.len, len);
+	assert_int_equal(share.asked[0], udp);
+	assert_int_equal(share.asked[1], tcp);
+	assert_int_equal(share.answered[0] + share.answered[1], answers);
+}
+
+static void
+shares_are_taken_once_and_name_no_host(void **state)
+{
+	union client_addr v4 = addr("192.0.2.77"), v6 = addr("fe80::77");
+	struct busiest_share share;
+	uint32_t cursor = 0;
+
+	(void)state;
+	ask("192.0.2.77", 0);
+	ask("192.0.2.77", 0);
+	busiest_query(table, &prefixes, &v4, true, 0);
+	busiest_answer(table, &prefixes, &v4, true);
+	busiest_query(table, &prefixes, &v6, false, 0);
+	expect_share(&cursor, "192.0.2.0", 24, 2, 1, 1);
+	expect_share(&cursor, "fe80::", 56, 1, 0, 0);
+	assert_false(busiest_take(table, &cursor, &share));
+	ask("fe80::77", 0);
+	cursor = 0;
+	expect_share(&cursor, "fe80::", 56, 1, 0, 0);
+	assert_false(busiest_take(table, &cursor, &share));
+}
+
+/* What one had asked is not another's because of the place. */
+static void
+share_does_not_pass_to_who_takes_the_place(void **state)
+{
+	struct busiest_share share;
+	uint32_t cursor = 0, i;
+	uint64_t sum = 0;
+
+	(void)state;
+	for (i = 0; i < BUSIEST_MAX; i++)
+		ask_number(i);
+	while (busiest_take(table, &cursor, &share))
+		sum += share.asked[0];
+	assert_int_equal(sum, BUSIEST_MAX);
+	ask_number(1);
+	ask_number(99999);
+	cursor = 0;
+	sum = 0;
+	while (busiest_take(table, &cursor, &share))
+		sum += share.asked[0];
+	assert_int_equal(sum, 2);
+}
+
 static void
 no_room_is_said(void **state)
 {
@@ -240,6 +302,8 @@ main(void)
 		TEST(last_minute),
 		TEST(busy_one_is_found_among_many),
 		TEST(as_many_groups_as_clients),
+		TEST(shares_are_taken_once_and_name_no_host),
+		TEST(share_does_not_pass_to_who_takes_the_place),
 		TEST(no_room_is_said),
 	};
 

@@ -314,6 +314,11 @@ statsd_has_defaults_and_limits(void **state)
 	assert_int_equal(c->statsd.flush_ms, 1000);
 	assert_int_equal(c->statsd.payload, 512);
 	free(c);
+	c = conf_text_ok("metrics statsd ::1 client tags yes\n"
+			 "client { statistics yes }\n" CONF_TEXT_BASE);
+	assert_true(c->statsd.client_tags);
+	conf_text_bad("metrics statsd ::1 client tags yes\n" CONF_TEXT_BASE,
+	    "t:1: client tags need \"client { statistics yes }\"\n");
 	conf_text_bad("metrics statsd ::1 flavour graphite\n",
 	    "t:1: unknown flavour \"graphite\"\n");
 	conf_text_bad("metrics statsd ::1 flush interval 999ms\n",

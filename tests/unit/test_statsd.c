@@ -26,6 +26,7 @@
 
 #include <cmocka.h>
 
+#include "dotproxy/listener/statsd_emit.h"
 #include "tests/unit/listener_rig.h"
 
 static const struct msg_statsd conf = {
@@ -148,6 +149,45 @@ test_differences_are_sent(void **state)
 	finish();
 }
 
+/* A network's share is its own line, and not in the sum of the others. */
+static void
+test_networks_of_clients_if_wanted(void **state)
+{
+	struct msg_statsd tagged = conf;
+	struct info_counters none = counters;
+	int fd = rig_udp_client(&rig.udp_addr);
+	uint8_t buf[512];
+	struct rig_query q;
+
+	(void)state;
+	prepare();
+	rig.l->busiest = busiest_new();
+	begin();
+	tagged.conf.client_tags = true;
+	statsd_open(rig.l, &tagged, dup(rig.l->statsd->fd));
+	q = *rig_ask(fd, 1, "www.example", 0);
+	rig_answer(&q, 0);
+	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), q.len);
+	answer(&none, &up, &hist);
+	assert_true(
+	    says("dotproxy.event.client.cx_read.127_0_0_0_24.udp:1|c\n"));
+	assert_true(
+	    says("dotproxy.event.client.cx_write.127_0_0_0_24.udp:1|c\n"));
+	assert_false(says("dotproxy.event.client.cx_read.udp"));
+	assert_false(says("dotproxy.event.client.cx_write.udp"));
+	ngot = 0;
+	tagged.conf.client_tags = false;
+	statsd_open(rig.l, &tagged, dup(rig.l->statsd->fd));
+	q = *rig_ask(fd, 2, "www.example", 0);
+	rig_answer(&q, 0);
+	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), q.len);
+	answer(&none, &up, &hist);
+	assert_true(says("dotproxy.event.client.cx_read.udp:1|c\n"));
+	assert_false(says("127_0_0"));
+	finish();
+	close(fd);
+}
+
 /* A pool that was there before is not counted, one that comes after is. */
 static void
 test_old_and_new_pools(void **state)
@@ -238,6 +278,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_differences_are_sent),
+		RIG_TEST(test_networks_of_clients_if_wanted),
 		RIG_TEST(test_old_and_new_pools),
 		RIG_TEST(test_pool_cannot_flood),
 		RIG_TEST(test_nobody_there),
