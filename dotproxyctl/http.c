@@ -149,22 +149,25 @@ is_local_host(struct text host)
 	       IN6_IS_ADDR_LOOPBACK(&in6);
 }
 
-/* Only visible ASCII; a query or fragment is for nothing here. */
+/* Only visible ASCII; of a query nothing is kept, as there is no use for it. */
 static enum http_status
 parse_path(struct text target, char path[HTTP_PATH_MAX])
 {
-	size_t i;
+	size_t i, len = target.len;
 
 	if (target.len == 0 || target.p[0] != '/')
 		return HTTP_BAD_REQUEST;
 	if (target.len >= HTTP_PATH_MAX)
 		return HTTP_URI_TOO_LONG;
-	for (i = 0; i < target.len; i++)
+	for (i = 0; i < target.len; i++) {
 		if (target.p[i] <= 0x20 || target.p[i] >= 0x7f ||
-		    target.p[i] == '?' || target.p[i] == '#')
+		    target.p[i] == '#')
 			return HTTP_BAD_REQUEST;
-	memcpy(path, target.p, target.len);
-	path[target.len] = '\0';
+		if (target.p[i] == '?' && len == target.len)
+			len = i;
+	}
+	memcpy(path, target.p, len);
+	path[len] = '\0';
 	return HTTP_OK;
 }
 

@@ -78,7 +78,10 @@ test_lines(void **state)
 		{ "GET", HTTP_BAD_REQUEST },
 		{ "", HTTP_BAD_REQUEST },
 		{ "GET * HTTP/1.0", HTTP_BAD_REQUEST },
-		{ "GET /?a HTTP/1.0", HTTP_BAD_REQUEST },
+		{ "GET /?a HTTP/1.0", HTTP_OK },
+		{ "GET /?a#b HTTP/1.0", HTTP_BAD_REQUEST },
+		{ "GET /?\x01 HTTP/1.0", HTTP_BAD_REQUEST },
+		{ "GET ?a HTTP/1.0", HTTP_BAD_REQUEST },
 		{ "GET /#a HTTP/1.0", HTTP_BAD_REQUEST },
 		{ "GET /\x01 HTTP/1.0", HTTP_BAD_REQUEST },
 		{ "GET /\xc3\xa9 HTTP/1.0", HTTP_BAD_REQUEST },
@@ -110,6 +113,17 @@ test_path_has_a_limit(void **state)
 	(void)snprintf(text, sizeof(text), "GET %s HTTP/1.0\r\n\r\n", path);
 	assert_int_equal(parse(text, strlen(text), &r), HTTP_OK);
 	assert_string_equal(r.path, path);
+}
+
+static void
+test_query_is_no_part_of_the_path(void **state)
+{
+	static const char text[] = "GET /metrics?a=/b?c HTTP/1.0\r\n\r\n";
+	struct http_request r;
+
+	(void)state;
+	assert_int_equal(parse(text, strlen(text), &r), HTTP_OK);
+	assert_string_equal(r.path, "/metrics");
 }
 
 static void
@@ -232,6 +246,7 @@ main(void)
 		cmocka_unit_test(test_whole_request),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_path_has_a_limit),
+		cmocka_unit_test(test_query_is_no_part_of_the_path),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_head_has_a_limit),
 		cmocka_unit_test(test_hosts),
