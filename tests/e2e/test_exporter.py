@@ -210,7 +210,7 @@ def test_answers_say_what_a_browser_must_not_do(exported, path):
 
 @pytest.mark.parametrize("request_line,status", [
     ("GET /nothing HTTP/1.1", 404),
-    ("GET /metrics?x=1 HTTP/1.1", 400),
+    ("GET /nothing?x=1 HTTP/1.1", 404),
     ("GET /../etc/passwd HTTP/1.1", 404),
     ("GET http://localhost/metrics HTTP/1.1", 400),
     ("GET /" + "a" * 100 + " HTTP/1.1", 414),
