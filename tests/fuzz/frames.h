@@ -78,7 +78,7 @@ static inline size_t
 frames_mutate(uint8_t *data, size_t len, size_t max, struct fuzz_random *rnd,
     const uint16_t *types, size_t ntypes)
 {
-	struct fuzz_frame f;
+	struct fuzz_frame f = { 0, 0 };
 	size_t n;
 
 	if (!frames_choose(data, len, rnd, &f))
