@@ -37,6 +37,19 @@ count_options(uint8_t *msg, size_t len, enum dns_option which)
 		   : 0;
 }
 
+/* How long the padding is. */
+static uint16_t
+pad_len(uint8_t *msg, size_t len)
+{
+	struct dns_edit e;
+	const uint8_t *data;
+	uint16_t n = 0;
+
+	if (dns_edit_begin(&e, msg, len, len))
+		(void)dns_edit_find(&e, DNS_OPTION_PADDING, &data, &n);
+	return n;
+}
+
 static void
 check_query(const struct conf_edit *conf, const uint8_t *msg, size_t len)
 {
@@ -53,7 +66,10 @@ check_query(const struct conf_edit *conf, const uint8_t *msg, size_t len)
 		return;
 	}
 	check_untouched(msg, edited, len);
+	echo = fuzz_copy(msg, len);
 	if (conf->padding) {
+		FUZZ_ASSERT(pad_len(edited, n) < EDIT_BLOCK ||
+			    count_options(echo, len, DNS_OPTION_PADDING) > 0);
 		FUZZ_ASSERT(n % EDIT_BLOCK == 0 || n == DNS_MSG_MAX);
 		FUZZ_ASSERT(count_options(edited, n, DNS_OPTION_PADDING) == 1);
 	}
@@ -61,7 +77,6 @@ check_query(const struct conf_edit *conf, const uint8_t *msg, size_t len)
 		FUZZ_ASSERT(count_options(edited, n, DNS_OPTION_ECS) <= 1);
 	/* Put in and taken out again it is the same, but what was the client's.
 	 */
-	memcpy(echo = fuzz_alloc(len), msg, len);
 	own = count_options(echo, len, DNS_OPTION_PADDING) > 0 ||
 	      (conf->strip_ecs && count_options(echo, len, DNS_OPTION_ECS) > 0);
 	edited[2] |= 0x80;

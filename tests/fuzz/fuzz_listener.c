@@ -34,6 +34,7 @@ enum step {
 	STEP_POOL,   /* bytes of the pool's channel */
 	STEP_ANSWER, /* the query back, and these bytes */
 	STEP_PART,
+	STEP_FORGE,   /* these bytes as the answer to some query */
 	STEP_CONTROL, /* bytes of a control client */
 	STEP_TURN,
 	STEPS
@@ -137,7 +138,7 @@ listen_to(struct talk *t, bool udp)
 
 /* As the pool: an echo of some query, and what is behind it. */
 static void
-answer(uint16_t which, const uint8_t *data, size_t len, bool part)
+answer(uint16_t which, const uint8_t *data, size_t len, enum step how)
 {
 	static uint8_t msg[DNS_MSG_MAX];
 	const struct rig_query *q;
@@ -147,10 +148,14 @@ answer(uint16_t which, const uint8_t *data, size_t len, bool part)
 	q = &rig.queries[which % rig.nqueries];
 	if (len > sizeof(msg) - q->len)
 		return;
+	if (how == STEP_FORGE) {
+		(void)msg_send_answer(&rig.pool, q->handle, data, len);
+		return;
+	}
 	memcpy(msg, q->wire, q->len);
 	memcpy(msg + q->len, data, len);
 	msg[2] |= 0x80;
-	if (part)
+	if (how == STEP_PART)
 		(void)msg_send_part(&rig.pool, q->handle, msg, q->len + len);
 	else
 		(void)msg_send_answer(&rig.pool, q->handle, msg, q->len + len);
@@ -192,7 +197,8 @@ step(struct talk talks[CLIENTS], uint8_t what, const uint8_t *data, size_t len)
 		break;
 	case STEP_ANSWER:
 	case STEP_PART:
-		answer(what >> 4, data, len, (what & 15) % STEPS == STEP_PART);
+	case STEP_FORGE:
+		answer(what >> 4, data, len, (enum step)((what & 15) % STEPS));
 		break;
 	case STEP_CONTROL:
 		if (!ctl.chan.down)
@@ -238,7 +244,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	for (i = 0; i < CLIENTS; i++)
 		talks[i].fd = -1;
 	(void)start(NULL);
-	rig.client.client.rate_limit = 0;
 	run(talks, data, len);
 	for (i = 0; i < CLIENTS; i++) {
 		listen_to(&talks[i], i == 0);
@@ -277,6 +282,11 @@ add_step(uint8_t *data, size_t len, size_t max, struct fuzz_random *rnd)
 		n = dns_mutate(p, n, 500, rnd);
 		if (tcp)
 			wire_store_u16(p - 2, (uint16_t)n);
+		break;
+	case STEP_FORGE:
+		memset(p, 0, DNS_HDR_LEN);
+		p[2] = 0x80;
+		n = dns_mutate(p, DNS_HDR_LEN, 500, rnd);
 		break;
 	case STEP_POOL:
 		n = frames_append(p, 0, 512, rnd, pool_types, 8);

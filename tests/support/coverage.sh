@@ -19,6 +19,12 @@ mkdir -p "$profiles" "$BUILD/report"
 rm -f "$profiles"/*
 chmod 1777 "$profiles"
 
+# The runtime truncates a new file, which what a child inherits of the parent's
+# filter denies; not one that is there.  Alone a child ends with an error.
+for child in "$BUILD"/libexec/dotproxy/*; do
+	timeout 10 "$child" </dev/null >/dev/null 2>&1
+done
+
 echo "== unit tests, scenarios, corpus"
 prove -j 2 $(find "$BUILD/tests/unit" "$BUILD/tests/replay" -type f \
     -perm -u+x) 2>&1 | tail -n 5
