@@ -130,7 +130,8 @@ enum msg_change {
 	CHANGE_FLUSH, /* connections to upstreams are made anew */
 	CHANGE_DRAIN, /* no more TCP clients; those that are idle go */
 	CHANGE_UNDRAIN,
-	CHANGE_PROBE, /* changes nothing, and is not asked of the parent */
+	CHANGE_RESTART, /* the program is executed anew, with its sockets */
+	CHANGE_PROBE,   /* changes nothing, and is not asked of the parent */
 	CHANGE_COUNT
 };
 

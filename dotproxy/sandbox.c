@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -134,7 +135,9 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(listen) },
 	{ .nr = NR(connect) },
 	{ .nr = NR(setsockopt) },
-	{ .nr = NR(socketpair) }, /* channels */
+	{ .nr = NR(getsockopt) },  /* after a restart: which they are */
+	{ .nr = NR(getsockname) }, /* the same */
+	{ .nr = NR(socketpair) },  /* channels */
 	{ .nr = NR(sendto) },
 	{ .nr = NR(sendmsg) }, /* messages with descriptors */
 	{ .nr = NR(pipe2) },   /* links */
@@ -151,8 +154,9 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(lseek) },
 	{ .nr = NR(newfstatat) },
 	{ .nr = NR(fstat) },
-	{ .nr = NR(readlink) }, /* realpath() */
-	{ .nr = NR(write) },    /* the log */
+	{ .nr = NR(readlink) },   /* realpath(); a restart's own name */
+	{ .nr = NR(getdents64) }, /* the children's root, empty still? */
+	{ .nr = NR(write) },      /* the log */
 	/* Children: made, ended, collected. */
 	{ NR(clone), 1, { { 0, SCMP_CMP_MASKED_EQ, NEW_NAMESPACES, 0 } } },
 	{ .nr = NR(execve) },
@@ -347,6 +351,31 @@ allow_abort(scmp_filter_ctx ctx)
 		fatalx("seccomp: tgkill: %s", strerror(-rc));
 }
 
+/* FNV-1a over what makes a filter; there is no padding that varies. */
+static uint64_t
+hash_rules(uint64_t hash, const struct allowance *rules, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)rules;
+	size_t i;
+
+	for (i = 0; i < n * sizeof(*rules); i++)
+		hash = (hash ^ p[i]) * 0x100000001b3ULL;
+	return hash;
+}
+
+uint64_t
+sandbox_filter_name(bool confine)
+{
+	uint64_t hash = 0xcbf29ce484222325ULL;
+
+	hash = hash_rules(hash, policy_common, COUNT(policy_common));
+	hash = hash_rules(hash, policy_parent, COUNT(policy_parent));
+	if (!confine)
+		hash = hash_rules(hash, policy_user, COUNT(policy_user));
+	hash = hash_rules(hash, policy_listener, COUNT(policy_listener));
+	return hash_rules(hash, policy_pool, COUNT(policy_pool));
+}
+
 static void
 filter_system_calls(enum sandbox_role role, bool user_namespace)
 {
@@ -475,7 +504,8 @@ enter_parent(const struct sandbox_opts *o)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		fatal("prctl");
 #ifndef SANITIZER /* whose leak check traces its own process */
-	filter_system_calls(SANDBOX_PARENT, !o->confine);
+	if (!o->filtered || prctl(PR_GET_SECCOMP) != SECCOMP_MODE_FILTER)
+		filter_system_calls(SANDBOX_PARENT, !o->confine);
 #endif
 }
 

@@ -24,6 +24,7 @@ struct sandbox_opts {
 	uint32_t gid;
 	uint32_t nofile; /* RLIMIT_NOFILE */
 	bool confine;    /* we are root: change user and root directory */
+	bool filtered;   /* parent: its filter of system calls is in force */
 	bool low_ports;  /* parent: there are ports below 1024 to bind */
 	int readable;    /* reader: the directory below which it may read */
 };
@@ -33,6 +34,13 @@ struct sandbox_opts {
  * directory that only root can change.  For the parent, as root.
  */
 void sandbox_make_empty_dir(void);
+
+/*
+ * A number for the parent's filter of system calls: another one, whatever is
+ * changed in its list.  A filter stays over an execve(2), and others are added
+ * to it; so a program that would add the same knows by this that it need not.
+ */
+uint64_t sandbox_filter_name(bool confine);
 
 /*
  * Enters the confinement of a role, for good.  Everything that libraries do

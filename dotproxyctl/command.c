@@ -205,6 +205,7 @@ static const struct word top_words[] = {
 	{ "show", show_words, true, mean_show, SHOW_SUMMARY, NULL },
 	{ "check", check_words, false, NULL, 0, NULL },
 	{ "reload", NULL, true, mean_reload, 0, NULL },
+	{ "restart", NULL, true, mean_change, CHANGE_RESTART, NULL },
 	{ "log", log_words, false, NULL, 0, NULL },
 	{ "health", health_words, true, mean_health, 0, NULL },
 	{ "upstream", name_words, false, NULL, 0, NULL },

@@ -27,6 +27,9 @@
 
 #define CHECK_LOOKS 3 /* before something is found wanting */
 #define CHECK_PAUSE_MS 200
+#define RESTART_PAUSE_MS 50
+/* Longer than queries in flight may take, mostly. */
+#define RESTART_LIMIT_MS 15000
 
 static const struct option long_options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -77,6 +80,8 @@ usage(FILE *out)
 	    "  upstream NAME probe   try it, step by step\n"
 	    "  pool flush            make all connections anew\n"
 	    "  drain [off]           take no more TCP clients\n"
+	    "  restart               execute the program anew, keep the "
+	    "sockets\n"
 	    "  reload                read the configuration file again\n"
 	    "  log level LEVEL       error, warn, info or debug\n"
 	    "  exporter [-l address:port] [-u user]\n"
@@ -455,6 +460,43 @@ health(const struct options *o, const struct command *cmd)
 	return printed(ret, well ? 0 : 1);
 }
 
+/* How long the parent has been what it is; UINT64_MAX: it does not say. */
+static uint64_t
+parent_uptime_ms(const struct options *o)
+{
+	const struct command cmd = { .request = MSG_CL_SHOW,
+		.show = SHOW_SUMMARY };
+	char error[CLIENT_ERROR_MAX];
+	struct data *data = data_new();
+	uint64_t uptime_ms = UINT64_MAX;
+
+	if (data != NULL && ask_one(o, &cmd, data, error) == 0 &&
+	    data->have_process[ROLE_PARENT])
+		uptime_ms = data->processes[ROLE_PARENT].uptime_ms;
+	data_free(data);
+	return uptime_ms;
+}
+
+/* Waits until the daemon that has agreed to it is another. */
+static int
+restart(const struct options *o, const struct command *cmd)
+{
+	const struct timespec pause = { 0, RESTART_PAUSE_MS * 1000000L };
+	uint64_t begin_ms = util_now_ms(), now_ms;
+	int status = show(o, cmd);
+
+	if (status != 0)
+		return status;
+	do {
+		(void)nanosleep(&pause, NULL);
+		now_ms = util_now_ms();
+		if (parent_uptime_ms(o) < now_ms - begin_ms)
+			return 0;
+	} while (now_ms - begin_ms < RESTART_LIMIT_MS);
+	complain(o, "it has not been restarted: its log says why");
+	return 1;
+}
+
 /* Shows it until somebody has had enough: only a signal ends it. */
 static int
 watch(const struct options *o, const struct command *cmd)
@@ -560,6 +602,8 @@ main(int argc, char *argv[])
 		return complete(&o, argc - first - 1, argv + first + 1);
 	if (command_parse(&cmd, argc - first, argv + first, error) == -1)
 		return fail(&o, error);
+	if (cmd.request == MSG_CL_CHANGE && cmd.change.change == CHANGE_RESTART)
+		return restart(&o, &cmd);
 	if (cmd.health)
 		return health(&o, &cmd);
 	if (cmd.exporter) {

@@ -58,15 +58,36 @@ on_ping(void *arg, struct imsg *m)
 	return 0;
 }
 
-/* What is not read yet stays in the sockets, for whoever has them next. */
+static void
+last_call(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)fd;
+	(void)what;
+	l->last_call.due_ms = 0;
+	l->finishing = true;
+}
+
+/*
+ * What is not read yet stays in the sockets, for whoever has them next.  A TCP
+ * connection does not: who has just connected may still ask.
+ */
 static int
 on_finish(void *arg, struct imsg *m)
 {
 	struct listener *l = arg;
 
 	(void)m;
-	l->finishing = true;
+	if (l->ending)
+		return 0;
+	l->ending = true;
 	tcp_accept_enable(l, false);
+	if (l->counters[LSTAT_tcp_open] == 0)
+		l->finishing = true;
+	else
+		lazy_timer_arm(&l->last_call, listener_now(l),
+		    listener_now(l) + LISTENER_LAST_CALL_MS);
 	return 0;
 }
 
@@ -154,7 +175,7 @@ accept_retry(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	l->accept_retry.due_ms = 0;
-	tcp_accept_enable(l, !l->finishing);
+	tcp_accept_enable(l, !l->ending);
 	control_accept_enable(l, true);
 }
 
@@ -192,6 +213,7 @@ listener_init(struct listener *l, struct event_base *base)
 	lazy_timer_init(&l->deadline, base, query_deadline, l);
 	lazy_timer_init(&l->accept_retry, base, accept_retry, l);
 	lazy_timer_init(&l->pause_end, base, pause_end, l);
+	lazy_timer_init(&l->last_call, base, last_call, l);
 	udp_init(l);
 	tcp_init(l);
 	control_init(l);
@@ -217,6 +239,7 @@ listener_free(struct listener *l)
 	lazy_timer_free(&l->deadline);
 	lazy_timer_free(&l->accept_retry);
 	lazy_timer_free(&l->pause_end);
+	lazy_timer_free(&l->last_call);
 	imsg_close(&l->link);
 	imsg_close(&l->parent);
 }

@@ -58,6 +58,9 @@ struct udp;
 /* How long nothing is accepted after we ran out of descriptors. */
 #define LISTENER_ACCEPT_PAUSE_MS 1000
 
+/* When it ends: for who has connected, and whose query is on its way. */
+#define LISTENER_LAST_CALL_MS 50
+
 /* The phases of the channel to the parent. */
 #define PHASE_NORMAL 1u
 #define PHASE_CONF 2u /* between CONF_BEGIN and CONF_END */
@@ -82,7 +85,8 @@ struct listener {
 	bool paused;           /* no client is read: the link is congested */
 	bool draining;         /* takes no TCP clients any more */
 	bool pause_over;       /* that has lasted for too long */
-	bool finishing;        /* no client is read any more */
+	bool ending;           /* takes no TCP clients any more, for good */
+	bool finishing;        /* then no client is read any more either */
 	uint64_t pause_until_ms;
 	bool in_turn;
 	uint64_t now_us; /* of this turn; see listener_now() */
@@ -114,10 +118,11 @@ struct listener {
 	struct lazy_timer deadline; /* of the first query in flight */
 	struct lazy_timer accept_retry;
 	struct lazy_timer pause_end;
-	struct udp *udp;         /* owned */
-	struct tcp *tcp;         /* owned */
-	struct control *control; /* owned */
-	struct statsd *statsd;   /* owned; NULL: no metrics are sent */
+	struct lazy_timer last_call; /* from ending to finishing */
+	struct udp *udp;             /* owned */
+	struct tcp *tcp;             /* owned */
+	struct control *control;     /* owned */
+	struct statsd *statsd;       /* owned; NULL: no metrics are sent */
 
 	/*
 	 * The identity in stats.h holds at all times: a query is counted in

@@ -100,6 +100,7 @@ change_do(struct parent *parent, uint8_t change, uint32_t index)
 		parent->draining = change == CHANGE_DRAIN;
 		tell_all(parent, ROLE_LISTENER, change, 0);
 		return NULL;
+	case CHANGE_RESTART:
 	case CHANGE_PROBE:
 	case CHANGE_COUNT:
 		break;
@@ -117,8 +118,13 @@ change_on_request(void *arg, struct imsg *m)
 
 	if (msg_read_change(m, &change, &index) == -1)
 		return -1;
-	if (!is_flooded(c->pair))
+	if (!is_flooded(c->pair)) {
+		if (change == CHANGE_RESTART) {
+			restart_start(c->parent, c, m->id);
+			return 0; /* it answers when it knows */
+		}
 		why = change_do(c->parent, change, index);
+	}
 	(void)msg_send_result(&c->chan, MSG_INFO_END, m->id, why == NULL, why);
 	return 0;
 }

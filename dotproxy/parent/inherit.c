@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Sockets handed over by the service manager, see inherit.h.  Runs in the
- * parent, at start only.  It must never hand on anything but what is bound to
- * an address of the configuration.
+ * Sockets handed over by the service manager or a restart, see inherit.h.  Runs
+ * in the parent, at start only.  It must never hand on anything but what is
+ * bound to an address of the configuration.
  */
 #include "dotproxy/parent/inherit.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -17,6 +20,8 @@
 
 #define INHERIT_FIRST 3
 #define INHERIT_MAX 16384 /* all that a configuration can have */
+#define RESTART_VARIABLE "DOTPROXY_RESTART"
+#define NUMBER_TEXT_MAX 12 /* of a descriptor, and a space */
 
 /* How many descriptors the environment speaks of, to this process. */
 static uint32_t
@@ -35,13 +40,82 @@ count_listed(void)
 	return errno != 0 || *end != '\0' || n > INHERIT_MAX ? 0 : (uint32_t)n;
 }
 
+/* The next number of a list; 0 if there is none, or it is too large. */
+static uint64_t
+next_number(const char **p, uint64_t max)
+{
+	unsigned long long n;
+	char *end;
+
+	errno = 0;
+	n = strtoull(*p, &end, 10);
+	if (end == *p || errno != 0 || n > max)
+		return 0;
+	*p = end;
+	return n;
+}
+
+/*
+ * What inherit_leave() has put there, if it was this process: whose PID comes
+ * first.  Returns false if it was not.
+ */
+static bool
+init_restarted(struct inherit *in, int *after)
+{
+	const char *p = getenv(RESTART_VARIABLE);
+	int fd;
+
+	if (p == NULL || next_number(&p, INT32_MAX) != (uint64_t)getpid())
+		return false;
+	in->restarted = true;
+	in->filter = next_number(&p, UINT64_MAX);
+	in->nfilters = (uint32_t)next_number(&p, UINT32_MAX);
+	in->fds = calloc(strlen(p) / 2 + 1, sizeof(in->fds[0]));
+	if (in->fds == NULL)
+		fatal("calloc");
+	while ((fd = (int)next_number(&p, INT32_MAX)) >= INHERIT_FIRST) {
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
+			continue;
+		in->fds[in->n++] = fd;
+		if (fd >= *after)
+			*after = fd + 1;
+	}
+	return true;
+}
+
+int
+inherit_leave(uint64_t filter, uint32_t nfilters, const int *fds, uint32_t n)
+{
+	size_t size = (n + 1) * (size_t)NUMBER_TEXT_MAX + 64, len;
+	char *text = malloc(size);
+	uint32_t i;
+	int ret;
+
+	if (text == NULL)
+		return -1;
+	(void)snprintf(text, size, "%ld %" PRIu64 " %" PRIu32, (long)getpid(),
+	    filter, nfilters);
+	for (i = 0; i < n; i++) {
+		len = strlen(text);
+		(void)snprintf(text + len, size - len, " %d", fds[i]);
+	}
+	ret = setenv(RESTART_VARIABLE, text, 1);
+	free(text);
+	return ret;
+}
+
 int
 inherit_init(struct inherit *in)
 {
 	uint32_t i, n = count_listed();
+	int after = INHERIT_FIRST;
 
-	in->n = 0;
-	in->fds = NULL;
+	memset(in, 0, sizeof(*in));
+	if (init_restarted(in, &after)) {
+		(void)unsetenv(RESTART_VARIABLE);
+		return after;
+	}
+	(void)unsetenv(RESTART_VARIABLE);
 	if (n > 0 && (in->fds = calloc(n, sizeof(in->fds[0]))) == NULL)
 		fatal("calloc");
 	for (i = 0; i < n; i++)
@@ -88,6 +162,36 @@ inherit_take(struct inherit *in, const struct sockaddr_storage *addr, bool tcp)
 			continue;
 		flags = fcntl(fd, F_GETFL);
 		if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
+			continue;
+		in->fds[i] = -1;
+		return fd;
+	}
+	return -1;
+}
+
+static bool
+is_bound_to_path(int fd, const char *path)
+{
+	struct sockaddr_un name;
+	socklen_t len = sizeof(name);
+
+	memset(&name, 0, sizeof(name));
+	return get_int(fd, SO_TYPE) == SOCK_STREAM &&
+	       get_int(fd, SO_ACCEPTCONN) == 1 &&
+	       getsockname(fd, (struct sockaddr *)&name, &len) == 0 &&
+	       name.sun_family == AF_UNIX &&
+	       strncmp(name.sun_path, path, sizeof(name.sun_path)) == 0;
+}
+
+int
+inherit_take_unix(struct inherit *in, const char *path)
+{
+	uint32_t i;
+	int fd;
+
+	for (i = 0; i < in->n; i++) {
+		fd = in->fds[i];
+		if (fd == -1 || !is_bound_to_path(fd, path))
 			continue;
 		in->fds[i] = -1;
 		return fd;

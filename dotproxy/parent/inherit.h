@@ -2,8 +2,10 @@
 /*
  * Sockets that were open before the parent was started, handed over by the
  * service manager as sd_listen_fds(3) describes: of a socket unit, or kept
- * from the last run.  A line of the configuration with the same address takes
- * one instead of binding its own, so that no packet is lost in between.
+ * from the last run; or left open by this process itself, which has executed
+ * its program anew (restart.c).  A line of the configuration with the same
+ * address takes one instead of binding its own, so that no packet is lost in
+ * between.
  */
 #ifndef PARENT_INHERIT_H
 #define PARENT_INHERIT_H
@@ -16,6 +18,9 @@
 struct inherit {
 	int *fds; /* owned; -1: taken */
 	uint32_t n;
+	bool restarted;  /* they are this very process', of a program before */
+	uint64_t filter; /* that it has left, see sandbox_filter_name() */
+	uint32_t nfilters; /* how many of its kind; 0 if not restarted */
 };
 
 /*
@@ -32,7 +37,18 @@ int inherit_init(struct inherit *);
 int inherit_take(
     struct inherit *, const struct sockaddr_storage *addr, bool tcp);
 
+/* The same for the listening Unix socket of a path. */
+int inherit_take_unix(struct inherit *, const char *path);
+
 /* Closes what was not taken, and says so in the log. */
 void inherit_end(struct inherit *);
+
+/*
+ * Puts into the environment what inherit_init() finds there when this process
+ * executes its program anew: the descriptors, which are to stay open, and the
+ * filters of system calls that will be in force.  Returns 0, or -1 with errno.
+ */
+int inherit_leave(
+    uint64_t filter, uint32_t nfilters, const int *fds, uint32_t n);
 
 #endif

@@ -67,9 +67,23 @@ check_program(const char *libexec, const char *name)
 		fatal("cannot execute %s, install dotproxy again", path);
 }
 
+/*
+ * What a restart executes: the name we were started by if it is a whole path,
+ * for a link may point to another program by then; or the file's.
+ */
+static void
+find_exe(struct parent *parent, const char *file)
+{
+	const char *name = program_invocation_name;
+
+	if (name[0] != '/' || strlen(name) >= sizeof(parent->exe))
+		name = file;
+	(void)snprintf(parent->exe, sizeof(parent->exe), "%s", name);
+}
+
 /* The children's executables are beside ours: ../libexec/dotproxy. */
 static void
-find_libexec(struct parent *parent)
+find_programs(struct parent *parent)
 {
 	char path[CONF_PATH_MAX - 32];
 	char *slash;
@@ -80,6 +94,7 @@ find_libexec(struct parent *parent)
 	if (n == -1)
 		fatal("/proc/self/exe");
 	path[n] = '\0';
+	find_exe(parent, path);
 	for (up = 0; up < 2; up++) { /* the file, and sbin */
 		slash = strrchr(path, '/');
 		if (slash == NULL)
@@ -119,12 +134,19 @@ find_user(struct parent *parent)
 }
 
 static void
-enter_sandbox(const struct parent *parent)
+enter_sandbox(struct parent *parent)
 {
 	const struct conf *conf = parent->active.conf;
 	struct sandbox_opts opts = { .confine = parent->root };
 	uint32_t i;
 
+	/* After a restart it may be there already: one is enough. */
+	parent->filter = sandbox_filter_name(parent->root);
+	parent->nfilters = parent->inherited.nfilters;
+	opts.filtered =
+	    parent->nfilters > 0 && parent->inherited.filter == parent->filter;
+	if (!opts.filtered)
+		parent->nfilters++;
 	for (i = 0; i < conf->nlistens; i++)
 		if (sockaddr_port(&conf->listens[i].addr) < IPPORT_RESERVED)
 			opts.low_ports = true;
@@ -159,6 +181,13 @@ go_to_background(struct parent *parent)
 	parent->ready_fd = fds[1];
 }
 
+static void
+log_to_syslog(struct parent *parent)
+{
+	syslog_open(&parent->syslog, "/dev/log");
+	log_init_sink(syslog_line, &parent->syslog);
+}
+
 void
 parent_up(struct parent *parent)
 {
@@ -176,8 +205,7 @@ parent_up(struct parent *parent)
 	    dup2(null, 2) == -1)
 		fatal("/dev/null");
 	close(null);
-	syslog_open(&parent->syslog, "/dev/log");
-	log_init_sink(syslog_line, &parent->syslog);
+	log_to_syslog(parent);
 	log_info("started, version %s", DOTPROXY_VERSION);
 	if (write(parent->ready_fd, "", 1) != 1)
 		log_warn("nobody waits for the start");
@@ -195,26 +223,23 @@ finish_overdue(evutil_socket_t fd, short what, void *arg)
 	parent->stopping = true;
 }
 
-/*
- * Stops when the queries that are in flight are answered, or have had their
- * time.  Whoever asks again does not want to wait for that.
- */
-static void
-finish(struct parent *parent)
+void
+parent_finish(struct parent *parent)
 {
 	uint32_t ms = parent->active.conf->forward.query_timeout_ms + 500;
 	const struct timeval tv = { .tv_sec = ms / 1000,
 		.tv_usec = (ms % 1000) * 1000 };
 
-	log_info("stopping");
+	/* Whoever asks again does not want to wait for that. */
 	if (parent->finishing || !proc_finish(parent) ||
 	    event_add(parent->finish_timer, &tv) == -1) {
 		parent->stopping = true;
 		return;
 	}
 	parent->finishing = true;
-	notify_send(parent->notify_fd,
-	    "STOPPING=1\nSTATUS=answering what is in flight");
+	if (parent->restart == RESTART_NONE)
+		notify_send(parent->notify_fd,
+		    "STOPPING=1\nSTATUS=answering what is in flight");
 }
 
 static void
@@ -258,10 +283,15 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 		proc_reap(parent);
 		break;
 	case SIGTERM:
-		finish(parent);
+		log_info("stopping");
+		/* On the way to a restart it is finishing already. */
+		if (parent->restart != RESTART_FINISHING)
+			parent_finish(parent);
+		restart_cancel(parent);
 		break;
 	default:
 		log_info("stopping");
+		restart_cancel(parent);
 		parent->stopping = true;
 	}
 }
@@ -287,18 +317,23 @@ start_events(struct parent *parent)
 	parent->sig_term = watch_signal(parent, SIGTERM);
 	parent->sig_int = watch_signal(parent, SIGINT);
 	parent->sig_chld = watch_signal(parent, SIGCHLD);
+	restart_end();
 	parent->reload_timer =
 	    event_new(parent->base, -1, 0, reload_overdue, parent);
 	parent->finish_timer =
 	    event_new(parent->base, -1, 0, finish_overdue, parent);
-	if (parent->reload_timer == NULL || parent->finish_timer == NULL)
+	parent->restart_timer =
+	    event_new(parent->base, -1, 0, restart_overdue, parent);
+	if (parent->reload_timer == NULL || parent->finish_timer == NULL ||
+	    parent->restart_timer == NULL)
 		fatalx("out of memory");
 	start_watchdog(parent);
 	pulse_start(parent);
 }
 
+/* Until they are told to stop, and have done so. */
 static void
-run(struct parent *parent)
+run_children(struct parent *parent)
 {
 	proc_start_pairs(parent);
 	while (!parent->stopping && !parent->failed) {
@@ -306,10 +341,24 @@ run(struct parent *parent)
 		if (event_base_loop(parent->base, EVLOOP_ONCE) == -1)
 			fatalx("event loop failed");
 	}
-	notify_send(parent->notify_fd, "STOPPING=1");
+	if (parent->restart == RESTART_NONE)
+		notify_send(parent->notify_fd, "STOPPING=1");
 	proc_stop(parent);
-	if (parent->next.conf != NULL)
-		sockets_close(&parent->next, &parent->active);
+	if (parent->next.conf == NULL)
+		return;
+	event_del(parent->reload_timer);
+	parent->reload = RELOAD_NONE;
+	sockets_close(&parent->next, &parent->active);
+	free(parent->next.conf);
+	parent->next.conf = NULL;
+}
+
+static void
+run(struct parent *parent)
+{
+	do
+		run_children(parent);
+	while (restart_execute(parent));
 	sockets_close(&parent->active, NULL);
 }
 
@@ -322,12 +371,13 @@ release(struct parent *parent)
 	event_free(parent->sig_chld);
 	event_free(parent->reload_timer);
 	event_free(parent->finish_timer);
+	event_free(parent->restart_timer);
 	event_free(parent->pulse);
 	if (parent->watchdog != NULL)
 		event_free(parent->watchdog);
 	event_base_free(parent->base);
+	free(parent->notify_name);
 	free(parent->active.conf);
-	free(parent->next.conf);
 	free(parent);
 }
 
@@ -335,6 +385,7 @@ int
 main(int argc, char *argv[])
 {
 	struct parent *parent;
+	const char *name;
 	char what[256];
 	bool failed;
 
@@ -351,8 +402,13 @@ main(int argc, char *argv[])
 	parent->active.conf = load_config(&parent->options);
 	if (parent->options.check_only)
 		check_config(&parent->options, parent->active.conf);
+	if (parent->inherited.restarted && !parent->options.foreground)
+		log_to_syslog(parent);
+	name = getenv("NOTIFY_SOCKET");
+	if (name != NULL && (parent->notify_name = strdup(name)) == NULL)
+		fatal("strdup");
 	parent->notify_fd = notify_open(&parent->watchdog_ms);
-	find_libexec(parent);
+	find_programs(parent);
 	find_user(parent);
 	if (parent->root)
 		sandbox_make_empty_dir();
@@ -364,7 +420,7 @@ main(int argc, char *argv[])
 		fatalx("%s", what);
 	inherit_end(&parent->inherited);
 	parent->ready_fd = -1;
-	if (!parent->options.foreground)
+	if (!parent->options.foreground && !parent->inherited.restarted)
 		go_to_background(parent);
 	parent->started_ms = util_now_ms();
 	start_events(parent);

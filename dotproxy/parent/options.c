@@ -35,6 +35,9 @@ add_macro(struct parent_options *o, char *arg)
 		(void)fprintf(stderr, "dotproxy: -D: too many macros\n");
 		exit(1);
 	}
+	o->macro_args[o->nmacros] = strdup(arg);
+	if (o->macro_args[o->nmacros] == NULL)
+		fatal("strdup");
 	*eq = '\0';
 	o->macros[o->nmacros].name = arg;
 	o->macros[o->nmacros].value = eq + 1;

@@ -117,9 +117,17 @@ enum reload_step {
 	RELOAD_LISTENER /* in force; the listeners are changing over */
 };
 
+enum restart_step {
+	RESTART_NONE,
+	RESTART_RELOADING, /* the configuration is tried first */
+	RESTART_CHECKING,  /* then the program that is there now */
+	RESTART_FINISHING  /* the listeners are ending */
+};
+
 struct parent_options {
 	const char *conf_path;
 	struct conf_macro macros[PARENT_MACROS_MAX];
+	const char *macro_args[PARENT_MACROS_MAX]; /* as they were given */
 	size_t nmacros;
 	int log_level;   /* enum log_level */
 	bool foreground; /* -d */
@@ -130,6 +138,7 @@ struct parent_options {
 struct parent {
 	struct event_base *base;
 	struct parent_options options;
+	char exe[CONF_PATH_MAX];     /* what was started */
 	char libexec[CONF_PATH_MAX]; /* directory of the children */
 	uint32_t nofile_max;         /* no child gets more descriptors */
 	bool root;
@@ -142,6 +151,13 @@ struct parent {
 	struct child *reload_asker; /* a listener; NULL for a signal */
 	uint64_t reload_handle;     /* control handle of the asker */
 	uint64_t generation;        /* of the last configuration sent */
+	enum restart_step restart;
+	struct event *restart_timer; /* runs while RESTART_CHECKING */
+	pid_t restart_pid;           /* of the program that is tried; or 0 */
+	struct child *restart_asker; /* a listener; NULL if it has died */
+	uint64_t restart_handle;     /* control handle of the asker */
+	uint64_t filter;             /* which filter of system calls it is */
+	uint32_t nfilters;           /* of this daemon's, one on another */
 	uint32_t next_socket_id;
 	uint32_t next_upstream_id;
 	uint32_t npairs;
@@ -157,6 +173,7 @@ struct parent {
 	uint64_t started_ms;
 	struct inherit inherited; /* empty but while starting */
 	int notify_fd;            /* to the service manager; or -1 */
+	char *notify_name;        /* where that is; NULL if there is none */
 	uint32_t watchdog_ms;     /* how often it is told; 0: it is not */
 	struct syslog syslog;     /* in use when in the background */
 	int ready_fd;   /* tells who started us that we are up; or -1 */
@@ -185,6 +202,12 @@ void options_parse(struct parent_options *, int argc, char *argv[]);
 
 /* All children serve the configuration: tells the log and who started us. */
 void parent_up(struct parent *);
+
+/*
+ * Stops when the queries that are in flight are answered, or have had their
+ * time; at once if it is doing so already.
+ */
+void parent_finish(struct parent *);
 
 /* --- sockets.c: the only bind(2) and listen(2) --- */
 
@@ -268,6 +291,35 @@ int pulse_on_pong(void *arg, struct imsg *);
 
 /* A child is started, or ready: its time begins. */
 void pulse_begin(struct child *);
+
+/* --- restart.c: the same process, another program --- */
+
+/* Serves CHANGE_RESTART; the asker is told how it begins, under its handle. */
+void restart_start(struct parent *, struct child *asker, uint64_t handle);
+
+/* How the reload ended that comes first.  Nothing if there is no restart. */
+void restart_on_reload(struct parent *, bool ok, const char *text);
+
+/* True if it was the process that tries the program. */
+bool restart_reap(struct parent *, pid_t, int status);
+
+/* It takes too long. */
+void restart_overdue(evutil_socket_t, short what, void *arg);
+
+/* The daemon is to stop instead. */
+void restart_cancel(struct parent *);
+
+/* In the next program: hears the signals that were held back. */
+void restart_end(void);
+
+/* A child has died: it is told nothing any more. */
+void restart_on_death(const struct child *);
+
+/*
+ * With all children gone: executes the program if that was asked for.  Returns
+ * false if it was not; true if it failed, and everything has to go on.
+ */
+bool restart_execute(struct parent *);
 
 /* --- nofile.c: limits of descriptors --- */
 

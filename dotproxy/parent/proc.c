@@ -273,6 +273,7 @@ child_died(struct child *c, int status)
 	if (!c->parent->up && c->starts == 1 && !c->accepted)
 		c->parent->failed = true;
 	reload_on_death(c);
+	restart_on_death(c);
 	schedule_respawn(c);
 }
 
@@ -305,7 +306,9 @@ proc_reap(struct parent *parent)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (i = 0; i < parent->npairs; i++)
+		for (i = 0;
+		     !restart_reap(parent, pid, status) && i < parent->npairs;
+		     i++)
 			pair_reap(parent->pairs[i], pid, status);
 	if (parent->finishing && !any_listens(parent))
 		parent->stopping = true;

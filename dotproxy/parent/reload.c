@@ -326,6 +326,7 @@ report(struct parent *parent, bool ok, const char *text)
 	parent->reload_asker = NULL;
 	parent->reload = RELOAD_NONE;
 	event_del(parent->reload_timer);
+	restart_on_reload(parent, ok, text);
 }
 
 void
@@ -440,6 +441,7 @@ reload_start(struct parent *parent, struct child *asker, uint64_t handle)
 		if (asker != NULL)
 			(void)msg_send_result(
 			    &asker->chan, MSG_INFO_END, handle, false, why);
+		restart_on_reload(parent, false, why);
 		return;
 	}
 	parent->reload_asker = asker;

@@ -331,7 +331,7 @@ control_hint(int err)
 
 /* The control socket of one worker: the first has the name as it is. */
 static int
-add_control(const struct conf *conf, uint32_t worker,
+add_control(struct inherit *inherited, const struct conf *conf, uint32_t worker,
     const struct parent_sockets *old, struct parent_sockets *out, char *what,
     size_t whatsize)
 {
@@ -343,6 +343,9 @@ add_control(const struct conf *conf, uint32_t worker,
 		out->control = old->control;
 		return 0;
 	}
+	out->control = inherit_take_unix(inherited, out->control_path);
+	if (out->control != -1)
+		return 0;
 	make_run_dir(out->control_path);
 	out->control = open_control(out->control_path);
 	if (out->control != -1)
@@ -380,8 +383,8 @@ sockets_open(struct parent *parent, struct parent_conf *fresh,
 		have = worker_sockets(old, i);
 		if (open_listens(parent, conf, have, &fresh->sockets[i], what,
 			whatsize) == -1 ||
-		    add_control(conf, i, have, &fresh->sockets[i], what,
-			whatsize) == -1) {
+		    add_control(&parent->inherited, conf, i, have,
+			&fresh->sockets[i], what, whatsize) == -1) {
 			sockets_close(fresh, old);
 			return -1;
 		}

@@ -98,6 +98,30 @@ def test_restart_under_load_loses_no_query(systemd, daemon):
     assert result["sent"] > 1000
 
 
+def test_own_restart_is_no_new_start(systemd, daemon):
+    """dotproxyctl restart: the process stays, and what the manager knows."""
+    inside = ("nsenter", "-t", str(systemd.first()), "-m", "-p")
+    background = BackgroundLoad(daemon.address, "-r", "300", "-T", "5")
+    before, main = systemd.processes(), systemd.show("MainPID")
+    for _ in range(2):
+        done = run(*inside, "/opt/root/usr/bin/dotproxyctl", "restart")
+        assert done.returncode == 0, done.stderr + systemd.log()
+        eventually(lambda: systemd.show("ActiveState") == "active"
+                   and systemd.show("StatusText") == "serving",
+                   what="an end of the restart")
+        after = systemd.processes()
+        assert after["dotproxy"] == before["dotproxy"]
+        assert after["dotproxy-listener"] != before["dotproxy-listener"]
+        before = after
+    assert systemd.show("MainPID") == main
+    assert systemd.show("NRestarts") == "0"
+    # It has the sockets still, for a restart of its own.
+    assert systemd.show("NFileDescriptorStore") == "4"
+    assert systemd.ctl("restart", "dotproxy").returncode == 0
+    result = background.result()
+    assert is_flawless(result), result
+
+
 def test_query_of_a_dead_daemon_is_answered_by_the_next(systemd, daemon):
     found = systemd.processes()
     parent = found["dotproxy"]

@@ -635,7 +635,7 @@ change_fill(void *x, enum variant v)
 	struct change *c = x;
 
 	c->change = v == SMALL   ? CHANGE_DISABLE
-		    : v == LARGE ? CHANGE_UNDRAIN
+		    : v == LARGE ? CHANGE_RESTART
 				 : CHANGE_ENABLE;
 	c->upstream = v == SMALL   ? 0
 		      : v == LARGE ? MSG_NO_UPSTREAM
@@ -670,6 +670,7 @@ change_spoil(void *x, int n)
 		{ CHANGE_ENABLE, CONF_UPSTREAMS_MAX },
 		{ CHANGE_FLUSH, 0 },
 		{ CHANGE_DRAIN, 1 },
+		{ CHANGE_RESTART, 0 },
 	};
 
 	if (n >= (int)(sizeof(wrong) / sizeof(wrong[0])))

@@ -25,7 +25,17 @@ static struct {
 	struct conf next;
 	uint8_t out[4][BUF]; /* to listener, pool, listener 2, pool 2 */
 	unsigned int killed;
+	unsigned int restarts;
 } rig;
+
+void
+restart_start(struct parent *parent, struct child *asker, uint64_t handle)
+{
+	assert_ptr_equal(parent, &rig.parent);
+	assert_ptr_equal(asker, &rig.pairs[0].listener);
+	assert_int_equal(handle, 77);
+	rig.restarts++;
+}
 
 void
 proc_kill(struct child *c, const char *why)
@@ -185,6 +195,28 @@ not_without_end(void **state)
 	assert_int_equal(rig.pairs[1].changes, 0);
 }
 
+/* It answers itself, but not without end. */
+static void
+restart_is_passed_on(void **state)
+{
+	uint8_t payload[5];
+	struct imsg m = { .id = 77, .data = payload, .len = 5, .fd = -1 };
+	unsigned int i;
+
+	(void)state;
+	payload[0] = CHANGE_RESTART;
+	wire_store_u32(payload + 1, MSG_NO_UPSTREAM);
+	assert_int_equal(change_on_request(&rig.pairs[0].listener, &m), 0);
+	assert_int_equal(rig.restarts, 1);
+	assert_int_equal(rig.pairs[0].listener.chan.out_len, 0);
+	for (i = 0; i < 18; i++)
+		(void)ask(CHANGE_FLUSH, MSG_NO_UPSTREAM);
+	assert_int_equal(change_on_request(&rig.pairs[0].listener, &m), 0);
+	assert_int_equal(rig.restarts, 2);
+	assert_false(ask(CHANGE_RESTART, MSG_NO_UPSTREAM));
+	assert_int_equal(rig.restarts, 2);
+}
+
 static void
 nonsense_is_a_violation(void **state)
 {
@@ -258,6 +290,7 @@ main(void)
 		cmocka_unit_test_setup(last_upstream_stays, start),
 		cmocka_unit_test_setup(not_during_a_reload, start),
 		cmocka_unit_test_setup(not_without_end, start),
+		cmocka_unit_test_setup(restart_is_passed_on, start),
 		cmocka_unit_test_setup(nonsense_is_a_violation, start),
 		cmocka_unit_test_setup(reload_keeps_it, start),
 		cmocka_unit_test_setup(new_children_are_told, start),

@@ -12,8 +12,8 @@
 #include "dotproxyctl/command.h"
 
 #define WORDS_MAX 5
-#define TOP                                                         \
-	"show, check, reload, log, health, upstream, pool, drain, " \
+#define TOP                                                                  \
+	"show, check, reload, restart, log, health, upstream, pool, drain, " \
 	"exporter, top, watch"
 
 /* Parses a line of words; returns what command_parse() does. */
@@ -113,6 +113,7 @@ changes(void **state)
 	accepts_change("pool flush", CHANGE_FLUSH, "");
 	accepts_change("drain", CHANGE_DRAIN, "");
 	accepts_change("drain on", CHANGE_DRAIN, "");
+	accepts_change("restart", CHANGE_RESTART, "");
 	accepts_change("d of", CHANGE_UNDRAIN, "");
 }
 
@@ -165,7 +166,7 @@ abbreviations(void **state)
 	accepts("s pr", MSG_CL_SHOW, SHOW_PROCESSES);
 	accepts("s co", MSG_CL_SHOW, SHOW_CONFIG);
 	accepts("c s", MSG_CL_SHOW, SHOW_PROCESSES);
-	accepts("r", MSG_CL_RELOAD, 0);
+	accepts("rel", MSG_CL_RELOAD, 0);
 	accepts("l l d", MSG_CL_LOG_LEVEL, LOG_LEVEL_DEBUG);
 }
 
@@ -186,6 +187,7 @@ mistakes(void **state)
 	    "ambiguous argument \"s\"; possible: summary, upstreams, pool, "
 	    "stats, latency, clients, errors, pins, "
 	    "processes, config, all");
+	refuses("re", "ambiguous argument \"re\"; possible: " TOP);
 	refuses("check", "missing argument; possible: security");
 	refuses("log", "missing argument; possible: level");
 	refuses("log level",

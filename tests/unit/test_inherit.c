@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "dotproxy/parent/inherit.h"
@@ -156,6 +157,82 @@ a_list_that_is_too_long_has_what_there_is(void **state)
 	inherit_end(&in);
 }
 
+static int
+restarted(void **state)
+{
+	static const int fds[] = { FIRST + UDP, FIRST + TCP, FIRST + PIPE };
+
+	(void)hand_over(state);
+	unsetenv("LISTEN_FDS");
+	return inherit_leave(UINT64_MAX, 3, fds, 3);
+}
+
+static void
+what_a_restart_has_left_is_taken(void **state)
+{
+	struct inherit in;
+
+	(void)state;
+	assert_int_equal(inherit_init(&in), FIRST + PIPE + 1);
+	assert_null(getenv("DOTPROXY_RESTART"));
+	assert_true(in.restarted);
+	assert_true(in.filter == UINT64_MAX);
+	assert_int_equal(in.nfilters, 3);
+	assert_int_equal(in.n, 3);
+	assert_int_equal(fcntl(FIRST + UDP, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(inherit_take(&in, &addrs[UDP], false), FIRST + UDP);
+	assert_int_equal(inherit_take(&in, &addrs[TCP], true), FIRST + TCP);
+	inherit_end(&in);
+	assert_false(is_open(FIRST + PIPE));
+}
+
+/* A child's environment, or somebody's who has copied it. */
+static void
+a_restart_of_somebody_else_is_none(void **state)
+{
+	static const char *const texts[] = { "1 5 1 3 4", "", "x", "0",
+		"99999999999999999999 5 1 3", "-1 5 1 3" };
+	struct inherit in;
+	size_t i;
+
+	(void)state;
+	unsetenv("LISTEN_FDS");
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		setenv("DOTPROXY_RESTART", texts[i], 1);
+		assert_int_equal(inherit_init(&in), FIRST);
+		assert_false(in.restarted);
+		assert_int_equal(in.n + in.nfilters, 0);
+		assert_null(getenv("DOTPROXY_RESTART"));
+		inherit_end(&in);
+	}
+}
+
+static void
+unix_socket_is_known_by_its_path(void **state)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct inherit in;
+	char other[sizeof(sun.sun_path) + 1];
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	(void)state;
+	(void)snprintf(sun.sun_path, sizeof(sun.sun_path), "/tmp/test.%ld",
+	    (long)getpid());
+	(void)snprintf(other, sizeof(other), "%s0", sun.sun_path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(unlink(sun.sun_path), 0);
+	assert_int_equal(inherit_leave(0, 1, &fd, 1), 0);
+	assert_int_equal(inherit_init(&in), fd + 1);
+	assert_int_equal(inherit_take_unix(&in, other), -1);
+	assert_int_equal(inherit_take(&in, &addrs[TCP], true), -1);
+	assert_int_equal(inherit_take_unix(&in, sun.sun_path), fd);
+	assert_int_equal(inherit_take_unix(&in, sun.sun_path), -1);
+	inherit_end(&in);
+	assert_true(is_open(fd));
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -166,6 +243,12 @@ main(void)
 		    a_list_for_somebody_else_is_none, hand_over),
 		cmocka_unit_test_setup(
 		    a_list_that_is_too_long_has_what_there_is, hand_over),
+		cmocka_unit_test_setup(
+		    what_a_restart_has_left_is_taken, restarted),
+		cmocka_unit_test_setup(
+		    a_restart_of_somebody_else_is_none, hand_over),
+		cmocka_unit_test_setup(
+		    unix_socket_is_known_by_its_path, hand_over),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -104,6 +104,38 @@ test_drained(void **state)
 	close(fresh);
 }
 
+/* Told to end: who had connected may ask, and nobody else comes. */
+static void
+test_last_call(void **state)
+{
+	int early = rig_tcp_client(), late;
+	struct rig_query q;
+
+	(void)state;
+	rig_until(rig_count(LSTAT_tcp_open) == 1);
+	assert_true(imsg_send_empty(&rig.parent, MSG_PL_FINISH, 0, -1));
+	rig_until(rig.l->ending);
+	assert_false(rig.l->finishing);
+	late = rig_tcp_client(); /* waits in the socket */
+	q = *ask(early, 1);
+	rig_until(rig.l->finishing);
+	rig_answer(&q, 0);
+	rig_until(rig_count(LSTAT_answered) == 1);
+	assert_int_equal(rig_count(LSTAT_tcp_open), 1);
+	close(early);
+	close(late);
+}
+
+/* Without any there is nothing to wait for. */
+static void
+test_no_last_call(void **state)
+{
+	(void)state;
+	assert_true(imsg_send_empty(&rig.parent, MSG_PL_FINISH, 0, -1));
+	rig_until(rig.l->ending);
+	assert_true(rig.l->finishing);
+}
+
 static void
 test_idle_client_is_closed(void **state)
 {
@@ -630,6 +662,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_client_goes_with_queries_in_flight),
 		RIG_TEST(test_drained),
+		RIG_TEST(test_last_call),
+		RIG_TEST(test_no_last_call),
 		RIG_TEST(test_idle_client_is_closed),
 		RIG_TEST(test_slow_pool_is_not_the_clients_fault),
 		RIG_TEST(test_dripping_bytes_is_no_life_sign),
