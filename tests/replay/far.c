@@ -142,13 +142,13 @@ far_take_query(
 		abort();
 	q->conn = c;
 	q->ask = a;
-	q->how = f->answer;
+	q->how = a->spoilt ? (enum far_answer)a->how : f->answer;
 	q->len = len;
 	memcpy(q->wire, wire, len);
 	TAILQ_INSERT_TAIL(&c->queries, q, entry);
 	c->nqueries++;
 	c->used_us = vclock_us();
-	if (f->answer == FAR_SILENT)
+	if (q->how == FAR_SILENT)
 		return;
 	if (f->answer_more_us > 0)
 		us += vnet_random((uint32_t)f->answer_more_us);

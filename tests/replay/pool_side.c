@@ -145,8 +145,8 @@ check_conn(struct world *w, struct upstream *up, const struct conn *c)
 static uint64_t
 check_upstream(struct world *w, struct upstream *up, uint64_t *dials)
 {
-	uint64_t n, held = 0, ready = 0, connecting = 0, conns = 0, apart = 0;
-	uint64_t suspect = 0, silent = 0, room = up->conf.pool_size;
+	uint64_t n, held = 0, ready = 0, connecting = 0, apart = 0;
+	uint64_t suspect = 0, silent = 0;
 	const struct conn *c;
 
 	TAILQ_FOREACH (c, &up->conns, all) {
@@ -155,19 +155,14 @@ check_upstream(struct world *w, struct upstream *up, uint64_t *dials)
 		ready += c->state == CONN_READY && !c->lone;
 		connecting += c->ready_ms == 0 && !c->apart;
 		apart += c->ready_ms == 0 && c->apart && !c->probe;
-		conns += !c->lone && c->state != CONN_DRAINING;
 		suspect += c->suspect;
 		silent += c->silent;
-		/* One in place of one that is about to be closed. */
-		room += c->expiring && room == up->conf.pool_size;
 	}
 	same(w, "nready", up, up->nready, ready);
 	same(w, "nconnecting", up, up->nconnecting, connecting);
 	same(w, "napart", up, up->napart, apart);
 	same(w, "nsuspect", up, up->nsuspect, suspect);
 	same(w, "nsilent", up, up->nsilent, silent);
-	(void)room;
-	(void)conns;
 	n = count_list(w, &up->waiting, QUERY_WAITING, NULL);
 	same(w, "nwaiting", up, up->nwaiting, n);
 	held += n;

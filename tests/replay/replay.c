@@ -203,6 +203,9 @@ play_file(struct player *p, const char *file)
 		free(p->lines[i]);
 }
 
+/* What never comes back is a failure, too. */
+#define PATIENCE_S 900u
+
 int
 main(int argc, char *argv[])
 {
@@ -211,6 +214,7 @@ main(int argc, char *argv[])
 	size_t i;
 	int c;
 
+	(void)alarm(PATIENCE_S);
 	while ((c = getopt(argc, argv, "kn:v")) != -1) {
 		p.show_log |= c == 'k';
 		p.verbose |= c == 'v';

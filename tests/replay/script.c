@@ -475,6 +475,7 @@ static const struct {
 	{ "remove", verb_remove },
 	{ "seed", verb_seed },
 	{ "set", verb_set },
+	{ "spoil", script_spoil },
 	{ "start", verb_start },
 	{ "suspend", verb_suspend },
 	{ "undrain", verb_undrain },

@@ -46,6 +46,8 @@ void script_each(struct script *, const char *label,
 /* --- script_far.c: what upstreams are to do --- */
 
 void script_far(struct script *, struct far *);
+/* The same of one query, whoever gets it. */
+void script_spoil(struct script *);
 
 /* --- script_expect.c --- */
 

@@ -108,6 +108,21 @@ far_reply_now(struct script *s, struct far *f)
 }
 
 void
+script_spoil(struct script *s)
+{
+	const char *label = script_next(s);
+	struct ask *a = label != NULL ? client_find(s->w, label) : NULL;
+	int i = script_find(script_next(s), answers, FAR_ANSWERS);
+
+	if (a == NULL || i == -1) {
+		world_fail(s->w, "spoil what, and how?");
+		return;
+	}
+	a->spoilt = true;
+	a->how = (uint8_t)i;
+}
+
+void
 script_far(struct script *s, struct far *f)
 {
 	uint32_t number = 0;

@@ -379,6 +379,9 @@ walk(struct walker *k, uint64_t seed, uint32_t lines, bool print)
 	return ok;
 }
 
+/* What never comes back is a failure, too. */
+#define PATIENCE_S 900u
+
 int
 main(int argc, char *argv[])
 {
@@ -388,6 +391,7 @@ main(int argc, char *argv[])
 	bool print = false;
 	int c;
 
+	(void)alarm(PATIENCE_S);
 	while ((c = getopt(argc, argv, "1l:n:s:")) != -1) {
 		if (c == '1')
 			print = true;

@@ -65,6 +65,8 @@ struct ask {
 	enum ask_state state;
 	bool due; /* there has to be an answer */
 	bool may_repeat;
+	bool spoilt;    /* whatever upstream it comes to does this: */
+	uint8_t how;    /* enum far_answer */
 	uint32_t times; /* it was asked, in the same words */
 	uint64_t asked_us;
 	uint64_t limit_us; /* when it must have its answer */
