@@ -191,6 +191,41 @@ test_listener_that_does_not_read(void **state)
 	assert_true(rig.end_ok);
 }
 
+static void
+test_all_at_once(void **state)
+{
+	(void)state;
+	rig_show(SHOW_ALL);
+	assert_true(rig.end_ok);
+	assert_int_equal(rig.counters.source, SOURCE_POOL);
+	assert_int_equal(rig.info_pool.nupstreams, 1);
+	assert_int_equal(rig.ninfo_ups, 1);
+	assert_int_equal(rig.ninfo_conns, 1);
+	assert_int_equal(rig.ninfo_hists, RIG_HISTS);
+}
+
+/* A request that nothing fits for, not even its end, is answered later. */
+static void
+test_end_is_owed(void **state)
+{
+	struct imsg_chan *link = &rig.pool->link;
+	size_t cap = link->out_cap;
+
+	(void)state;
+	link->out_cap = 0;
+	assert_true(msg_send_u8(&rig.link, MSG_LT_SHOW, 7, SHOW_STATS));
+	RIG_UNTIL(rig.pool->info_owed);
+	rig_turn();
+	assert_true(rig.pool->info_owed); /* still no room */
+	assert_int_equal(rig.nends, 0);
+	link->out_cap = cap;
+	RIG_UNTIL(rig.nends == 1);
+	assert_false(rig.end_ok);
+	assert_false(rig.pool->info_owed);
+	rig_pass(5);
+	assert_int_equal(rig.nends, 1);
+}
+
 int
 main(void)
 {
@@ -201,6 +236,8 @@ main(void)
 		RIG_TEST_ONE(test_latency_and_its_histograms),
 		RIG_TEST(test_states),
 		RIG_TEST_ONE(test_listener_that_does_not_read),
+		RIG_TEST_ONE(test_all_at_once),
+		RIG_TEST_ONE(test_end_is_owed),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
