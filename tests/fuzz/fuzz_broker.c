@@ -52,6 +52,13 @@ reload_start(struct parent *parent, struct child *asker, uint64_t handle)
 }
 
 void
+restart_start(struct parent *parent, struct child *asker, uint64_t handle)
+{
+	FUZZ_ASSERT(parent == asker->parent && asker->role == ROLE_LISTENER);
+	(void)handle;
+}
+
+void
 reload_on_done(struct child *c, uint64_t generation, bool ok, const char *text)
 {
 	(void)c;
