@@ -253,9 +253,12 @@ def timed(tmp_path, upstream):
 
 
 DAY = 24 * 3600
+WITH_CLOCKS = pytest.mark.skipif(
+    os.geteuid() != 0 or programs.SANITIZED,
+    reason="root writes to its memory; sanitizers are linked otherwise")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="who writes to its memory")
+@WITH_CLOCKS
 @pytest.mark.parametrize("days,said", [
     (60, "certificate has expired on"), (-400, "is not valid before")])
 def test_wall_clock_that_jumps(timed, upstream, days, said):
@@ -277,7 +280,7 @@ def test_wall_clock_that_jumps(timed, upstream, days, said):
     assert len(proxy.log().splitlines()) < 10, proxy.log()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="who writes to its memory")
+@WITH_CLOCKS
 def test_machine_that_was_suspended(timed, upstream):
     """The clock that counts that is ahead of the one that does not."""
     proxy, clocks = timed
