@@ -76,7 +76,8 @@ FAULTS = {
     # Certificates
     "expired": Fault(leaf="expired", phase="verify", said="expired"),
     "wrong name": Fault(leaf="wrong_name", phase="verify", said="name: "),
-    "wrong pin": Fault(pin="stranger", phase="verify", said="no certificate matches a pin"),
+    "wrong pin": Fault(
+        pin="stranger", phase="verify", said="no certificate matches a pin"),
     "certificate of 60 KiB": Fault(leaf="large", answers=True),
     "certificate of 120 KiB": Fault(
         leaf="too_large", phase="handshake", said="excessive message size"),
