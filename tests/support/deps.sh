@@ -82,6 +82,22 @@ if [ "$(id -u)" -eq 0 ] && [ ! -e $resolved/lib/systemd/systemd-resolved ]; then
 	rm -rf "$folder"
 fi
 
+# OpenRC would take the place of this machine's init: its programs alone, too.
+openrc=$resolved/openrc
+if [ "$(id -u)" -eq 0 ] && [ ! -e $openrc/sbin/openrc-run ]; then
+	folder=$(mktemp -d)
+	if (cd "$folder" && chmod 755 . &&
+	    apt-get -qq download openrc libeinfo1 librc1 2>/dev/null); then
+		mkdir -p $openrc
+		for package in "$folder"/*.deb; do
+			dpkg-deb -x "$package" $openrc
+		done
+	else
+		echo "No openrc: its test will be skipped" >&2
+	fi
+	rm -rf "$folder"
+fi
+
 if [ "$(id -u)" -eq 0 ] && ! id $user >/dev/null 2>&1; then
 	useradd --system --user-group --no-create-home \
 	    --home-dir /run/dotproxy/empty --shell /usr/sbin/nologin $user
