@@ -5,6 +5,7 @@ anything: for each system call the conditions on its arguments under which it
 is allowed.
 """
 
+import re
 import struct
 
 LOAD, AND, RETURN, JUMP = 0x20, 0x54, 0x06, 0x05
@@ -83,3 +84,14 @@ class Filter:
     def denials(self, number):
         return {verdict for verdict, _ in self.paths(number)
                 if verdict != ALLOW}
+
+    def describe(self, names):
+        """The allowances, one a line: name and conditions."""
+        lines = []
+        for number, name in names.items():
+            for conditions in self.allowed(number):
+                if name == "tgkill":    # its process is its own
+                    conditions = re.sub(
+                        "arg0=[0-9]+", "arg0=self", conditions)
+                lines.append(("%s %s" % (name, conditions)).strip())
+        return sorted(lines)
