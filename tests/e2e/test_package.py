@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -46,6 +47,34 @@ def test_release_is_the_same_whoever_makes_it(tmp_path):
     assert (tree / "GNUmakefile").exists()
     make("dist", "BUILD=out", tree=tree)
     assert release_of(tree / "out").read_bytes() == archive.read_bytes()
+
+
+# What the linker is asked for, and what has it in Debian: to build, to run.
+LIBRARIES = {
+    "cap-ng": ("libcap-ng-dev", "libcap-ng0"),
+    "crypto": ("libssl-dev", "libssl3"),
+    "event_core": ("libevent-dev", "libevent-core-2.1-7"),
+    "ncurses": ("libncurses-dev", "libncurses6"),
+    "seccomp": ("libseccomp-dev", "libseccomp2"),
+    "ssl": ("libssl-dev", "libssl3"),
+    "tinfo": ("libncurses-dev", "libncurses6"),    # which depends on it
+    "tls": ("libtls-dev", "libtls26"),
+    "yaml": ("libyaml-dev", "libyaml-0-2"),
+}
+
+
+def test_whoever_installs_libraries_installs_all():
+    used = set(re.findall(r"-l(\S+)", " ".join(re.findall(
+        r": LDLIBS = (.*)", (ROOT / "GNUmakefile").read_text()))))
+    assert used == set(LIBRARIES)
+    for name, kinds in (
+            ("tests/support/deps.sh", (0,)), ("etc/debian/control", (0,)),
+            ("etc/container/Containerfile", (0, 1)),
+            ("tests/support/sysroot.sh", (0, 1))):
+        words = set(re.findall(r"[\w.+-]+", (ROOT / name).read_text()))
+        wanted = {library[kind] for library in LIBRARIES.values()
+                  for kind in kinds}
+        assert wanted - words == set(), name
 
 
 def test_uninstall_leaves_what_was_there(tmp_path):
