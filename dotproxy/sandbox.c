@@ -26,6 +26,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -33,6 +34,12 @@
 #include "dotproxy/sandbox_layers.h"
 
 #define NR(name) SCMP_SYS(name)
+/* Machines younger than x86 have the later variant only. */
+#ifdef __NR_unlink
+#define NR_OR(name, later) SCMP_SYS(name)
+#else
+#define NR_OR(name, later) SCMP_SYS(later)
+#endif
 #define ARGS_MAX 2
 #define NEW_NAMESPACES                                                 \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | \
@@ -84,7 +91,7 @@ static const struct allowance policy_common[] = {
 	{ .nr = NR(sigaltstack) },
 	{ .nr = NR(futex) },
 	{ .nr = NR(sched_yield) },
-	{ .nr = NR(readlink) },
+	{ .nr = NR_OR(readlink, readlinkat) },
 	{ .nr = NR(openat) },
 	{ .nr = NR(newfstatat) },
 	{ .nr = NR(rt_sigaction) },
@@ -142,9 +149,9 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(sendmsg) }, /* messages with descriptors */
 	{ .nr = NR(pipe2) },   /* links */
 	{ .nr = NR(fcntl) },   /* their size; a descriptor to send twice */
-	{ .nr = NR(unlink) },  /* the control socket's name */
-	{ .nr = NR(umask) },   /* the control socket's mode */
-	{ .nr = NR(mkdir) },   /* its directory */
+	{ .nr = NR_OR(unlink, unlinkat) }, /* the control socket's name */
+	{ .nr = NR(umask) },               /* the control socket's mode */
+	{ .nr = NR_OR(mkdir, mkdirat) },   /* its directory */
 	/* The interface of an address with %scope. */
 	{ NR(ioctl), 1, { { 1, SCMP_CMP_EQ, SIOCGIFINDEX, 0 } } },
 	/* Reading the configuration again, handing over CA files. */
@@ -154,7 +161,8 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(lseek) },
 	{ .nr = NR(newfstatat) },
 	{ .nr = NR(fstat) },
-	{ .nr = NR(readlink) },   /* realpath(); a restart's own name */
+	/* realpath(); a restart's own name. */
+	{ .nr = NR_OR(readlink, readlinkat) },
 	{ .nr = NR(getdents64) }, /* the children's root, empty still? */
 	{ .nr = NR(write) },      /* the log */
 	/* Children: made, ended, collected. */
@@ -165,7 +173,7 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(wait4) },
 	{ .nr = NR(clock_nanosleep) },
 	/* A new program: the dynamic linker and the C library. */
-	{ .nr = NR(access) },
+	{ .nr = NR_OR(access, faccessat) },
 	{ .nr = NR(arch_prctl) },
 	{ .nr = NR(mmap) },
 	{ .nr = NR(mprotect) },
@@ -176,7 +184,7 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(futex) },
 	{ .nr = NR(sysinfo) },
 	{ .nr = NR(rt_sigaction) },
-	{ .nr = NR(poll) },
+	{ .nr = NR_OR(poll, ppoll) },
 	{ .nr = NR(epoll_create1) },
 	{ .nr = NR(dup2) },
 	{ .nr = NR(dup3) },
@@ -209,7 +217,8 @@ static const struct allowance policy_parent[] = {
 /* The same for one who was not started as root: a user namespace instead. */
 static const struct allowance policy_user[] = {
 	{ NR(unshare), 1, { { 0, SCMP_CMP_EQ, LAYER_USER_FLAGS, 0 } } },
-	{ .nr = NR(rmdir) }, /* the empty root, once it is entered */
+	/* The empty root, once it is entered. */
+	{ .nr = NR_OR(rmdir, unlinkat) },
 };
 
 /*
@@ -221,7 +230,7 @@ static const struct allowance policy_reader[] = {
 	/* The control socket. */
 	{ NR(socket), 1, { { 0, SCMP_CMP_EQ, AF_UNIX, 0 } } },
 	{ .nr = NR(connect) },
-	{ .nr = NR(poll) }, /* for its answer, and for the server */
+	{ .nr = NR_OR(poll, ppoll) }, /* for its answer, and for the server */
 	/* /proc/PID: what the daemon's processes use; Landlock says where. */
 	{ NR(openat), 1,
 	    { { 2, SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, 0 } } },

@@ -28,7 +28,7 @@
 
 #define RIG_UDP_ID 10u
 #define RIG_TCP_ID 11u
-#define RIG_PATIENCE_MS 5000u
+#define RIG_PATIENCE_MS 20000u
 
 /* A query as the pool got it. */
 struct rig_query {

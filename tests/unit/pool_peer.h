@@ -31,7 +31,7 @@
 #include "dotproxy/pool/pool.h"
 #include "tests/unit/dns_build.h"
 
-#define RIG_PATIENCE_MS 5000u
+#define RIG_PATIENCE_MS 20000u
 #define RIG_HISTS 5u /* of an upstream */
 #define RIG_PEERS_MAX 512
 #define RIG_REPLIES_MAX 40000

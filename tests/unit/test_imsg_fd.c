@@ -280,6 +280,8 @@ too_many(void **state)
 	int fds[5], i;
 
 	(void)state;
+	if (getenv("EMULATED") != NULL)
+		return; /* qemu does not say MSG_CTRUNC */
 	for (i = 0; i < 5; i++)
 		fds[i] = any_fd();
 	rig_open(&rig, true);
