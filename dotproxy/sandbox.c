@@ -11,12 +11,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
-#include <linux/seccomp.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +30,7 @@
 
 #include "common/log.h"
 #include "common/msg.h"
+#include "dotproxy/sandbox_filter.h"
 #include "dotproxy/sandbox_layers.h"
 
 #define NR(name) SCMP_SYS(name)
@@ -40,17 +40,9 @@
 #else
 #define NR_OR(name, later) SCMP_SYS(later)
 #endif
-#define ARGS_MAX 2
 #define NEW_NAMESPACES                                                 \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | \
 	    CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
-
-/* A system call a process may make, if the conditions on arguments hold. */
-struct allowance {
-	int nr;
-	unsigned int nargs;
-	struct scmp_arg_cmp args[ARGS_MAX];
-};
 
 /* Memory may be mapped, but never executable. */
 #define NO_EXEC                                             \
@@ -332,32 +324,7 @@ drop_privileges(const struct sandbox_opts *o)
 	if (getresuid(&ruid, &euid, &suid) == -1 || ruid != o->uid ||
 	    euid != o->uid || suid != o->uid || setuid(0) == 0)
 		fatalx("privileges were not given up");
-}
-
-static void
-add_rules(scmp_filter_ctx ctx, const struct allowance *rules, size_t n)
-{
-	size_t i;
-	int rc;
-
-	for (i = 0; i < n; i++) {
-		rc = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rules[i].nr,
-		    rules[i].nargs, rules[i].args);
-		if (rc != 0)
-			fatalx("seccomp: rule %zu: %s", i, strerror(-rc));
-	}
-}
-
-/* A child may end itself by abort(), and send no other signal to anybody. */
-static void
-allow_abort(scmp_filter_ctx ctx)
-{
-	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, NR(tgkill), 2,
-	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0),
-	    SCMP_A2(SCMP_CMP_EQ, SIGABRT, 0));
-
-	if (rc != 0)
-		fatalx("seccomp: tgkill: %s", strerror(-rc));
+	layer_check_capabilities(0, true);
 }
 
 /* FNV-1a over what makes a filter; there is no padding that varies. */
@@ -398,29 +365,31 @@ filter_system_calls(enum sandbox_role role, bool user_namespace)
 		[SANDBOX_READER] = { policy_reader, COUNT(policy_reader) },
 		[SANDBOX_SERVER] = { policy_server, COUNT(policy_server) },
 	};
-	scmp_filter_ctx ctx;
-	int rc;
+	/* One may end itself by abort(), and send no other signal to anybody.
+	 */
+	const struct allowance abort_itself = { NR(tgkill), 2,
+		{ { 0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0 },
+		    { 2, SCMP_CMP_EQ, SIGABRT, 0 } } };
+	uint32_t deny = SECCOMP_RET_KILL_PROCESS;
+	struct filter f = { .nrules = 0 };
 
-	ctx = seccomp_init(role == SANDBOX_PARENT ? SCMP_ACT_ERRNO(ENOSYS)
-						  : SCMP_ACT_KILL_PROCESS);
-	if (ctx == NULL)
-		fatalx("seccomp: out of memory");
-	add_rules(ctx, policy_common, COUNT(policy_common));
 	if (role == SANDBOX_PARENT) {
 		/* Whatever a child will be allowed has to be here, too. */
-		add_rules(ctx, policy_parent, COUNT(policy_parent));
+		deny = SECCOMP_RET_ERRNO | ENOSYS;
+		filter_add(&f, policy_parent, COUNT(policy_parent));
 		if (user_namespace)
-			add_rules(ctx, policy_user, COUNT(policy_user));
-		add_rules(ctx, policy_listener, COUNT(policy_listener));
-		add_rules(ctx, policy_pool, COUNT(policy_pool));
+			filter_add(&f, policy_user, COUNT(policy_user));
+		filter_add(&f, policy_listener, COUNT(policy_listener));
+		filter_add(&f, policy_pool, COUNT(policy_pool));
 	} else {
-		allow_abort(ctx);
-		add_rules(ctx, own[role].rules, own[role].n);
+		filter_add(&f, own[role].rules, own[role].n);
+		filter_add(&f, &abort_itself, 1);
 	}
-	rc = seccomp_load(ctx);
-	if (rc != 0)
-		fatalx("seccomp: %s", strerror(-rc));
-	seccomp_release(ctx);
+	filter_add(&f, policy_common, COUNT(policy_common));
+	if (!filter_make(&f, deny))
+		fatalx("seccomp: too many rules");
+	if (filter_install(&f) == -1)
+		fatal("seccomp");
 }
 
 /* The layers that a child has but we can do without: what is missing. */
@@ -451,6 +420,7 @@ enter_as_user(bool in_namespace)
 	capng_clear(CAPNG_SELECT_ALL);
 	if (capng_apply(CAPNG_SELECT_ALL) != 0)
 		fatalx("cannot give up capabilities");
+	layer_check_capabilities(0, true);
 	return 1u << LAYER_USER;
 }
 
@@ -485,7 +455,8 @@ enter_child(enum sandbox_role role, const struct sandbox_opts *o)
 static void
 keep_capabilities(bool low_ports)
 {
-	bool have[COUNT(parent_caps)];
+	bool have[COUNT(parent_caps)], bounding;
+	uint64_t kept = 0;
 	size_t i;
 
 	if (capng_get_caps_process() != 0)
@@ -494,15 +465,21 @@ keep_capabilities(bool low_ports)
 		have[i] = capng_have_capability(
 			      CAPNG_PERMITTED, parent_caps[i].cap) == 1 &&
 			  (low_ports || !parent_caps[i].low_ports);
+	/* Without it the set stays what the container has. */
+	bounding = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) == 1;
 	capng_clear(CAPNG_SELECT_ALL);
-	for (i = 0; i < COUNT(parent_caps); i++)
-		if (have[i] &&
-		    capng_update(CAPNG_ADD,
+	for (i = 0; i < COUNT(parent_caps); i++) {
+		if (!have[i])
+			continue;
+		if (capng_update(CAPNG_ADD,
 			CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
 			parent_caps[i].cap) != 0)
 			fatalx("capability %u", parent_caps[i].cap);
+		kept |= (uint64_t)1 << parent_caps[i].cap;
+	}
 	if (capng_apply(CAPNG_SELECT_ALL) != 0)
 		fatalx("cannot give up capabilities");
+	layer_check_capabilities(kept, bounding);
 }
 
 static void
@@ -532,6 +509,7 @@ enter_reader(const struct sandbox_opts *o)
 		capng_clear(CAPNG_SELECT_ALL);
 		if (capng_apply(CAPNG_SELECT_ALL) != 0)
 			fatalx("cannot give up capabilities");
+		layer_check_capabilities(0, true);
 	}
 	if (prctl(PR_SET_DUMPABLE, 0) == -1 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)

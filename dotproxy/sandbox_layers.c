@@ -7,6 +7,7 @@
 #include "dotproxy/sandbox_layers.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -118,6 +119,40 @@ layer_landlock(int readable)
 		fatal("landlock: restrict");
 	close(fd);
 	return true;
+}
+
+/* The bits of all capabilities this process has, or could get by a program. */
+static uint64_t
+all_capabilities(bool bounding)
+{
+	struct __user_cap_header_struct hdr = {
+		.version = _LINUX_CAPABILITY_VERSION_3
+	};
+	struct __user_cap_data_struct data[2];
+	uint64_t bits = 0;
+	unsigned int i;
+	int has;
+
+	if (syscall(SYS_capget, &hdr, data) == -1)
+		fatal("cannot read capabilities");
+	for (i = 0; i < 2; i++)
+		bits |= (uint64_t)(data[i].effective | data[i].permitted |
+				   data[i].inheritable)
+			<< 32 * i;
+	for (i = 0; bounding && i < 64; i++) {
+		has = prctl(PR_CAPBSET_READ, i, 0, 0, 0);
+		if (has == -1 && errno != EINVAL) /* there is none */
+			fatal("cannot read capabilities");
+		bits |= (uint64_t)(has == 1) << i;
+	}
+	return bits;
+}
+
+void
+layer_check_capabilities(uint64_t may_have, bool bounding)
+{
+	if ((all_capabilities(bounding) & ~may_have) != 0)
+		fatalx("capabilities were not given up");
 }
 
 bool

@@ -5,6 +5,7 @@
 
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #define LAYER_NAMESPACE_FLAGS \
 	(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS)
@@ -33,6 +34,13 @@ void layer_vanished_root(void);
  * Files below the directory readable may be read, if it is not -1.
  */
 bool layer_landlock(int readable);
+
+/*
+ * Ends the process if it has more than these capabilities, in any set, or could
+ * get them by a program, if the bounding set is to be looked at: libcap-ng does
+ * not say so if the kernel refused to take one away.
+ */
+void layer_check_capabilities(uint64_t may_have, bool bounding);
 
 /* Memory is never made executable (PR_SET_MDWE). */
 bool layer_mdwe(void);

@@ -8,8 +8,8 @@
 #include <cap-ng.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <seccomp.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -85,6 +85,14 @@ __wrap_setuid(uid_t uid)
 
 int __wrap_capng_change_id(int, int, capng_flags_t);
 int __real_capng_change_id(int, int, capng_flags_t);
+void __wrap_layer_check_capabilities(uint64_t, bool);
+
+void
+__wrap_layer_check_capabilities(uint64_t may_have, bool bounding)
+{
+	(void)may_have;
+	(void)bounding;
+}
 
 int
 __wrap_capng_change_id(int uid, int gid, capng_flags_t flags)
@@ -162,18 +170,28 @@ __wrap_layer_mdwe(void)
 
 #elif defined(WEAKEN_SYSTEM_CALLS)
 
-int __wrap_seccomp_load(const scmp_filter_ctx);
+struct filter;
+
+int __wrap_filter_install(const struct filter *);
 
 int
-__wrap_seccomp_load(const scmp_filter_ctx ctx)
+__wrap_filter_install(const struct filter *f)
 {
-	(void)ctx;
+	(void)f;
 	return 0;
 }
 
 #elif defined(WEAKEN_PARENT_CAPABILITIES)
 
+void __wrap_layer_check_capabilities(uint64_t, bool);
 int __wrap_capng_apply(capng_select_t);
+
+void
+__wrap_layer_check_capabilities(uint64_t may_have, bool bounding)
+{
+	(void)may_have;
+	(void)bounding;
+}
 
 int
 __wrap_capng_apply(capng_select_t set)

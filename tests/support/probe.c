@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* LINK: common/log.c dotproxy/sandbox.c dotproxy/sandbox_layers.c */
-/* LIBS: -lseccomp -lcap-ng */
+/* LINK: dotproxy/sandbox_filter.c */
+/* LIBS: -lseccomp -lcap-ng -Wl,--wrap=filter_install */
 /*
  * Tries what a process may no longer do.  Enters the confinement of a role by
  * sandbox_enter() itself, in a child for each try, and prints a line for each:
@@ -12,8 +13,8 @@
  *	probe layers ROLE WHAT...        the same without the filter
  *	probe without CALL ROLE WHAT...  the same without one system call
  *
- * It takes the place of seccomp_load(), to get at the filter of the code under
- * test, and of time(), so that an hour can pass for OpenSSL.
+ * It takes the place of filter_install(), to get at the filter of the code
+ * under test, and of time(), so that an hour can pass for OpenSSL.
  */
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -25,6 +26,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -40,6 +42,7 @@
 #include <openssl/ssl.h>
 
 #include "dotproxy/sandbox.h"
+#include "dotproxy/sandbox_filter.h"
 
 #define NOBODY 65534
 #define SECONDS_MAX 5 /* for one try */
@@ -85,30 +88,40 @@ time(time_t *out)
 	return now.tv_sec;
 }
 
-int
-seccomp_load(const scmp_filter_ctx ctx)
+/* Kills whoever makes this call. */
+static void
+deny(uint32_t nr)
 {
-	int (*real)(const scmp_filter_ctx);
-	scmp_filter_ctx deny;
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { 4, code };
 
-	*(void **)&real = dlsym(RTLD_NEXT, "seccomp_load");
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == -1)
+		err(1, "seccomp");
+}
+
+int __wrap_filter_install(const struct filter *);
+int __real_filter_install(const struct filter *);
+
+int
+__wrap_filter_install(const struct filter *f)
+{
+	size_t len = f->ncode * sizeof(f->code[0]);
+
 	if (probe.export_role != NULL) {
-		if (seccomp_export_bpf(ctx, STDOUT_FILENO) != 0)
-			errx(1, "seccomp_export_bpf");
+		if (write(STDOUT_FILENO, f->code, len) != (ssize_t)len)
+			err(1, "standard output");
 		_exit(0);
 	}
 	if (probe.skip_filter)
 		return 0;
-	if (probe.without != -1) {
-		deny = seccomp_init(SCMP_ACT_ALLOW);
-		if (deny == NULL ||
-		    seccomp_rule_add(
-			deny, SCMP_ACT_KILL_PROCESS, probe.without, 0) != 0 ||
-		    real(deny) != 0)
-			errx(1, "seccomp");
-		seccomp_release(deny);
-	}
-	return real(ctx);
+	if (probe.without != -1)
+		deny((uint32_t)probe.without);
+	return __real_filter_install(f);
 }
 
 /* --- attempts that take more than one call --- */
