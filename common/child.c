@@ -37,8 +37,11 @@ void
 child_parent_down(void *arg, enum imsg_status status, const char *why)
 {
 	(void)arg;
+	(void)why; /* nothing can be said over it any more */
 	if (status == IMSG_VIOLATION)
-		fatalx("parent broke the protocol: %s", why);
+		_exit(MSG_EXIT_PROTOCOL);
+	if (status == IMSG_FAILED)
+		_exit(MSG_EXIT_CHANNEL);
 	_exit(0);
 }
 
@@ -76,18 +79,20 @@ child_start(struct imsg_chan *parent, const struct imsg_chan_opts *opts,
 	struct imsg_chan_opts o = *opts;
 	struct pollfd pfd;
 
-	if (fcntl(MSG_PARENT_FD, F_SETFD, FD_CLOEXEC) == -1)
-		fatalx("not started by dotproxy");
-	ignore_signal(SIGPIPE);
-	ignore_signal(SIGHUP);
-	ignore_signal(SIGINT); /* ^C reaches the group; the parent decides */
+	if (fcntl(MSG_PARENT_FD, F_SETFD, FD_CLOEXEC) == -1) {
+		log_warnx("not started by dotproxy");
+		_exit(MSG_EXIT_CHANNEL);
+	}
 	o.rules = setup_rules;
 	o.phase = 1;
 	o.arg = &wait;
 	o.on_down = child_parent_down;
 	if (imsg_open(parent, MSG_PARENT_FD, &o) == -1)
-		fatal("channel to the parent");
+		_exit(MSG_EXIT_EARLY);
 	log_init_sink(log_to_parent, parent);
+	ignore_signal(SIGPIPE);
+	ignore_signal(SIGHUP);
+	ignore_signal(SIGINT); /* ^C reaches the group; the parent decides */
 	while (!wait.done) {
 		pfd.fd = MSG_PARENT_FD;
 		pfd.events = POLLIN;

@@ -85,6 +85,7 @@ channel_down(struct imsg_chan *ch, enum imsg_status status, const char *why)
 		return status;
 	ch->down = true;
 	ch->why = why;
+	ch->end = status;
 	if (ch->ev_read != NULL)
 		event_del(ch->ev_read);
 	if (ch->ev_write != NULL)
@@ -92,6 +93,15 @@ channel_down(struct imsg_chan *ch, enum imsg_status status, const char *why)
 	if (ch->on_down != NULL)
 		ch->on_down(ch->arg, status, why);
 	return status;
+}
+
+/* The same for a system call that failed: for want of a peer, or of memory. */
+static enum imsg_status
+channel_broken(struct imsg_chan *ch, const char *what)
+{
+	if (errno == EPIPE || errno == ECONNRESET)
+		return channel_down(ch, IMSG_CLOSED, "peer is gone");
+	return channel_down(ch, IMSG_FAILED, what);
 }
 
 static void
@@ -127,10 +137,10 @@ imsg_read_enable(struct imsg_chan *ch, bool enable)
 {
 	if (ch->ev_read == NULL || ch->down)
 		return;
-	if (enable)
-		event_add(ch->ev_read, NULL);
-	else
+	if (!enable)
 		event_del(ch->ev_read);
+	else if (event_add(ch->ev_read, NULL) == -1)
+		(void)channel_down(ch, IMSG_FAILED, "cannot be watched");
 }
 
 /* Moves what is unsent to the front of the output buffer. */
@@ -273,11 +283,13 @@ imsg_flush(struct imsg_chan *ch)
 		if (errno == EAGAIN || errno == ENOBUFS ||
 		    errno == ETOOMANYREFS) {
 			ch->blocked = true;
-			if (ch->ev_write != NULL)
-				event_add(ch->ev_write, NULL);
+			if (ch->ev_write != NULL &&
+			    event_add(ch->ev_write, NULL) == -1)
+				return channel_down(
+				    ch, IMSG_FAILED, "cannot be watched");
 			return IMSG_BLOCKED;
 		}
-		return channel_down(ch, IMSG_CLOSED, "peer is gone");
+		return channel_broken(ch, "sending failed");
 	}
 	ch->out_pos = ch->out_len = 0;
 	/* Whoever flushed: the one that waits for it has to know. */
@@ -441,7 +453,7 @@ imsg_read(struct imsg_chan *ch)
 	if (n == -1) {
 		if (errno == EAGAIN || errno == EINTR)
 			return IMSG_OK;
-		return channel_down(ch, IMSG_CLOSED, "receive failed");
+		return channel_broken(ch, "receiving failed");
 	}
 	if (why != NULL)
 		return channel_down(ch, IMSG_VIOLATION, why);

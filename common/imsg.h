@@ -63,7 +63,8 @@ struct imsg_rule {
 enum imsg_status {
 	IMSG_OK,
 	IMSG_BLOCKED,   /* flush: the peer does not read; call again later */
-	IMSG_CLOSED,    /* the peer is gone, or the socket failed */
+	IMSG_CLOSED,    /* the peer is gone */
+	IMSG_FAILED,    /* the kernel could not do it; nobody's fault */
 	IMSG_VIOLATION, /* the peer broke the protocol */
 };
 
@@ -84,7 +85,8 @@ struct imsg_chan {
 	uint32_t phase;
 	imsg_on_down on_down;
 	imsg_on_drained on_drained;
-	const char *why; /* the first error, NULL if none */
+	const char *why;      /* the first error, NULL if none */
+	enum imsg_status end; /* what kind of error that was */
 	struct event *ev_read;
 	struct event *ev_write; /* NULL without event loop */
 	uint8_t *in;

@@ -170,6 +170,10 @@ struct msg_request {
  * up before exec.
  */
 #define MSG_PARENT_FD 3
+/* Exit status of a child that cannot say why: before it has a channel, */
+#define MSG_EXIT_EARLY 125
+#define MSG_EXIT_CHANNEL 124  /* when that does not work, */
+#define MSG_EXIT_PROTOCOL 123 /* and when it brings nonsense */
 
 struct msg_setup {
 	uint32_t uid; /* to become, with gid; only if confine */

@@ -137,6 +137,13 @@ send_request(struct client *c, const struct command *cmd)
 	}
 }
 
+/* Waits; false if that cannot be done: to try again and again is no waiting. */
+static bool
+wait_readable(struct pollfd *pfds, size_t n, int ms)
+{
+	return poll(pfds, n, ms) != -1 || errno == EINTR;
+}
+
 /* Reads until the answer is whole, the channel is down, or time is up. */
 static void
 read_answer(struct client *c, uint64_t deadline_ms)
@@ -148,7 +155,9 @@ read_answer(struct client *c, uint64_t deadline_ms)
 		now_ms = util_now_ms();
 		if (now_ms >= deadline_ms)
 			return;
-		if (poll(&pfd, 1, (int)(deadline_ms - now_ms)) > 0)
+		if (!wait_readable(&pfd, 1, (int)(deadline_ms - now_ms)))
+			on_down(c, IMSG_FAILED, strerror(errno));
+		else
 			(void)imsg_read(&c->chan); /* on_down has it */
 	}
 }
@@ -170,6 +179,8 @@ verdict(const struct client *c, const char *path, uint32_t timeout_ms,
 		    "%s: the daemon closed the connection before it had "
 		    "answered",
 		    path);
+	else if (c->status == IMSG_FAILED)
+		(void)snprintf(error, CLIENT_ERROR_MAX, "%s: %s", path, c->why);
 	else
 		(void)snprintf(error, CLIENT_ERROR_MAX,
 		    "%s: no answer from the daemon within %u s", path,
@@ -297,6 +308,16 @@ is_waiting(const struct client *c)
 	return !c->data->done && c->status == IMSG_OK;
 }
 
+static size_t
+count_waiting(const struct clients *cs)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < cs->n; i++)
+		n += is_waiting(&cs->of[i]);
+	return n;
+}
+
 /* One round of reading; returns how many have answered. */
 static size_t
 read_some(struct clients *cs, int timeout_ms)
@@ -307,11 +328,14 @@ read_some(struct clients *cs, int timeout_ms)
 	for (i = 0; i < cs->n; i++) {
 		pfds[i].fd = is_waiting(&cs->of[i]) ? cs->of[i].chan.fd : -1;
 		pfds[i].events = POLLIN;
+		pfds[i].revents = 0;
 	}
-	if (poll(pfds, cs->n, timeout_ms) > 0)
+	if (!wait_readable(pfds, cs->n, timeout_ms))
 		for (i = 0; i < cs->n; i++)
-			if (pfds[i].revents != 0)
-				(void)imsg_read(&cs->of[i].chan);
+			on_down(&cs->of[i], IMSG_FAILED, strerror(errno));
+	for (i = 0; i < cs->n; i++)
+		if (pfds[i].revents != 0)
+			(void)imsg_read(&cs->of[i].chan);
 	for (i = 0; i < cs->n; i++)
 		done += cs->of[i].data->done;
 	return done;
@@ -322,18 +346,15 @@ read_all(struct clients *cs, uint64_t deadline_ms)
 {
 	uint64_t now_ms;
 	bool late = false;
-	size_t i, left = cs->n;
 
-	for (now_ms = util_now_ms(); left > 0 && now_ms < deadline_ms;
-	     now_ms = util_now_ms()) {
+	for (now_ms = util_now_ms();
+	     count_waiting(cs) > 0 && now_ms < deadline_ms;
+	     now_ms = util_now_ms())
 		if (read_some(cs, (int)(deadline_ms - now_ms)) > 0 && !late) {
 			late = true;
 			if (deadline_ms > now_ms + CLIENT_OTHERS_MS)
 				deadline_ms = now_ms + CLIENT_OTHERS_MS;
 		}
-		for (left = 0, i = 0; i < cs->n; i++)
-			left += is_waiting(&cs->of[i]);
-	}
 }
 
 /*

@@ -21,6 +21,7 @@
 #include <event2/event.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 
 #include "dotproxy/sandbox.h"
 #include "dotproxyctl/exporter.h"
@@ -521,7 +522,7 @@ server_init(struct server *s, int reader_fd, const int *fds, size_t nfds)
 	if (imsg_open(&s->reader, reader_fd, &opts) == -1)
 		fatalx("out of memory");
 	log_init_sink(log_to_reader, &s->reader);
-	s->base = event_base_new();
+	s->base = loop_new();
 	if (s->base == NULL || imsg_attach(&s->reader, s->base) == -1)
 		fatalx("event loop");
 	for (i = 0; i < CONNS; i++) {

@@ -8,6 +8,7 @@
 #include "dotproxy/listener/acl.h"
 
 #include <netinet/in.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,8 +144,10 @@ acl_build(struct acl *acl, const struct conf_prefix *prefixes, size_t n)
 	if (acl->v4.ranges == NULL || acl->v6.ranges == NULL)
 		goto fail;
 	for (i = 0; i < n; i++)
-		if (prefix_add(acl, &prefixes[i]) == -1)
+		if (prefix_add(acl, &prefixes[i]) == -1) {
+			errno = EINVAL;
 			goto fail;
+		}
 	set_normalise(&acl->v4);
 	set_normalise(&acl->v6);
 	return 0;

@@ -40,8 +40,9 @@ struct acl {
 
 /*
  * Makes an unused struct the set of these prefixes, in any order, overlapping
- * or not; host bits are ignored.  Returns 0, or -1 if a family or a length is
- * out of range or memory is short, and then the struct is empty.
+ * or not; host bits are ignored.  Returns 0, or -1 with errno if a family or a
+ * length is out of range (EINVAL), or memory is short (ENOMEM), and then the
+ * struct is empty.
  */
 int acl_build(struct acl *, const struct conf_prefix *, size_t n);
 

@@ -5,6 +5,7 @@
  * the listener.  A run that makes no sense is a violation by the parent, which
  * is fatal: there is no half of a configuration.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -200,9 +201,13 @@ config_on_end(void *arg, struct imsg *m)
 	struct conf_run *run = l->run;
 	struct acl acl;
 
-	if (m->id != run->generation || !run->has_client ||
-	    acl_build(&acl, run->allow, run->nallow) == -1)
+	if (m->id != run->generation || !run->has_client)
 		return -1;
+	if (acl_build(&acl, run->allow, run->nallow) == -1) {
+		if (errno == ENOMEM)
+			fatalx("out of memory");
+		return -1;
+	}
 	/* What has come through an old socket is of the old configuration. */
 	udp_retire(l, run_has_sock, run);
 	tcp_retire(l, run_has_sock, run);

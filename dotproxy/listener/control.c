@@ -16,6 +16,7 @@
 #include <event2/event.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 #include "dotproxy/listener/listener.h"
 
 #define CONTROL_CLIENTS 16
@@ -497,7 +498,7 @@ control_accept_enable(struct listener *l, bool enable)
 	if (l->control->ev == NULL)
 		return;
 	if (enable)
-		(void)event_add(l->control->ev, NULL);
+		loop_watch(l->control->ev, NULL);
 	else
 		(void)event_del(l->control->ev);
 }

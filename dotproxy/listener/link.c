@@ -114,6 +114,8 @@ on_down(void *arg, enum imsg_status status, const char *why)
 	l->link_broken = true;
 	if (status == IMSG_VIOLATION)
 		log_warnx("pool broke the protocol: %s", why);
+	else if (status == IMSG_FAILED)
+		log_warnx("link to the pool: %s", why);
 	else
 		log_debug("link to the pool: %s", why);
 }

@@ -9,6 +9,7 @@
 
 #include "common/child.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "dotproxy/listener/listener.h"
 
 static int
@@ -391,6 +392,6 @@ lazy_timer_arm(struct lazy_timer *t, uint64_t now_ms, uint64_t due_ms)
 	ms = due_ms > now_ms ? due_ms - now_ms : 1;
 	tv.tv_sec = (time_t)(ms / 1000);
 	tv.tv_usec = (suseconds_t)(ms % 1000 * 1000);
-	(void)event_add(t->ev, &tv);
+	loop_watch(t->ev, &tv);
 	t->due_ms = due_ms;
 }

@@ -12,22 +12,9 @@
 
 #include "common/child.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "dotproxy/listener/listener.h"
 #include "dotproxy/sandbox.h"
-
-/* libevent's own complaints would go to stderr, where nobody looks. */
-static void
-event_log(int severity, const char *msg)
-{
-	if (severity == EVENT_LOG_WARN || severity == EVENT_LOG_ERR)
-		log_warnx("libevent: %s", msg);
-}
-
-static void
-event_fatal(int err)
-{
-	fatalx("libevent: error %d", err);
-}
 
 int
 main(void)
@@ -40,11 +27,9 @@ main(void)
 
 	l = calloc(1, sizeof(*l));
 	if (l == NULL)
-		return 1;
+		return MSG_EXIT_EARLY;
 	child_start(&l->parent, listener_parent_opts(), &setup);
-	event_set_log_callback(event_log);
-	event_set_fatal_callback(event_fatal);
-	base = event_base_new();
+	base = loop_new();
 	if (base == NULL)
 		fatalx("no event loop");
 	opts.uid = setup.uid;

@@ -17,6 +17,7 @@
 #include <event2/event.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 
 /* Connections accepted from one socket before others have their turn. */
 #define TCP_ACCEPTS 64
@@ -385,7 +386,7 @@ tcp_accept_enable(struct listener *l, bool enable)
 
 	TAILQ_FOREACH (s, &l->tcp->socks, entry) {
 		if (enable)
-			(void)event_add(s->ev, NULL);
+			loop_watch(s->ev, NULL);
 		else
 			(void)event_del(s->ev);
 	}

@@ -197,10 +197,10 @@ set_reading(struct tcp_conn *c, bool enable)
 {
 	if (enable == c->reading)
 		return;
-	if (enable)
-		(void)event_add(c->ev_read, NULL);
-	else
+	if (!enable)
 		(void)event_del(c->ev_read);
+	else if (event_add(c->ev_read, NULL) == -1)
+		tcp_break(c);
 	c->reading = enable;
 }
 

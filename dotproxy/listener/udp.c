@@ -16,6 +16,7 @@
 #include <event2/event.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 
 #define UDP_BUF 65536
 /*
@@ -156,7 +157,7 @@ set_reading(struct udp_sock *s, bool enable)
 	if (enable == s->reading)
 		return;
 	if (enable)
-		(void)event_add(s->ev, NULL);
+		loop_watch(s->ev, NULL);
 	else
 		(void)event_del(s->ev);
 	s->reading = enable;

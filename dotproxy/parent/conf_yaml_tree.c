@@ -36,7 +36,8 @@ report(
 	struct conf_origin at = { .file = t->file, .line = 1 };
 	size_t i;
 
-	if (p->error == YAML_MEMORY_ERROR) {
+	/* libyaml does not always say so. */
+	if (p->error == YAML_MEMORY_ERROR || p->problem == NULL) {
 		conf_errors_add(t->errs, at, "out of memory");
 		return;
 	}

@@ -18,6 +18,7 @@
 #include <event2/event.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/util.h"
 #include "dotproxy/parent/conf_print.h"
 #include "dotproxy/sandbox.h"
@@ -309,7 +310,7 @@ watch_signal(struct parent *parent, int sig)
 static void
 start_events(struct parent *parent)
 {
-	parent->base = event_base_new();
+	parent->base = loop_new();
 	if (parent->base == NULL)
 		fatalx("cannot make an event loop");
 	(void)signal(SIGPIPE, SIG_IGN);

@@ -31,6 +31,9 @@
 #define STOP_WAIT_MS 2000
 /* Somebody else may hold the other end, and never stop talking. */
 #define LAST_WORDS_READS 16
+/* A new process that did not come to be a child has nobody to tell. */
+#define EXIT_DESCRIPTORS 126
+#define EXIT_EXECUTE 127
 
 static const char *
 program_name(const struct child *c)
@@ -92,22 +95,22 @@ exec_child(const struct child *c, int sock)
 		argv[1] = number;
 	null = open("/dev/null", O_RDWR);
 	if (null == -1)
-		_exit(126);
+		_exit(EXIT_DESCRIPTORS);
 	if (dup2(sock, MSG_PARENT_FD) == -1)
-		_exit(126);
+		_exit(EXIT_DESCRIPTORS);
 #ifdef SANITIZER /* whose reports go to standard error */
 	if (dup2(null, 0) == -1 || dup2(null, 1) == -1)
-		_exit(126);
+		_exit(EXIT_DESCRIPTORS);
 #else
 	if (dup2(null, 0) == -1 || dup2(null, 1) == -1 || dup2(null, 2) == -1)
-		_exit(126);
+		_exit(EXIT_DESCRIPTORS);
 #endif
 	if (close_range(MSG_PARENT_FD + 1, ~0U, 0) == -1)
-		_exit(126);
+		_exit(EXIT_DESCRIPTORS);
 	if (sock == MSG_PARENT_FD && fcntl(sock, F_SETFD, 0) == -1)
-		_exit(126);
+		_exit(EXIT_DESCRIPTORS);
 	execve(path, argv, envp);
-	_exit(127);
+	_exit(EXIT_EXECUTE);
 }
 
 static void
@@ -115,10 +118,12 @@ child_down(void *arg, enum imsg_status status, const char *why)
 {
 	struct child *c = arg;
 
-	if (status == IMSG_VIOLATION)
-		proc_kill(c, why);
-	else
-		proc_kill(c, NULL); /* it is dead already, or as good as */
+	/* How it ends says why, and pulse.c sees to it that it does. */
+	if (status == IMSG_CLOSED && c->state == CHILD_STARTING)
+		return;
+	if (status == IMSG_CLOSED) /* it is dead already, or as good as */
+		why = NULL;
+	proc_kill(c, why);
 }
 
 /* Gives the new child its channel and the set-up message. */
@@ -226,18 +231,40 @@ proc_kill(struct child *c, const char *why)
 	/* The channel is closed when it is reaped, not inside its handler. */
 }
 
+/* What an exit status says of a process that could say nothing else. */
+static const char *
+status_text(int status)
+{
+	switch (status) {
+	case EXIT_EXECUTE:
+		return "cannot execute";
+	case EXIT_DESCRIPTORS:
+		return "cannot prepare the descriptors of";
+	case MSG_EXIT_EARLY:
+		return "no memory for";
+	case MSG_EXIT_CHANNEL:
+		return "channel failed, of";
+	case MSG_EXIT_PROTOCOL:
+		return "we were not understood by";
+	default:
+		return NULL;
+	}
+}
+
 static void
 describe_death(struct child *c, int status)
 {
+	const char *text;
+
 	if (WIFSIGNALED(status))
 		(void)snprintf(c->last_death, sizeof(c->last_death),
 		    "signal %d (%s)%s", WTERMSIG(status),
 		    strsignal(WTERMSIG(status)),
 		    WTERMSIG(status) == SIGSYS ? ": forbidden system call"
 					       : "");
-	else if (WEXITSTATUS(status) == 127)
-		(void)snprintf(c->last_death, sizeof(c->last_death),
-		    "cannot execute %s", program_name(c));
+	else if ((text = status_text(WEXITSTATUS(status))) != NULL)
+		(void)snprintf(c->last_death, sizeof(c->last_death), "%s %s",
+		    text, program_name(c));
 	else
 		(void)snprintf(c->last_death, sizeof(c->last_death),
 		    "exit status %d", WEXITSTATUS(status));
@@ -251,6 +278,9 @@ hear_last_words(struct child *c)
 	int reads = 0;
 
 	c->state = CHILD_DYING;
+	/* That it took nothing more does not mean that it had said all. */
+	if (c->chan.end == IMSG_CLOSED)
+		c->chan.down = false;
 	c->chan.rules = broker_last_words_rules;
 	do {
 		before = c->chan.msgs_in;

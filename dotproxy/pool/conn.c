@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/loop.h"
 #include "dotproxy/pool/pool.h"
 #include "dotproxy/pool/standby.h"
 
@@ -103,7 +104,7 @@ conn_arm(struct conn *c)
 		left = earlier(left, CONN_QUIET_MS);
 	c->armed_ms = now_ms + left;
 	tv = pool_timeval(left);
-	event_add(&c->ev_timer, &tv);
+	loop_watch(&c->ev_timer, &tv);
 }
 
 void
@@ -173,10 +174,18 @@ conn_start(struct conn *c, int fd)
 		conn_fail(c, err.phase, err.cause, err.text);
 		return;
 	}
-	event_add(&c->ev_read, NULL);
 	/* Writable for the first time after the ClientHello: connected. */
-	event_add(&c->ev_write, NULL);
-	(void)conn_send_pending(c);
+	if (conn_watch(c, &c->ev_read) && conn_watch(c, &c->ev_write))
+		(void)conn_send_pending(c);
+}
+
+bool
+conn_watch(struct conn *c, struct event *ev)
+{
+	if (event_add(ev, NULL) == 0)
+		return true;
+	conn_fail(c, PHASE_CONNECT, CAUSE_NETWORK, "cannot be watched");
+	return false;
 }
 
 void

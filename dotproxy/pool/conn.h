@@ -151,6 +151,8 @@ void conn_unprepare(struct conn *);
 
 /* Begins on the socket the parent has sent, which is consumed. */
 void conn_start(struct conn *, int fd);
+/* Watches its socket; false if that failed, and the connection has ended. */
+bool conn_watch(struct conn *, struct event *);
 
 /* Queries on it, and IDs not free again. */
 static inline uint32_t

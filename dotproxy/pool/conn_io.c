@@ -115,7 +115,8 @@ conn_keep(struct conn *c, const uint8_t *p, size_t len)
 	memcpy(c->pending + c->pending_len, p, len);
 	if (c->pending_len == 0) {
 		c->write_ms = c->up->pool->now_ms;
-		event_add(&c->ev_write, NULL);
+		if (!conn_watch(c, &c->ev_write))
+			return false;
 	}
 	c->pending_len += len;
 	upstream_relist(c);
@@ -260,7 +261,7 @@ conn_encrypt(struct conn *c)
 	}
 	/* What did not fit goes on when the socket is writable again. */
 	if (c->nqueued > 0 && pool->tx_len >= POOL_TX_SOFT)
-		event_add(&c->ev_write, NULL);
+		return conn_watch(c, &c->ev_write);
 	return true;
 }
 

@@ -8,6 +8,7 @@
 
 #include "common/dns.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "dotproxy/pool/edit.h"
 #include "dotproxy/pool/pool.h"
 
@@ -408,7 +409,7 @@ dispatch_arm_deadline(struct pool *pool)
 	pool->deadline_ms = q->deadline_ms;
 	tv = pool_timeval(
 	    q->deadline_ms > pool->now_ms ? q->deadline_ms - pool->now_ms : 1);
-	event_add(&pool->deadline, &tv);
+	loop_watch(&pool->deadline, &tv);
 }
 
 void

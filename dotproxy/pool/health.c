@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/util.h"
 #include "dotproxy/pool/pool.h"
 
@@ -293,7 +294,7 @@ upstream_poke(struct upstream *up)
 	if (when == UINT64_MAX)
 		return;
 	tv = pool_timeval(when > now_ms ? when - now_ms : 1);
-	event_add(&up->timer, &tv);
+	loop_watch(&up->timer, &tv);
 }
 
 /* What a failure is called: the cause says more than the phase. */

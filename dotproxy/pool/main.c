@@ -6,10 +6,49 @@
  */
 #include <stdlib.h>
 
+#include <openssl/crypto.h>
+
 #include "common/child.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "dotproxy/pool/pool.h"
 #include "dotproxy/sandbox.h"
+
+/*
+ * OpenSSL that once got no memory may take an algorithm for not there for as
+ * long as it runs, and no handshake succeeds any more: better to start anew.
+ */
+static void *
+or_exit(void *p, size_t n)
+{
+	if (p == NULL && n > 0)
+		fatalx("out of memory for TLS");
+	return p;
+}
+
+static void *
+tls_malloc(size_t n, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return or_exit(malloc(n), n);
+}
+
+static void *
+tls_realloc(void *p, size_t n, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return or_exit(realloc(p, n), n);
+}
+
+static void
+tls_freed(void *p, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	free(p);
+}
 
 int
 main(void)
@@ -30,11 +69,13 @@ main(void)
 	uint32_t absent;
 
 	if (pool == NULL)
-		fatalx("out of memory");
+		return MSG_EXIT_EARLY;
 	child_start(&pool->parent, &opts, &setup);
-	base = event_base_new();
+	if (CRYPTO_set_mem_functions(tls_malloc, tls_realloc, tls_freed) != 1)
+		fatalx("memory of the TLS library");
+	base = loop_new();
 	if (base == NULL)
-		fatalx("event_base_new failed");
+		fatalx("no event loop");
 	pool_init(pool, base);
 	sandbox.uid = setup.uid;
 	sandbox.gid = setup.gid;

@@ -7,6 +7,7 @@
  */
 #include "dotproxy/pool/overdue.h"
 
+#include "common/loop.h"
 #include "dotproxy/pool/pool.h"
 
 /* A query goes out so often at most, beside what lost connections cost. */
@@ -28,7 +29,7 @@ arm(struct conn *c, uint64_t us)
 	struct timeval tv = { .tv_sec = (time_t)(us / 1000000),
 		.tv_usec = (suseconds_t)(us % 1000000) };
 
-	event_add(&c->ev_late, &tv);
+	loop_watch(&c->ev_late, &tv);
 	c->late_armed = true;
 }
 
@@ -413,7 +414,7 @@ overdue_wait(struct upstream *up)
 	struct timeval tv = pool_timeval(OVERDUE_WAIT_MS);
 
 	if (is_on(up->pool) && up->pool->nupstreams > 1)
-		event_add(&up->ev_wait, &tv);
+		loop_watch(&up->ev_wait, &tv);
 }
 
 void

@@ -8,6 +8,7 @@
 
 #include "common/child.h"
 #include "common/log.h"
+#include "common/loop.h"
 
 static int
 on_log_level(void *arg, struct imsg *m)
@@ -86,6 +87,8 @@ on_link_down(void *arg, enum imsg_status status, const char *why)
 	pool->link_lost = true;
 	if (status == IMSG_VIOLATION)
 		log_warnx("listener broke the protocol: %s", why);
+	else if (status == IMSG_FAILED)
+		log_warnx("link to the listener: %s", why);
 }
 
 /* The turn that this begins resumes reading at its end. */
@@ -294,7 +297,7 @@ pool_turn_end(struct pool *pool)
 	       (c = TAILQ_FIRST(&pool->paused)) != NULL) {
 		TAILQ_REMOVE(&pool->paused, c, pause);
 		c->paused = false;
-		event_add(&c->ev_read, NULL);
+		loop_watch(&c->ev_read, NULL);
 	}
 	dispatch_arm_deadline(pool);
 	free_dead(pool);

@@ -51,7 +51,7 @@ stream_on_credit(void *arg, struct imsg *m)
 	c->stopped = false;
 	restart_clock(c, q);
 	conn_retime(c);
-	event_add(&c->ev_read, NULL);
+	(void)conn_watch(c, &c->ev_read);
 	return 0;
 }
 

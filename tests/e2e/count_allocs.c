@@ -6,6 +6,7 @@
  * reads its memory finds it, behind a mark.
  * What OpenSSL asks for is counted apart.  Must do nothing else.
  */
+#include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -58,10 +59,23 @@ posix_memalign(void **p, size_t alignment, size_t n)
 	return *p == NULL;
 }
 
-/* OpenSSL's, where it is linked. */
-int CRYPTO_set_mem_functions(void *(*)(size_t, const char *, int),
+/* OpenSSL's, where it is linked; the program's own wish is not heard. */
+typedef int set_functions(void *(*)(size_t, const char *, int),
     void *(*)(void *, size_t, const char *, int),
-    void (*)(void *, const char *, int)) __attribute__((weak));
+    void (*)(void *, const char *, int));
+
+set_functions CRYPTO_set_mem_functions;
+
+int
+CRYPTO_set_mem_functions(void *(*m)(size_t, const char *, int),
+    void *(*r)(void *, size_t, const char *, int),
+    void (*f)(void *, const char *, int))
+{
+	(void)m;
+	(void)r;
+	(void)f;
+	return 1;
+}
 
 static void *
 tls_malloc(size_t n, const char *file, int line)
@@ -92,7 +106,9 @@ tls_free(void *p, const char *file, int line)
 __attribute__((constructor)) static void
 set_up(void)
 {
-	if (CRYPTO_set_mem_functions != NULL)
-		(void)CRYPTO_set_mem_functions(
-		    tls_malloc, tls_realloc, tls_free);
+	set_functions *set;
+
+	*(void **)&set = dlsym(RTLD_NEXT, "CRYPTO_set_mem_functions");
+	if (set != NULL)
+		(void)set(tls_malloc, tls_realloc, tls_free);
 }

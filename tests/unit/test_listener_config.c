@@ -186,7 +186,8 @@ test_insane_parent_is_the_end(void **state)
 			_exit(42); /* still alive */
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
-		if (!WIFEXITED(status) || WEXITSTATUS(status) != 1)
+		if (!WIFEXITED(status) ||
+		    WEXITSTATUS(status) != MSG_EXIT_PROTOCOL)
 			fail_msg("case %d: status %#x", which, status);
 	}
 }
