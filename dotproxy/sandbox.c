@@ -11,11 +11,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,6 @@
 
 #include "common/log.h"
 #include "common/msg.h"
-#include "dotproxy/sandbox_filter.h"
 #include "dotproxy/sandbox_layers.h"
 
 #define NR(name) SCMP_SYS(name)
@@ -40,9 +40,17 @@
 #else
 #define NR_OR(name, later) SCMP_SYS(later)
 #endif
+#define ARGS_MAX 2
 #define NEW_NAMESPACES                                                 \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | \
 	    CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+
+/* A system call a process may make, if the conditions on arguments hold. */
+struct allowance {
+	int nr;
+	unsigned int nargs;
+	struct scmp_arg_cmp args[ARGS_MAX];
+};
 
 /* Memory may be mapped, but never executable. */
 #define NO_EXEC                                             \
@@ -327,6 +335,32 @@ drop_privileges(const struct sandbox_opts *o)
 	layer_check_capabilities(0, true);
 }
 
+static void
+add_rules(scmp_filter_ctx ctx, const struct allowance *rules, size_t n)
+{
+	size_t i;
+	int rc;
+
+	for (i = 0; i < n; i++) {
+		rc = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, rules[i].nr,
+		    rules[i].nargs, rules[i].args);
+		if (rc != 0)
+			fatalx("seccomp: rule %zu: %s", i, strerror(-rc));
+	}
+}
+
+/* A child may end itself by abort(), and send no other signal to anybody. */
+static void
+allow_abort(scmp_filter_ctx ctx)
+{
+	int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, NR(tgkill), 2,
+	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0),
+	    SCMP_A2(SCMP_CMP_EQ, SIGABRT, 0));
+
+	if (rc != 0)
+		fatalx("seccomp: tgkill: %s", strerror(-rc));
+}
+
 /* FNV-1a over what makes a filter; there is no padding that varies. */
 static uint64_t
 hash_rules(uint64_t hash, const struct allowance *rules, size_t n)
@@ -365,31 +399,29 @@ filter_system_calls(enum sandbox_role role, bool user_namespace)
 		[SANDBOX_READER] = { policy_reader, COUNT(policy_reader) },
 		[SANDBOX_SERVER] = { policy_server, COUNT(policy_server) },
 	};
-	/* One may end itself by abort(), and send no other signal to anybody.
-	 */
-	const struct allowance abort_itself = { NR(tgkill), 2,
-		{ { 0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0 },
-		    { 2, SCMP_CMP_EQ, SIGABRT, 0 } } };
-	uint32_t deny = SECCOMP_RET_KILL_PROCESS;
-	struct filter f = { .nrules = 0 };
+	scmp_filter_ctx ctx;
+	int rc;
 
+	ctx = seccomp_init(role == SANDBOX_PARENT ? SCMP_ACT_ERRNO(ENOSYS)
+						  : SCMP_ACT_KILL_PROCESS);
+	if (ctx == NULL)
+		fatalx("seccomp: out of memory");
+	add_rules(ctx, policy_common, COUNT(policy_common));
 	if (role == SANDBOX_PARENT) {
 		/* Whatever a child will be allowed has to be here, too. */
-		deny = SECCOMP_RET_ERRNO | ENOSYS;
-		filter_add(&f, policy_parent, COUNT(policy_parent));
+		add_rules(ctx, policy_parent, COUNT(policy_parent));
 		if (user_namespace)
-			filter_add(&f, policy_user, COUNT(policy_user));
-		filter_add(&f, policy_listener, COUNT(policy_listener));
-		filter_add(&f, policy_pool, COUNT(policy_pool));
+			add_rules(ctx, policy_user, COUNT(policy_user));
+		add_rules(ctx, policy_listener, COUNT(policy_listener));
+		add_rules(ctx, policy_pool, COUNT(policy_pool));
 	} else {
-		filter_add(&f, own[role].rules, own[role].n);
-		filter_add(&f, &abort_itself, 1);
+		allow_abort(ctx);
+		add_rules(ctx, own[role].rules, own[role].n);
 	}
-	filter_add(&f, policy_common, COUNT(policy_common));
-	if (!filter_make(&f, deny))
-		fatalx("seccomp: too many rules");
-	if (filter_install(&f) == -1)
-		fatal("seccomp");
+	rc = seccomp_load(ctx);
+	if (rc != 0)
+		fatalx("seccomp: %s", strerror(-rc));
+	seccomp_release(ctx);
 }
 
 /* The layers that a child has but we can do without: what is missing. */

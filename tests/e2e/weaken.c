@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <stdbool.h>
+#include <seccomp.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -170,14 +171,12 @@ __wrap_layer_mdwe(void)
 
 #elif defined(WEAKEN_SYSTEM_CALLS)
 
-struct filter;
-
-int __wrap_filter_install(const struct filter *);
+int __wrap_seccomp_load(const scmp_filter_ctx);
 
 int
-__wrap_filter_install(const struct filter *f)
+__wrap_seccomp_load(const scmp_filter_ctx ctx)
 {
-	(void)f;
+	(void)ctx;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
  * whatever they are declared as, which is right on every Linux this runs on.
  */
 #include <dlfcn.h>
+#include <link.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -71,6 +72,10 @@ static const char *const names[F_COUNT] = {
 static struct state *state;
 static function *real[F_COUNT];
 static char preload[4096], folder[4096];
+static struct {
+	uintptr_t from;
+	size_t len;
+} spared; /* the code of a library */
 
 /* glibc's own, by the names it keeps for this. */
 void *__libc_malloc(size_t);
@@ -122,6 +127,37 @@ find(unsigned int i)
 /* What a function says when it fails: a number, or errno with a sign. */
 #define ERRNO_NEGATIVE (-(long)state->err)
 
+/*
+ * libseccomp gets its memory: 2.5.4 may crash or hang without, and may leave
+ * rules out without a word, see docs/SECURITY.md.
+ */
+static bool
+memory_fails(unsigned int i, const void *site)
+{
+	if ((uintptr_t)site - spared.from < spared.len)
+		return false;
+	return fails(i, site);
+}
+
+static int
+find_spared(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	int i;
+
+	(void)size;
+	(void)arg;
+	if (strstr(info->dlpi_name, "libseccomp") == NULL)
+		return 0;
+	for (i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_LOAD &&
+		    info->dlpi_phdr[i].p_flags & PF_X) {
+			spared.from =
+			    info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+			spared.len = info->dlpi_phdr[i].p_memsz;
+		}
+	return 1;
+}
+
 #define FUNCTION(name, value)                                     \
 	long fault_##name(ARGS) __asm__(#name);                   \
 	long fault_##name(ARGS)                                   \
@@ -136,14 +172,15 @@ find(unsigned int i)
 void *
 malloc(size_t n)
 {
-	return fails(F_malloc, __builtin_return_address(0)) ? NULL
-							    : __libc_malloc(n);
+	return memory_fails(F_malloc, __builtin_return_address(0))
+		   ? NULL
+		   : __libc_malloc(n);
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-	return fails(F_calloc, __builtin_return_address(0))
+	return memory_fails(F_calloc, __builtin_return_address(0))
 		   ? NULL
 		   : __libc_calloc(n, size);
 }
@@ -151,7 +188,7 @@ calloc(size_t n, size_t size)
 void *
 realloc(void *p, size_t n)
 {
-	return fails(F_realloc, __builtin_return_address(0))
+	return memory_fails(F_realloc, __builtin_return_address(0))
 		   ? NULL
 		   : __libc_realloc(p, n);
 }
@@ -202,6 +239,7 @@ set_up(void)
 		return;
 	for (i = 0; i < F_COUNT; i++)
 		(void)find(i);
+	(void)dl_iterate_phdr(find_spared, NULL);
 	(void)snprintf(preload, sizeof(preload), "LD_PRELOAD=%s", so);
 	(void)snprintf(folder, sizeof(folder), "FAULT_DIR=%s", dir);
 	(void)snprintf(path, sizeof(path), "%s/%s.state", dir,

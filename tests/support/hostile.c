@@ -2,8 +2,8 @@
 /* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
 /* LINK: common/msg_info.c common/util.c dotproxy/sandbox.c */
 /* LINK: common/msg_change.c */
-/* LINK: dotproxy/sandbox_layers.c dotproxy/sandbox_filter.c */
-/* LIBS: -lcap-ng */
+/* LINK: dotproxy/sandbox_layers.c */
+/* LIBS: -lseccomp -lcap-ng */
 /*
  * Takes the place of dotproxy-listener or dotproxy-pool as if that had been
  * taken over: it starts as they do, and then misbehaves in one way.  Which one

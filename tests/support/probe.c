@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* LINK: common/log.c dotproxy/sandbox.c dotproxy/sandbox_layers.c */
-/* LINK: dotproxy/sandbox_filter.c */
-/* LIBS: -lseccomp -lcap-ng -Wl,--wrap=filter_install */
+/* LIBS: -lseccomp -lcap-ng */
 /*
  * Tries what a process may no longer do.  Enters the confinement of a role by
  * sandbox_enter() itself, in a child for each try, and prints a line for each:
@@ -13,8 +12,8 @@
  *	probe layers ROLE WHAT...        the same without the filter
  *	probe without CALL ROLE WHAT...  the same without one system call
  *
- * It takes the place of filter_install(), to get at the filter of the code
- * under test, and of time(), so that an hour can pass for OpenSSL.
+ * It takes the place of seccomp_load(), to get at the filter of the code under
+ * test, and of time(), so that an hour can pass for OpenSSL.
  */
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -26,7 +25,6 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -42,7 +40,6 @@
 #include <openssl/ssl.h>
 
 #include "dotproxy/sandbox.h"
-#include "dotproxy/sandbox_filter.h"
 
 #define NOBODY 65534
 #define SECONDS_MAX 5 /* for one try */
@@ -88,40 +85,30 @@ time(time_t *out)
 	return now.tv_sec;
 }
 
-/* Kills whoever makes this call. */
-static void
-deny(uint32_t nr)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog program = { 4, code };
-
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == -1)
-		err(1, "seccomp");
-}
-
-int __wrap_filter_install(const struct filter *);
-int __real_filter_install(const struct filter *);
-
 int
-__wrap_filter_install(const struct filter *f)
+seccomp_load(const scmp_filter_ctx ctx)
 {
-	size_t len = f->ncode * sizeof(f->code[0]);
+	int (*real)(const scmp_filter_ctx);
+	scmp_filter_ctx deny;
 
+	*(void **)&real = dlsym(RTLD_NEXT, "seccomp_load");
 	if (probe.export_role != NULL) {
-		if (write(STDOUT_FILENO, f->code, len) != (ssize_t)len)
-			err(1, "standard output");
+		if (seccomp_export_bpf(ctx, STDOUT_FILENO) != 0)
+			errx(1, "seccomp_export_bpf");
 		_exit(0);
 	}
 	if (probe.skip_filter)
 		return 0;
-	if (probe.without != -1)
-		deny((uint32_t)probe.without);
-	return __real_filter_install(f);
+	if (probe.without != -1) {
+		deny = seccomp_init(SCMP_ACT_ALLOW);
+		if (deny == NULL ||
+		    seccomp_rule_add(
+			deny, SCMP_ACT_KILL_PROCESS, probe.without, 0) != 0 ||
+		    real(deny) != 0)
+			errx(1, "seccomp");
+		seccomp_release(deny);
+	}
+	return real(ctx);
 }
 
 /* --- attempts that take more than one call --- */
