@@ -49,12 +49,12 @@ from clients import (           # noqa: E402
     PATIENCE_S, QUERY_TIMEOUT_S, Clients)
 from dnsclient import eventually    # noqa: E402
 
-LOAD_RATE = 300
 WARM_S = 4              # of load, before and after all faults
 STOPPED_MAX_S = 30      # the parent says 12; the machine may be busy
 BEFORE_S = QUERY_TIMEOUT_S + 1   # what a listener may have held at its end
 AFTER_S = 1
-GROWTH_KIB = {"parent": 512, "listener": 2048, "pool": 3072}
+# The pool keeps what a burst has touched of its tables, and of the heap.
+GROWTH_KIB = {"parent": 512, "listener": 2048, "pool": 6144}
 GROWTH_FILES = {"parent": 0, "listener": 0, "pool": 8}  # connections upstream
 POLICIES = ("availability", "failover", "round-robin", "latency", "random",
             "historical-connections")
@@ -74,11 +74,12 @@ def pss_kib(pid):
 class Soak:
     """The daemon, its upstreams, and what is done to them."""
 
-    def __init__(self, stack, folder, seed, kill_s):
+    def __init__(self, stack, folder, seed, kill_s, rate):
         # One for each kind of thing: what is chosen does not depend on time.
         self.rng = {what: random.Random("%d %s" % (seed, what)) for what in (
             "kill", "stop", "reload", "fault", "time")}
         self.kill_s = kill_s
+        self.rate = rate
         pki = certs.Pki(folder)
         self.upstreams = []
         for _ in range(3):
@@ -98,6 +99,16 @@ class Soak:
         self.stopped = None     # role, process, since
         self.fault = None       # until, how it ends
         self.broken = []
+        self.history = []       # when, what
+
+    def note(self, *what):
+        self.history.append((time.monotonic(), " ".join(map(str, what))))
+
+    def failed(self):
+        """Why queries have failed, since there is this listener."""
+        counters = self.daemon.ctl_json("show", "stats")["listener"]
+        return {key: value for key, value in counters.items()
+                if value and key.startswith("failed_")}
 
     def configure(self, policy="availability"):
         self.daemon.configure(
@@ -113,6 +124,7 @@ class Soak:
         if self.daemon.ctl("show", "summary").returncode != 0:
             return False
         self.trouble[role].append((since, time.monotonic()))
+        self.note("another", role, self.failed())
         return True
 
     def kill(self):
@@ -120,6 +132,7 @@ class Soak:
         if self.stopped and self.stopped[0] == role:
             role = {"listener": "pool", "pool": "listener"}[role]
         since, old = time.monotonic(), self.daemon.child(role)
+        self.note("kill", role, self.failed() if not self.stopped else "")
         os.kill(old, signal.SIGKILL)
         self.done["killed"] += 1
         if self.stopped:    # which leaves the other one's end unseen
@@ -133,6 +146,7 @@ class Soak:
     def stop(self):
         role = self.rng["stop"].choice(("listener", "pool"))
         self.stopped = (role, self.daemon.child(role), time.monotonic())
+        self.note("stop", role)
         os.kill(self.stopped[1], signal.SIGSTOP)
         self.done["stopped"] += 1
 
@@ -152,6 +166,7 @@ class Soak:
         eventually(lambda: self.daemon.ctl("reload").returncode == 0,
                    30, "reload")
         self.done["reloaded"] += 1
+        self.note("reloaded", self.used)
 
     def reload_broken(self):
         good = self.daemon.file.read_text()
@@ -195,12 +210,14 @@ class Soak:
                 upstream.set(kind.partition("=")[0] + "=0")
                 assert upstream.command("close") == "ok"
         self.fault = until, end
+        self.note("fault", kind, self.upstreams.index(upstream))
         self.done["faults"] += 1
 
     def end_fault(self):
         if self.fault:
             self.fault[1]()
             self.fault = None
+            self.note("fault ends")
 
     # --- the run ---
 
@@ -281,7 +298,7 @@ def within(windows, first, last):
 
 def gentle(soak, seed):
     """A load without faults; nothing may go wrong in it."""
-    clients = Clients(soak.daemon.address, seed)
+    clients = Clients(soak.daemon.address, seed, rate=soak.rate)
     clients.start()
     time.sleep(WARM_S)
     return clients.finish()
@@ -322,10 +339,10 @@ def judge_load(soak, counts):
     failed_s = sum(until - since + AFTER_S for since, until in stops)
     broken = [name for name in ("wrong", "duplicate", "refused")
               if counts[name]]
-    if counts["lost"] > LOAD_RATE * lost_s:
-        broken.append("lost, of %d" % (LOAD_RATE * lost_s))
-    if counts["errors"] > LOAD_RATE * failed_s:
-        broken.append("errors, of %d" % (LOAD_RATE * failed_s))
+    if counts["lost"] > soak.rate * lost_s:
+        broken.append("lost, of %d" % (soak.rate * lost_s))
+    if counts["errors"] > soak.rate * failed_s:
+        broken.append("errors, of %d" % (soak.rate * failed_s))
     return broken
 
 
@@ -366,13 +383,13 @@ def judge_log(soak):
 
 
 def soak_all(stack, args, folder):
-    soak = Soak(stack, folder, args.seed, args.kill)
+    soak = Soak(stack, folder, args.seed, args.kill, args.rate)
     soak.renew()
     first = gentle(soak, args.seed + 1)
     before = soak.rest()
-    clients = Clients(soak.daemon.address, args.seed + 2)
+    clients = Clients(soak.daemon.address, args.seed + 2, rate=args.rate)
     load = programs.BackgroundLoad(
-        soak.daemon.address, "-r", str(LOAD_RATE), "-q", "8000", "-w", "20",
+        soak.daemon.address, "-r", str(args.rate), "-q", "8000", "-w", "20",
         "-c", "4", "-T", str(args.minutes * 60))
     stack.callback(load.stop)
     clients.start()
@@ -392,6 +409,8 @@ def soak_all(stack, args, folder):
         ("zombies", zombies(soak.daemon.process.pid)),
         ("log", judge_log(soak)), ("done", soak.broken)]
     report(soak, account, counts, before, after)
+    for name, events in unexplained(soak, account).items():
+        around(soak, name, events)
     return [(name, what) for name, what in broken if what]
 
 
@@ -414,17 +433,28 @@ def report(soak, account, counts, before, after):
     print(flush=True)
 
 
+def around(soak, name, events):
+    """What was done shortly before the first and last of what was wrong."""
+    for event in (events[0], events[-1]) if events else ():
+        print("%s, of %d:" % (name, len(events)), event)
+        for when, what in soak.history:
+            if -15 < when - event[0] < 5:
+                print("%+7.2f s" % (when - event[0]), what)
+
+
 def main():
     parser = argparse.ArgumentParser(description="see the top of this file")
     parser.add_argument("-m", "--minutes", type=float, default=10)
     parser.add_argument("-s", "--seed", type=int, default=None)
     parser.add_argument("-k", "--kill", type=float, default=5,
                         metavar="SECONDS", help="0: none")
+    parser.add_argument("-r", "--rate", type=float, default=100,
+                        help="queries/s over UDP of each of the two loads")
     args = parser.parse_args()
     if args.seed is None:
         args.seed = random.SystemRandom().randrange(1 << 31)
-    print("seed %d, %g minutes, a kill every %g s" % (
-        args.seed, args.minutes, args.kill), flush=True)
+    print("seed %d, %g minutes, a kill every %g s, 2 * %g queries/s" % (
+        args.seed, args.minutes, args.kill, args.rate), flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         folder.chmod(0o755)
