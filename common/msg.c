@@ -609,25 +609,24 @@ int
 msg_read_statsd(const struct imsg *m, struct msg_statsd *s)
 {
 	struct wire_reader r;
-	uint8_t flavour;
 
 	memset(s, 0, sizeof(*s));
 	wire_reader_init(&r, m->data, m->len);
 	s->conf.enabled = true;
 	s->conf.sample_ppm = wire_get_u32(&r);
-	flavour = wire_get_u8(&r);
+	s->conf.flavour = (enum conf_flavour)wire_get_u8(&r);
 	s->conf.flush_ms = wire_get_u32(&r);
 	s->conf.payload = wire_get_u32(&r);
 	s->conf.client_tags = msg_get_bool(&r);
 	s->worker = wire_get_u8(&r);
 	if (!wire_done(&r) || s->conf.sample_ppm == 0 ||
 	    s->conf.sample_ppm > CONF_SAMPLE_PPM_MAX ||
-	    flavour >= FLAVOUR_COUNT || s->conf.flush_ms < CONF_FLUSH_MIN_MS ||
+	    s->conf.flavour >= FLAVOUR_COUNT ||
+	    s->conf.flush_ms < CONF_FLUSH_MIN_MS ||
 	    s->conf.flush_ms > CONF_TIMEOUT_MAX_MS ||
 	    s->conf.payload < CONF_PAYLOAD_MIN ||
 	    s->conf.payload > CONF_PAYLOAD_MAX || s->worker > CONF_WORKERS_MAX)
 		return -1;
-	s->conf.flavour = (enum conf_flavour)flavour;
 	return 0;
 }
 
