@@ -23,6 +23,8 @@
 #include "common/log.h"
 #include "common/util.h"
 
+/* A listener that was taken over must not have it do nothing else. */
+#define RESTART_MIN_MS 3000
 /* To say whether it takes the configuration. */
 #define CHECK_LIMIT_S 5
 /* Filters add up, and the kernel has a limit; see sandbox.h. */
@@ -50,6 +52,9 @@ restart_start(struct parent *parent, struct child *asker, uint64_t handle)
 
 	if (!parent->up || parent->finishing || parent->restart != RESTART_NONE)
 		why = "not ready for a restart, try again";
+	else if (parent->inherited.restarted &&
+		 util_now_ms() - parent->started_ms < RESTART_MIN_MS)
+		why = "the last restart was just now, try again";
 	else if (parent->nfilters >= FILTERS_MAX)
 		why = "too many other programs since the start: stop it and "
 		      "start it, or have the service manager do that";

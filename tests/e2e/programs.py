@@ -292,7 +292,7 @@ class Daemon:
         self.process = None
         log = self.log()
         assert trouble is None, trouble + "\n" + log
-        assert status == 0, log
+        assert status == 0, "%d\n" % status + log
         for report in SANITIZER_REPORTS:
             assert report not in log, log
         eventually(lambda: not any(map(is_alive, pids)), what="end of all")

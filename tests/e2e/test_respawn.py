@@ -12,7 +12,8 @@ import pytest
 
 from dnsclient import (
     Stream, eventually, is_right, is_servfail, make_query, tcp, udp)
-from programs import descendants, is_alive, is_flawless, load, open_files
+from programs import (
+    SANITIZED, descendants, is_alive, is_flawless, load, open_files)
 
 
 def serves(proxy):
@@ -44,7 +45,9 @@ class Caller(threading.Thread):
 
 
 @pytest.mark.parametrize(
-    "how", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
+    "how", [signal.SIGKILL, signal.SIGABRT, pytest.param(
+        signal.SIGSEGV, marks=pytest.mark.skipif(
+            SANITIZED, reason="sanitizers make a report of it"))])
 @pytest.mark.parametrize("role", ["listener", "pool"])
 def test_killed_child_is_replaced_and_no_port_refuses(
         proxy, background_load, role, how):

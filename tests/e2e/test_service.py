@@ -98,6 +98,8 @@ def test_restart_under_load_loses_no_query(systemd, daemon):
     assert result["sent"] > 1000
 
 
+@pytest.mark.skipif(SANITIZED, reason="the unit lets no sanitizer look for "
+                    "leaks when dotproxy -n ends")
 def test_own_restart_is_no_new_start(systemd, daemon):
     """dotproxyctl restart: the process stays, and what the manager knows."""
     inside = ("nsenter", "-t", str(systemd.first()), "-m", "-p")
@@ -113,6 +115,7 @@ def test_own_restart_is_no_new_start(systemd, daemon):
         assert after["dotproxy"] == before["dotproxy"]
         assert after["dotproxy-listener"] != before["dotproxy-listener"]
         before = after
+        time.sleep(3)   # what there has to be between two
     assert systemd.show("MainPID") == main
     assert systemd.show("NRestarts") == "0"
     # It has the sockets still, for a restart of its own.

@@ -19,6 +19,7 @@
 
 #include <event2/event.h>
 
+#include "common/util.h"
 #include "dotproxy/parent/parent.h"
 
 #define HANDLE 77
@@ -209,6 +210,11 @@ not_at_any_time(void **state)
 	refused();
 	rig.parent.finishing = false;
 	rig.parent.nfilters = 16;
+	ask();
+	refused();
+	rig.parent.nfilters = 1;
+	rig.parent.inherited.restarted = true;
+	rig.parent.started_ms = util_now_ms();
 	ask();
 	refused();
 	assert_int_equal(rig.reloads, 0);
