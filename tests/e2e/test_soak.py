@@ -11,13 +11,14 @@ import time
 
 import pytest
 
-from programs import BUILD, ROOT, run
+from programs import BUILD, ROOT, SANITIZED, run
 
 sys.path.append(str(ROOT / "tests/soak"))
 
 import clients  # noqa: E402
 
 
+@pytest.mark.skipif(SANITIZED, reason="sanitizers keep memory, and are slow")
 def test_half_a_minute_of_kills_reloads_and_faults():
     done = run("/usr/bin/python3", "-B", str(ROOT / "tests/soak/soak.py"),
                "-m", "0.4", "-s", "1", "-k", "5", timeout=240,
