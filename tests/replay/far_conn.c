@@ -48,8 +48,9 @@ far_conn_record(
 		wire_store_u16(hdr + 1, (uint16_t)n);
 		vnet_write(c->sock, hdr, sizeof(hdr));
 		vnet_write(c->sock, bytes, n);
-		bytes += n;
 		len -= n;
+		if (len > 0) /* of nothing there may be no address */
+			bytes += n;
 	} while (len > 0);
 }
 

@@ -317,6 +317,7 @@ statsd_has_defaults_and_limits(void **state)
 	c = conf_text_ok("metrics statsd ::1 client tags yes\n"
 			 "client { statistics yes }\n" CONF_TEXT_BASE);
 	assert_true(c->statsd.client_tags);
+	free(c);
 	conf_text_bad("metrics statsd ::1 client tags yes\n" CONF_TEXT_BASE,
 	    "t:1: client tags need \"client { statistics yes }\"\n");
 	conf_text_bad("metrics statsd ::1 flavour graphite\n",
