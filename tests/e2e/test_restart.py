@@ -59,7 +59,7 @@ def ask_restart(daemon):
     """There is a pause between two."""
     for _ in range(10):
         done = daemon.ctl("restart")
-        if "just now" not in done.stderr:
+        if "try again" not in done.stderr:
             break
         time.sleep(1)
     return done
