@@ -272,7 +272,7 @@ void proc_reap(struct parent *);
 /* Ends all children, waits for them a moment, and frees the pairs. */
 void proc_stop(struct parent *);
 
-/* Joins listener and pool by a fresh socketpair, if both are ready. */
+/* Joins listener and pool by two fresh pipes, if both are ready. */
 void proc_link(struct pair *);
 
 /* --- pulse.c: children that hang --- */
