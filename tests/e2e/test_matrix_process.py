@@ -91,17 +91,17 @@ def test_worker_that_hangs_leaves_the_other_alone(make_proxy, upstream):
 
 def test_parent_that_was_stopped_kills_nobody(proxy, background_load):
     """Nor does anybody miss it for as long as connections last."""
-    running = background_load(proxy.address, "-r", "200", "-T", "12")
+    running = background_load(proxy.address, "-r", "200",
+                              "-T", str(HANGS_S + INTERVAL_S))
     old = proxy.children()
     os.kill(proxy.process.pid, signal.SIGSTOP)
-    time.sleep(HANGS_S + INTERVAL_S)
+    result = running.result()
+    assert is_flawless(result), result
     os.kill(old["pool"], signal.SIGSTOP)    # it owes an answer, now
     time.sleep(1)
     os.kill(proxy.process.pid, signal.SIGCONT)
     time.sleep(INTERVAL_S)
     os.kill(old["pool"], signal.SIGCONT)
-    result = running.result()
-    assert is_flawless(result), result
     time.sleep(INTERVAL_S + 1)
     assert proxy.children() == old
     assert killed_for_hanging(proxy) == []
