@@ -56,7 +56,8 @@ struct client {
 
 /*
  * A query in the table.  Its members are read by anybody and written only
- * here, but for arrived_us, prefix, sent and what is about a transfer.
+ * here, but for arrived_us, stalled_ms, prefix, sent and what is about a
+ * transfer.
  */
 struct inflight_slot {
 	TAILQ_ENTRY(inflight_slot) order; /* by deadline; or the free list */
@@ -69,6 +70,7 @@ struct inflight_slot {
 	uint64_t arrived_us;
 	uint32_t generation; /* never 0; a new one for each use */
 	uint32_t ahead;      /* how many there were when it came */
+	uint32_t stalled_ms; /* what shed_asked() said then */
 	uint32_t hash;       /* valid if indexed */
 	uint16_t wire_len;
 	bool used;

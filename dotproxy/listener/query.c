@@ -259,20 +259,35 @@ query_given_ms(const struct listener *l)
 	return l->conf.query_timeout_ms + LISTENER_GRACE_MS;
 }
 
+static struct shed_wait
+query_wait(struct listener *l, const struct inflight_slot *s)
+{
+	const struct shed_wait w = {
+		.deadline_ms = s->deadline_ms,
+		.timeout_ms = query_given_ms(l),
+		.now_ms = listener_now(l),
+		.ahead = s->ahead,
+		.stalled_ms = s->stalled_ms,
+		.total = l->inflight.count,
+	};
+
+	return w;
+}
+
 static void
 query_note_answer(struct listener *l, const struct inflight_slot *s)
 {
-	uint64_t now_ms = listener_now(l);
+	const struct shed_wait w = query_wait(l, s);
 
-	shed_answered(&l->shed, s->deadline_ms, s->ahead,
-	    s->deadline_ms > now_ms ? s->deadline_ms - now_ms : 0,
-	    query_given_ms(l));
+	shed_answered(&l->shed, &w);
 }
 
 static void
 query_note_timeout(struct listener *l, const struct inflight_slot *s)
 {
-	shed_timed_out(&l->shed, s->deadline_ms, s->ahead, query_given_ms(l));
+	const struct shed_wait w = query_wait(l, s);
+
+	shed_timed_out(&l->shed, &w);
 }
 
 /* True if a query over UDP is in flight already; *hash is for its index. */
@@ -306,6 +321,7 @@ query_admit(struct listener *l, const struct client *client,
 	}
 	s->prefix = p;
 	s->arrived_us = l->now_us;
+	s->stalled_ms = shed_asked(&l->shed, s->ahead, listener_now(l));
 	if (conn != NULL)
 		tcp_hold(conn);
 	else

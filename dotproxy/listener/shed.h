@@ -11,6 +11,10 @@
  * A line so long that its end is not answered in time serves nobody.  Each
  * answer to one in line says how long it has waited, and how many were ahead:
  * so how many may be, for the last of them to wait half of the query timeout.
+ * Time in which nobody was answered at all does not count: a pool that was
+ * replaced, or an upstream that fell silent and was left, is no line.  But it
+ * does if there was a line when it began, for some upstreams and paths answer
+ * in bursts.
  *
  * Neither transport may take the last places from the other, nor a client of
  * its transport from other clients.  What a client may have depends on what is
@@ -37,11 +41,27 @@
 #define SHED_WINDOW_MIN 512u
 /* Less than this part of the query timeout may be the way, not the line. */
 #define SHED_WAITED 8
+/* No answer for so long, although some are due, is a stall. */
+#define SHED_STALL_MS 100
 
+/* Zero-initialise it. */
 struct shed {
 	uint32_t limit;       /* of the table */
 	uint32_t window;      /* queries that may wait at a time, <= limit */
 	uint64_t answered_ms; /* latest deadline of those answered */
+	uint64_t heard_ms;    /* last answer, or the first wait after it */
+	uint32_t stalled_ms;  /* by all stalls up to then; it may wrap */
+	bool calm;            /* there was no line then: silence is a stall */
+};
+
+/* How a query has waited up to now. */
+struct shed_wait {
+	uint64_t deadline_ms;
+	uint64_t timeout_ms; /* it has been given */
+	uint64_t now_ms;
+	uint32_t ahead;      /* how many there were when it came */
+	uint32_t stalled_ms; /* what shed_asked() said then */
+	uint32_t total;      /* how many there are now */
 };
 
 /* Begins anew: the limit and the timeout may be others now. */
@@ -83,16 +103,62 @@ shed_overtaken(const struct shed *sh, uint64_t deadline_ms)
 	return deadline_ms + SHED_OVERTAKEN_MS <= sh->answered_ms;
 }
 
-/* Draws the conclusion from one that waited age_ms, ahead of it so many. */
-static inline void
-shed_note(struct shed *sh, uint32_t ahead, uint64_t age_ms, uint64_t timeout_ms)
+/* How much time was lost by stalls, the one that may be going on included. */
+static inline uint32_t
+shed_stalled(const struct shed *sh, uint64_t now_ms)
 {
-	uint64_t fit = ahead * (timeout_ms / 2) / (age_ms > 0 ? age_ms : 1);
+	uint64_t silent_ms = sh->calm ? now_ms - sh->heard_ms : 0;
+
+	return sh->stalled_ms + (uint32_t)silent_ms;
+}
+
+/* One has come that total were ahead of.  To be kept for its shed_wait. */
+static inline uint32_t
+shed_asked(struct shed *sh, uint32_t total, uint64_t now_ms)
+{
+	if (total == 0) {
+		sh->heard_ms = now_ms;
+		sh->calm = true;
+	}
+	return shed_stalled(sh, now_ms);
+}
+
+/* What it has waited, in all. */
+static inline uint64_t
+shed_age(const struct shed_wait *w)
+{
+	uint64_t left_ms =
+	    w->deadline_ms > w->now_ms ? w->deadline_ms - w->now_ms : 0;
+
+	return left_ms < w->timeout_ms ? w->timeout_ms - left_ms : 0;
+}
+
+/* The same but for stalls. */
+static inline uint64_t
+shed_worked(const struct shed *sh, const struct shed_wait *w)
+{
+	uint32_t lost_ms = shed_stalled(sh, w->now_ms) - w->stalled_ms;
+	uint64_t age_ms = shed_age(w);
+
+	/* Short silence that was counted when it came, and then was none. */
+	if (lost_ms > UINT32_MAX / 2)
+		return age_ms;
+	return age_ms > lost_ms ? age_ms - lost_ms : 0;
+}
+
+/* How many may wait if one waited age_ms, and ahead of it were so many. */
+static inline uint64_t
+shed_fit(uint32_t ahead, uint64_t age_ms, uint64_t timeout_ms)
+{
+	return ahead * (timeout_ms / 2) / (age_ms > 0 ? age_ms : 1);
+}
+
+static inline void
+shed_resize(struct shed *sh, uint64_t fit)
+{
 	uint64_t min =
 	    SHED_WINDOW_MIN < sh->limit ? SHED_WINDOW_MIN : sh->limit;
 
-	if (fit <= sh->window && age_ms < timeout_ms / SHED_WAITED)
-		fit = (uint64_t)sh->window + 1;
 	if (fit < min)
 		fit = min;
 	sh->window = fit < sh->limit ? (uint32_t)fit : sh->limit;
@@ -100,24 +166,47 @@ shed_note(struct shed *sh, uint32_t ahead, uint64_t age_ms, uint64_t timeout_ms)
 
 /* A query has got no answer in time, although it was asked. */
 static inline void
-shed_timed_out(
-    struct shed *sh, uint64_t deadline_ms, uint32_t ahead, uint64_t timeout_ms)
+shed_timed_out(struct shed *sh, const struct shed_wait *w)
 {
-	if (!shed_overtaken(sh, deadline_ms))
-		shed_note(sh, ahead, timeout_ms, timeout_ms);
+	uint64_t age_ms = shed_worked(sh, w), fit;
+
+	if (shed_overtaken(sh, w->deadline_ms) ||
+	    age_ms < w->timeout_ms / SHED_WAITED)
+		return;
+	fit = shed_fit(w->ahead, age_ms, w->timeout_ms);
+	if (fit < sh->window)
+		shed_resize(sh, fit);
 }
 
-/* A query that was due left_ms from now, out of timeout_ms, is answered. */
+/* Something is answered: there was a stall, or there was none. */
 static inline void
-shed_answered(struct shed *sh, uint64_t deadline_ms, uint32_t ahead,
-    uint64_t left_ms, uint64_t timeout_ms)
+shed_heard(struct shed *sh, uint64_t now_ms)
 {
+	if (now_ms - sh->heard_ms >= SHED_STALL_MS)
+		sh->stalled_ms = shed_stalled(sh, now_ms);
+	sh->heard_ms = now_ms;
+}
+
+/* A query is answered. */
+static inline void
+shed_answered(struct shed *sh, const struct shed_wait *w)
+{
+	uint64_t age_ms, fit;
+
+	shed_heard(sh, w->now_ms);
 	/* After a reload, some may be due later than any that comes now. */
-	if (left_ms > timeout_ms || shed_overtaken(sh, deadline_ms))
+	if (w->deadline_ms > w->now_ms + w->timeout_ms ||
+	    shed_overtaken(sh, w->deadline_ms))
 		return;
-	shed_note(sh, ahead, timeout_ms - left_ms, timeout_ms);
-	if (deadline_ms > sh->answered_ms)
-		sh->answered_ms = deadline_ms;
+	sh->calm = w->total <= SHED_WINDOW_MIN ||
+		   shed_age(w) < w->timeout_ms / SHED_WAITED;
+	age_ms = shed_worked(sh, w);
+	fit = shed_fit(w->ahead, age_ms, w->timeout_ms);
+	if (fit <= sh->window && age_ms < w->timeout_ms / SHED_WAITED)
+		fit = (uint64_t)sh->window + 1;
+	shed_resize(sh, fit);
+	if (w->deadline_ms > sh->answered_ms)
+		sh->answered_ms = w->deadline_ms;
 }
 
 #endif

@@ -5,8 +5,13 @@ The upstream answers so many a second, in order, and is asked for twice that.
 What is compared are counts; how long anything takes does not matter.
 """
 
+import os
+import signal
 import socket
 import struct
+import time
+
+import pytest
 
 from dnsclient import eventually, frame, is_right, make_query, tcp, udp
 from programs import is_flawless, load
@@ -55,6 +60,28 @@ def test_the_line_gets_shorter_than_the_timeout(make_proxy, make_upstream):
     asked = upstream.stats()["queries"]
     assert asked < 0.6 * result["sent"], "there was no overload"
     assert result["answered"] >= 0.9 * (asked - copies(proxy)), result
+
+
+@pytest.mark.parametrize("timeout", [2, 10])
+def test_a_stall_is_no_line(
+        make_proxy, make_upstream, background_load, timeout):
+    """Who asks while the pool stands still has its answer then, if there still
+    is time; that so many wait for so long says nothing of the upstream."""
+    proxy = make_proxy(make_upstream("delay=100"), timeout="%ds" % timeout)
+    asking = background_load(proxy.address, "-r", "600", "-q", "6000",
+                             "-T", "5", "-w", "20")
+    eventually(lambda: listener_count(proxy, "answered") > 50)
+    pool = proxy.child("pool")
+    os.kill(pool, signal.SIGSTOP)
+    time.sleep(3)
+    os.kill(pool, signal.SIGCONT)
+    result = asking.result()
+    assert proxy.child("pool") == pool
+    counters = proxy.ctl_json("show", "stats")["listener"]
+    assert every_query_ended(result), result
+    assert counters["failed_busy"] == 0, counters
+    assert result["errors"] == counters["failed_timeout"], counters
+    assert timeout < 3 or result["errors"] == 0, result
 
 
 def test_udp_leaves_tcp_a_way_in(make_proxy, make_upstream, background_load):
