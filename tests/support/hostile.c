@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
-/* LINK: common/msg_info.c common/util.c dotproxy/sandbox.c */
-/* LINK: common/msg_change.c */
-/* LINK: dotproxy/sandbox_layers.c */
+/* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg%.c */
+/* LINK: common/util.c dotproxy/sandbox%.c */
 /* LIBS: -lseccomp -lcap-ng */
 /*
  * Takes the place of dotproxy-listener or dotproxy-pool as if that had been

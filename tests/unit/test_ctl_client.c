@@ -3,14 +3,9 @@
  * dotproxyctl against daemons good and bad, on a real socket: another process
  * plays one of the scripts below.
  */
-/* LINK: common/msg_hist.c */
-/* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
-/* LINK: dotproxyctl/client.c dotproxyctl/data.c dotproxyctl/format.c */
-/* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
-/* LINK: common/util.c */
-/* LINK: common/msg_change.c */
-/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
-/* LINK: dotproxyctl/data_clients.c */
+/* LINK: common/msg%.c common/imsg.c common/log.c common/util.c */
+/* LINK: dotproxyctl/proc%.c dotproxyctl/client.c dotproxyctl/data%.c */
+/* LINK: dotproxyctl/format.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,13 +3,8 @@
  * What dotproxyctl takes over from the daemon and what it refuses, and its
  * verdict on it.
  */
-/* LINK: common/msg_hist.c */
-/* LINK: common/msg_change.c */
-/* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
-/* LINK: dotproxyctl/data.c dotproxyctl/format.c common/imsg.c common/log.c */
-/* LINK: common/msg.c common/msg_info.c */
-/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
-/* LINK: dotproxyctl/data_clients.c */
+/* LINK: common/msg%.c common/imsg.c common/log.c dotproxyctl/proc%.c */
+/* LINK: dotproxyctl/data%.c dotproxyctl/format.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,19 +3,14 @@
  * The JSON emitter, and every document dotproxyctl makes with it: read back
  * by a strict little checker, and compared where the bytes matter.
  */
-/* LINK: common/msg_change.c */
+/* LINK: common/msg%.c common/imsg.c common/log.c common/util.c */
 /* LINK: dotproxyctl/text_latency.c dotproxyctl/output_latency.c */
-/* LINK: common/msg_hist.c */
-/* LINK: dotproxyctl/json.c dotproxyctl/output.c dotproxyctl/data.c */
+/* LINK: dotproxyctl/json.c dotproxyctl/output.c dotproxyctl/data%.c */
 /* LINK: dotproxyctl/format.c dotproxyctl/text_pool.c */
 /* LINK: dotproxyctl/text_stats.c dotproxyctl/text_summary.c */
 /* LINK: dotproxyctl/text_process.c dotproxyctl/output_process.c */
-/* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c dotproxyctl/security.c */
-/* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
-/* LINK: common/util.c */
-/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
+/* LINK: dotproxyctl/proc%.c dotproxyctl/security.c */
 /* LINK: dotproxyctl/output_errors.c dotproxyctl/output_pins.c */
-/* LINK: dotproxyctl/data_clients.c */
 /* LINK: dotproxyctl/output_clients.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>

@@ -4,20 +4,13 @@
  * for the worst answer there can be: never wider than 80 columns, never a
  * byte that a terminal would act upon.
  */
-/* LINK: common/msg_hist.c */
-/* LINK: common/msg_change.c */
-/* LINK: dotproxyctl/data.c dotproxyctl/format.c dotproxyctl/text_pool.c */
-/* LINK: dotproxyctl/text_latency.c */
-/* LINK: dotproxyctl/text_stats.c dotproxyctl/text_summary.c */
-/* LINK: dotproxyctl/text_process.c dotproxyctl/security.c */
-/* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c */
-/* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
-/* LINK: common/util.c */
-/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
+/* LINK: common/msg%.c common/imsg.c common/log.c common/util.c */
+/* LINK: dotproxyctl/data%.c dotproxyctl/format.c dotproxyctl/text_pool.c */
+/* LINK: dotproxyctl/text_latency.c dotproxyctl/text_stats.c */
+/* LINK: dotproxyctl/text_summary.c dotproxyctl/text_process.c */
+/* LINK: dotproxyctl/security.c dotproxyctl/proc%.c */
 /* LINK: dotproxyctl/output_errors.c dotproxyctl/output_pins.c */
-/* LINK: dotproxyctl/json.c */
-/* LINK: dotproxyctl/data_clients.c */
-/* LINK: dotproxyctl/output_clients.c */
+/* LINK: dotproxyctl/json.c dotproxyctl/output_clients.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,15 +3,11 @@
  * The expectations of dotproxyctl: a daemon as it should be gives no finding,
  * and each single weakness gives its own, and no other.
  */
-/* LINK: common/msg_hist.c */
-/* LINK: common/msg_change.c */
-/* LINK: dotproxyctl/security.c dotproxyctl/data.c dotproxyctl/proc.c */
-/* LINK: dotproxyctl/proc_text.c dotproxyctl/format.c common/imsg.c */
-/* LINK: dotproxyctl/text_process.c dotproxyctl/output_process.c */
-/* LINK: dotproxyctl/text_summary.c dotproxyctl/json.c */
-/* LINK: common/log.c common/msg.c common/msg_info.c common/util.c */
-/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
-/* LINK: dotproxyctl/data_clients.c */
+/* LINK: common/msg%.c common/imsg.c common/log.c common/util.c */
+/* LINK: dotproxyctl/security.c dotproxyctl/data%.c dotproxyctl/proc%.c */
+/* LINK: dotproxyctl/format.c dotproxyctl/text_process.c */
+/* LINK: dotproxyctl/output_process.c dotproxyctl/text_summary.c */
+/* LINK: dotproxyctl/json.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* LINK: common/msg_hist.c */
-/* LINK: common/msg_change.c */
-/* LINK: dotproxyctl/sum.c dotproxyctl/data.c dotproxyctl/format.c */
-/* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c common/imsg.c */
-/* LINK: common/log.c common/msg.c common/msg_info.c common/util.c */
-/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
-/* LINK: dotproxyctl/data_clients.c */
+/* LINK: common/msg%.c common/imsg.c common/log.c common/util.c */
+/* LINK: dotproxyctl/sum.c dotproxyctl/data%.c dotproxyctl/format.c */
+/* LINK: dotproxyctl/proc%.c */
 /* LIBS: -levent_core */
 /* Several workers' answers added up, and judged together. */
 #include <setjmp.h>

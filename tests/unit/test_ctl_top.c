@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* LINK: dotproxyctl/top_view.c dotproxyctl/data.c dotproxyctl/format.c */
-/* LINK: dotproxyctl/proc.c dotproxyctl/proc_text.c dotproxyctl/sum.c */
-/* LINK: common/imsg.c common/log.c common/msg.c common/msg_info.c */
-/* LINK: common/msg_hist.c common/msg_change.c common/util.c */
-/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
-/* LINK: dotproxyctl/data_clients.c */
+/* LINK: common/imsg.c common/log.c common/msg%.c common/util.c */
+/* LINK: dotproxyctl/top_view.c dotproxyctl/data%.c dotproxyctl/format.c */
+/* LINK: dotproxyctl/proc%.c dotproxyctl/sum.c */
 /* LIBS: -levent_core */
 /* The tables of "top": what is in a line, and in which order they are. */
 #include <setjmp.h>

@@ -1,22 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* LINK: common/msg_hist.c common/msg_upstream.c */
-/* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
-/* LINK: common/msg_info.c common/util.c dotproxy/pool/config.c */
-/* LINK: dotproxy/pool/conn.c dotproxy/pool/conn_io.c dotproxy/pool/dispatch.c
- */
-/* LINK: dotproxy/pool/edit.c common/dns_edit.c */
-/* LINK: dotproxy/pool/health.c dotproxy/pool/policy.c dotproxy/pool/pool.c */
-/* LINK: dotproxy/pool/query.c dotproxy/pool/session.c dotproxy/pool/stats.c */
-/* LINK: dotproxy/pool/trust.c dotproxy/pool/upstream.c */
-/* LINK: dotproxy/pool/hedge.c dotproxy/pool/overdue.c */
-/* LINK: dotproxy/pool/standby.c dotproxy/pool/warm.c common/store.c */
-/* LINK: dotproxy/pool/stream.c dotproxy/pool/transfer.c */
-/* LINK: common/msg_change.c dotproxy/pool/admin.c dotproxy/pool/probe.c */
-/* LINK: common/msg_change.c dotproxy/pool/admin.c */
-/* LINK: dotproxy/pool/identity.c dotproxy/pool/pins.c */
-/* LINK: dotproxy/pool/session_config.c */
-/* LINK: common/msg_pin.c common/msg_error.c common/msg_client.c */
-/* LINK: dotproxy/pool/errors.c */
+/* LINK: common/%.c dotproxy/pool/%.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Connections kept for the next query, replaced in time, and let go. */
 #include <setjmp.h>

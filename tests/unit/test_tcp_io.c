@@ -1,22 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* LINK: common/store.c */
-/* LINK: common/child.c common/dns.c common/imsg.c common/log.c common/msg.c */
-/* LINK: common/msg_info.c common/util.c */
-/* LINK: dotproxy/listener/acl.c dotproxy/listener/config.c */
-/* LINK: dotproxy/listener/control.c dotproxy/listener/inflight.c */
-/* LINK: dotproxy/listener/link.c dotproxy/listener/listener.c */
-/* LINK: dotproxy/listener/rate.c */
-/* LINK: dotproxy/listener/query.c dotproxy/listener/tcp.c */
-/* LINK: dotproxy/listener/tcp_io.c dotproxy/listener/udp.c */
-/* LINK: dotproxy/listener/udp_send.c */
-/* LINK: dotproxy/listener/prefix.c dotproxy/listener/transfer.c */
-/* LINK: common/msg_hist.c dotproxy/listener/metrics.c */
-/* LINK: common/msg_change.c */
-/* LINK: dotproxy/listener/tcp_peer.c dotproxy/listener/keepalive.c */
-/* LINK: common/dns_edit.c */
-/* LINK: dotproxy/listener/statsd.c dotproxy/listener/statsd_emit.c */
-/* LINK: dotproxy/listener/statsd_line.c dotproxy/listener/statsd_names.c */
-/* LINK: dotproxy/listener/busiest.c common/msg_client.c */
+/* LINK: common/%.c dotproxy/listener/%.c */
 /* LIBS: -levent_core */
 /* The bytes of TCP clients: RFC 7766, in all the pieces they may come in. */
 #include <setjmp.h>
