@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Field types shared by the two codec files, msg.c and msg_info.c. */
+/* Field types shared by the codec files msg*.c. */
 #ifndef COMMON_MSG_WIRE_H
 #define COMMON_MSG_WIRE_H
 

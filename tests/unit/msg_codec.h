@@ -35,6 +35,12 @@ struct codec {
 	bool (*spoil)(void *x, int nth);
 };
 
+#define CODEC_OF(TYPE, name, st, spoiler)                                  \
+	{                                                                  \
+		.type = TYPE, .size = sizeof(st), .fill = name##_fill,     \
+		.send = name##_send, .read = name##_read, .spoil = spoiler \
+	}
+
 /* A channel that ends in its output buffer. */
 struct codec_chan {
 	struct imsg_chan ch;

@@ -1,141 +1,20 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * The codecs of test_msg.c: for each record of the catalogue how it is filled
- * in, sent, read, and what would be wrong in it.
- */
-#ifndef TESTS_MSG_RECORDS_H
-#define TESTS_MSG_RECORDS_H
-
-#include <stdio.h>
+/* The configuration as the children are told it: msg_conf.c, msg_upstream.c. */
+/* LINK: common/msg%.c common/imsg.c */
+/* LIBS: -levent_core */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <fcntl.h>
+#include <unistd.h>
+#include <cmocka.h>
 
 #include "tests/unit/msg_codec.h"
 
-/* --- PX_SETUP --- */
-
-static inline void
-setup_fill(void *x, enum variant v)
-{
-	struct msg_setup *s = x;
-	uint64_t next = 1;
-
-	NUMBER(s->uid, 0, UINT32_MAX);
-	NUMBER(s->gid, 0, UINT32_MAX);
-	NUMBER(s->nofile, 0, UINT32_MAX);
-	NUMBER(s->confine, 0, 1);
-	NUMBER(s->log_level, 0, LOG_LEVEL_COUNT - 1);
-}
-
-static inline bool
-setup_send(struct imsg_chan *ch, const void *x)
-{
-	return msg_send_setup(ch, x);
-}
-
-static inline int
-setup_read(const struct imsg *m, void *x)
-{
-	return msg_read_setup(m, x);
-}
-
-static inline bool
-setup_spoil(void *x, int n)
-{
-	((struct msg_setup *)x)->log_level = LOG_LEVEL_COUNT;
-	return n == 0;
-}
-
-/* --- XP_READY --- */
-
-static inline void
-ready_fill(void *x, enum variant v)
-{
-	uint32_t *absent = x;
-	uint64_t next = 11;
-
-	NUMBER(*absent, 0, (1u << LAYER_COUNT) - 1);
-}
-
-static inline bool
-ready_send(struct imsg_chan *ch, const void *x)
-{
-	return msg_send_ready(ch, *(const uint32_t *)x);
-}
-
-static inline int
-ready_read(const struct imsg *m, void *x)
-{
-	return msg_read_ready(m, x);
-}
-
-static inline bool
-ready_spoil(void *x, int n)
-{
-	*(uint32_t *)x = n == 0 ? 1u << LAYER_COUNT : 1u << 31;
-	return n < 2;
-}
-
-/* --- XP_LOG --- */
-
-static inline void
-log_fill(void *x, enum variant v)
-{
-	struct msg_log *l = x;
-	uint64_t next = 2;
-
-	NUMBER(l->level, 0, LOG_LEVEL_COUNT - 1);
-	text(v, l->line, sizeof(l->line), &next);
-}
-
-static inline bool
-log_send(struct imsg_chan *ch, const void *x)
-{
-	const struct msg_log *l = x;
-
-	return msg_send_log(ch, l->level, l->line);
-}
-
-static inline int
-log_read(const struct imsg *m, void *x)
-{
-	return msg_read_log(m, x);
-}
-
-static inline bool
-log_spoil(void *x, int n)
-{
-	((struct msg_log *)x)->level = LOG_LEVEL_COUNT;
-	return n == 0;
-}
-
-/* --- XP_CONF_DONE --- */
-
-static inline void
-result_fill(void *x, enum variant v)
-{
-	struct msg_result *r = x;
-	uint64_t next = 3;
-
-	NUMBER(r->ok, 0, 1);
-	text(v, r->text, sizeof(r->text), &next);
-}
-
-static inline bool
-result_send(struct imsg_chan *ch, const void *x)
-{
-	const struct msg_result *r = x;
-
-	return msg_send_result(ch, MSG_XP_CONF_DONE, 9, r->ok, r->text);
-}
-
-static inline int
-result_read(const struct imsg *m, void *x)
-{
-	return msg_read_result(m, x);
-}
-
 /* --- PL_CLIENT --- */
 
-static inline void
+static void
 client_fill(void *x, enum variant v)
 {
 	struct msg_client *c = x;
@@ -155,19 +34,19 @@ client_fill(void *x, enum variant v)
 	NUMBER(c->transfer_idle_ms, 0, CONF_TIMEOUT_MAX_MS);
 }
 
-static inline bool
+static bool
 client_send(struct imsg_chan *ch, const void *x)
 {
 	return msg_send_client(ch, x);
 }
 
-static inline int
+static int
 client_read(const struct imsg *m, void *x)
 {
 	return msg_read_client(m, x);
 }
 
-static inline bool
+static bool
 client_spoil(void *x, int n)
 {
 	struct msg_client *c = x;
@@ -216,7 +95,7 @@ client_spoil(void *x, int n)
 
 /* --- PL_LISTEN --- */
 
-static inline void
+static void
 listen_fill(void *x, enum variant v)
 {
 	struct msg_listen *l = x;
@@ -227,19 +106,19 @@ listen_fill(void *x, enum variant v)
 	address(v, &l->addr, &next);
 }
 
-static inline bool
+static bool
 listen_send(struct imsg_chan *ch, const void *x)
 {
 	return msg_send_listen(ch, x, -1);
 }
 
-static inline int
+static int
 listen_read(const struct imsg *m, void *x)
 {
 	return msg_read_listen(m, x);
 }
 
-static inline bool
+static bool
 listen_spoil(void *x, int n)
 {
 	((struct msg_listen *)x)->addr.ss_family = AF_UNIX;
@@ -248,7 +127,7 @@ listen_spoil(void *x, int n)
 
 /* --- PL_STATSD --- */
 
-static inline void
+static void
 statsd_fill(void *x, enum variant v)
 {
 	struct msg_statsd *s = x;
@@ -264,19 +143,19 @@ statsd_fill(void *x, enum variant v)
 	NUMBER(s->worker, 0, CONF_WORKERS_MAX);
 }
 
-static inline bool
+static bool
 statsd_send(struct imsg_chan *ch, const void *x)
 {
 	return msg_send_statsd(ch, x, -1);
 }
 
-static inline int
+static int
 statsd_read(const struct imsg *m, void *x)
 {
 	return msg_read_statsd(m, x);
 }
 
-static inline bool
+static bool
 statsd_spoil(void *x, int n)
 {
 	struct conf_statsd *c = &((struct msg_statsd *)x)->conf;
@@ -302,7 +181,7 @@ statsd_spoil(void *x, int n)
 
 /* --- PL_ALLOW --- */
 
-static inline void
+static void
 allow_fill(void *x, enum variant v)
 {
 	struct msg_allow *a = x;
@@ -318,19 +197,19 @@ allow_fill(void *x, enum variant v)
 	}
 }
 
-static inline bool
+static bool
 allow_send(struct imsg_chan *ch, const void *x)
 {
 	return msg_send_allow(ch, x);
 }
 
-static inline int
+static int
 allow_read(const struct imsg *m, void *x)
 {
 	return msg_read_allow(m, x);
 }
 
-static inline bool
+static bool
 allow_spoil(void *x, int n)
 {
 	struct msg_allow *a = x;
@@ -350,7 +229,7 @@ struct named {
 	char name[CONF_NAME_MAX];
 };
 
-static inline void
+static void
 named_fill(void *x, enum variant v)
 {
 	struct named *u = x;
@@ -360,7 +239,7 @@ named_fill(void *x, enum variant v)
 	text(v, u->name, sizeof(u->name), &next);
 }
 
-static inline bool
+static bool
 named_send(struct imsg_chan *ch, const void *x)
 {
 	const struct named *u = x;
@@ -368,7 +247,7 @@ named_send(struct imsg_chan *ch, const void *x)
 	return msg_send_upstream_name(ch, u->index, u->name);
 }
 
-static inline int
+static int
 named_read(const struct imsg *m, void *x)
 {
 	struct named *u = x;
@@ -377,7 +256,7 @@ named_read(const struct imsg *m, void *x)
 	return msg_read_upstream_name(m, u->name);
 }
 
-static inline bool
+static bool
 named_spoil(void *x, int n)
 {
 	((struct named *)x)->index =
@@ -387,7 +266,7 @@ named_spoil(void *x, int n)
 
 /* --- PT_POOL --- */
 
-static inline void
+static void
 pool_fill(void *x, enum variant v)
 {
 	struct msg_pool *p = x;
@@ -401,19 +280,19 @@ pool_fill(void *x, enum variant v)
 	NUMBER(p->max_transfers, 0, CONF_TRANSFERS_MAX);
 }
 
-static inline bool
+static bool
 pool_send(struct imsg_chan *ch, const void *x)
 {
 	return msg_send_pool(ch, x);
 }
 
-static inline int
+static int
 pool_read(const struct imsg *m, void *x)
 {
 	return msg_read_pool(m, x);
 }
 
-static inline bool
+static bool
 pool_spoil(void *x, int n)
 {
 	struct msg_pool *p = x;
@@ -447,7 +326,7 @@ pool_spoil(void *x, int n)
 
 /* --- PT_UPSTREAM --- */
 
-static inline void
+static void
 upstream_fill(void *x, enum variant v)
 {
 	struct msg_upstream *u = x;
@@ -485,19 +364,19 @@ upstream_fill(void *x, enum variant v)
 			NUMBER(c->pins[i][j], 0, 255);
 }
 
-static inline bool
+static bool
 upstream_send(struct imsg_chan *ch, const void *x)
 {
 	return msg_send_upstream(ch, x);
 }
 
-static inline int
+static int
 upstream_read(const struct imsg *m, void *x)
 {
 	return msg_read_upstream(m, x);
 }
 
-static inline bool
+static bool
 upstream_spoil(void *x, int n)
 {
 	struct msg_upstream *u = x;
@@ -549,7 +428,7 @@ struct file_record {
 	char path[CONF_PATH_MAX];
 };
 
-static inline void
+static void
 file_fill(void *x, enum variant v)
 {
 	struct file_record *f = x;
@@ -558,162 +437,113 @@ file_fill(void *x, enum variant v)
 	text(v, f->path, sizeof(f->path), &next);
 }
 
-static inline bool
+static bool
 ca_send(struct imsg_chan *ch, const void *x)
 {
 	return msg_send_file(ch, MSG_PT_CA, 0, x, -1);
 }
 
-static inline bool
+static bool
 cert_send(struct imsg_chan *ch, const void *x)
 {
 	return msg_send_file(ch, MSG_PT_CERT, 0, x, -1);
 }
 
-static inline bool
+static bool
 key_send(struct imsg_chan *ch, const void *x)
 {
 	return msg_send_file(ch, MSG_PT_KEY, 0, x, -1);
 }
 
-static inline int
+static int
 file_read(const struct imsg *m, void *x)
 {
 	return msg_read_file(m, x);
 }
 
-/* --- TL_FAILED --- */
+#define FILE_OF(TYPE, name)                                                \
+	{                                                                  \
+		.type = TYPE, .size = sizeof(struct file_record),          \
+		.fill = file_fill, .send = name##_send, .read = file_read, \
+	}
 
-static inline void
-failed_fill(void *x, enum variant v)
+static void
+every_type(void **state)
 {
-	struct msg_failed *f = x;
-	uint64_t next = 10;
+	static const struct codec codecs[] = {
+		CODEC_OF(
+		    MSG_PL_CLIENT, client, struct msg_client, client_spoil),
+		CODEC_OF(
+		    MSG_PL_LISTEN, listen, struct msg_listen, listen_spoil),
+		CODEC_OF(
+		    MSG_PL_STATSD, statsd, struct msg_statsd, statsd_spoil),
+		CODEC_OF(MSG_PL_ALLOW, allow, struct msg_allow, allow_spoil),
+		CODEC_OF(MSG_PL_UPSTREAM, named, struct named, named_spoil),
+		CODEC_OF(MSG_PT_POOL, pool, struct msg_pool, pool_spoil),
+		CODEC_OF(MSG_PT_UPSTREAM, upstream, struct msg_upstream,
+		    upstream_spoil),
+		FILE_OF(MSG_PT_CA, ca),
+		FILE_OF(MSG_PT_CERT, cert),
+		FILE_OF(MSG_PT_KEY, key),
+	};
+	size_t i;
 
-	NUMBER(f->cause, 0, CAUSE_COUNT - 1);
-	NUMBER(f->upstream, 0, CONF_UPSTREAMS_MAX - 1);
-	if (v == LARGE)
-		f->upstream = MSG_NO_UPSTREAM;
+	(void)state;
+	for (i = 0; i < sizeof(codecs) / sizeof(codecs[0]); i++)
+		codec_test(&codecs[i]);
 }
 
-static inline bool
-failed_send(struct imsg_chan *ch, const void *x)
+/* A descriptor is consumed whether the message can be sent or not. */
+static void
+listen_consumes_descriptor(void **state)
 {
-	return msg_send_failed(ch, 77, x);
+	struct codec_chan *c = codec_chan_new();
+	struct msg_listen l;
+	int fd[3], i;
+
+	(void)state;
+	memset(&l, 0, sizeof(l));
+	listen_fill(&l, MIXED);
+	for (i = 0; i < 3; i++) {
+		fd[i] = open("/dev/null", O_RDONLY);
+		assert_int_not_equal(fd[i], -1);
+	}
+	assert_false(msg_send_listen(&c->ch, &l, fd[0])); /* not for fds */
+	assert_int_equal(fcntl(fd[0], F_GETFD), -1);
+	c->ch.fdpass = true;
+	assert_true(msg_send_listen(&c->ch, &l, fd[1]));
+	assert_int_equal(c->ch.out_nfds, 1);
+	assert_int_equal(c->ch.out_fds[0].fd, fd[1]);
+	close(fd[1]);
+	c->ch.out_cap = c->ch.out_len; /* no room */
+	assert_false(msg_send_listen(&c->ch, &l, fd[2]));
+	assert_int_equal(fcntl(fd[2], F_GETFD), -1);
+	free(c);
 }
 
-static inline int
-failed_read(const struct imsg *m, void *x)
+/* It fits or is refused: a name that is cut would be another's. */
+static void
+long_name_is_refused(void **state)
 {
-	return msg_read_failed(m, x);
+	struct codec_chan *c = codec_chan_new();
+	char name[2 * CONF_NAME_MAX];
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	assert_false(msg_send_upstream_name(&c->ch, 0, name));
+	free(c);
 }
 
-static inline bool
-failed_spoil(void *x, int n)
+int
+main(void)
 {
-	struct msg_failed *f = x;
-
-	if (n == 0)
-		f->cause = CAUSE_COUNT;
-	else if (n == 1)
-		f->upstream = CONF_UPSTREAMS_MAX;
-	else
-		f->upstream = MSG_NO_UPSTREAM - 1;
-	return n < 3;
-}
-
-/* --- LP_CHANGE --- */
-
-struct change {
-	uint8_t change;
-	uint32_t upstream;
-};
-
-static inline void
-change_fill(void *x, enum variant v)
-{
-	struct change *c = x;
-
-	c->change = v == SMALL   ? CHANGE_DISABLE
-		    : v == LARGE ? CHANGE_RESTART
-				 : CHANGE_ENABLE;
-	c->upstream = v == SMALL   ? 0
-		      : v == LARGE ? MSG_NO_UPSTREAM
-				   : CONF_UPSTREAMS_MAX - 1;
-}
-
-static inline bool
-change_send(struct imsg_chan *ch, const void *x)
-{
-	const struct change *c = x;
-
-	return msg_send_change(ch, 7, c->change, c->upstream);
-}
-
-static inline int
-change_read(const struct imsg *m, void *x)
-{
-	struct change *c = x;
-
-	memset(c, 0, sizeof(*c)); /* the padding is compared, too */
-	return msg_read_change(m, &c->change, &c->upstream);
-}
-
-static inline bool
-change_spoil(void *x, int n)
-{
-	static const struct change wrong[] = {
-		{ CHANGE_PROBE, 0 },
-		{ CHANGE_COUNT, MSG_NO_UPSTREAM },
-		{ CHANGE_COUNT, 0 },
-		{ CHANGE_DISABLE, MSG_NO_UPSTREAM },
-		{ CHANGE_ENABLE, CONF_UPSTREAMS_MAX },
-		{ CHANGE_FLUSH, 0 },
-		{ CHANGE_DRAIN, 1 },
-		{ CHANGE_RESTART, 0 },
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_type),
+		cmocka_unit_test(listen_consumes_descriptor),
+		cmocka_unit_test(long_name_is_refused),
 	};
 
-	if (n >= (int)(sizeof(wrong) / sizeof(wrong[0])))
-		return false;
-	memcpy(x, &wrong[n], sizeof(wrong[n]));
-	return true;
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
-
-/* --- CL_CHANGE --- */
-
-static inline void
-request_fill(void *x, enum variant v)
-{
-	struct msg_request *r = x;
-	uint64_t next = 9;
-
-	r->change = v == SMALL ? CHANGE_FLUSH : CHANGE_DISABLE;
-	text(v, r->upstream, sizeof(r->upstream), &next);
-}
-
-static inline bool
-request_send(struct imsg_chan *ch, const void *x)
-{
-	return msg_send_request(ch, 8, x);
-}
-
-static inline int
-request_read(const struct imsg *m, void *x)
-{
-	return msg_read_request(m, x);
-}
-
-static inline bool
-request_spoil(void *x, int n)
-{
-	struct msg_request *r = x;
-
-	r->change = n == 0   ? CHANGE_COUNT
-		    : n == 1 ? CHANGE_DRAIN
-			     : CHANGE_ENABLE;
-	(void)snprintf(
-	    r->upstream, sizeof(r->upstream), "%s", n == 2 ? "" : "name");
-	return n < 3;
-}
-
-#endif
