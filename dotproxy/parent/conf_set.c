@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Fills in the configuration, line by line.  Runs in the parent.  Knows
- * defaults, limits and what may stand twice; knows no syntax.
+ * defaults and what may stand twice; limits are in conf_key.c.  Knows no
+ * syntax.
  */
 #include "dotproxy/parent/conf_set.h"
 
@@ -9,70 +10,11 @@
 #include <string.h>
 
 #include "common/util.h"
+#include "dotproxy/parent/conf_key.h"
 #include "dotproxy/parent/conf_tls.h"
 #include "dotproxy/parent/conf_value.h"
 
 #define STATSD_PORT 8125
-
-/* As the file has them. */
-static const char *const key_names[KEY_COUNT] = {
-	[KEY_USER] = "user",
-	[KEY_CONTROL_SOCKET] = "control socket",
-	[KEY_WORKERS] = "workers",
-	[KEY_ALLOW] = "allow",
-	[KEY_POLICY] = "policy",
-	[KEY_RETRIES] = "retries",
-	[KEY_HEDGE] = "hedge",
-	[KEY_QUERY_TIMEOUT] = "query timeout",
-	[KEY_METRICS] = "metrics",
-	[KEY_SAMPLE_RATE] = "sample rate",
-	[KEY_FLAVOUR] = "flavour",
-	[KEY_FLUSH_INTERVAL] = "flush interval",
-	[KEY_PAYLOAD] = "payload",
-	[KEY_CLIENT_TAGS] = "client tags",
-	[KEY_CLIENT] = "client",
-	[KEY_TCP_READ_TIMEOUT] = "tcp read timeout",
-	[KEY_TCP_WRITE_TIMEOUT] = "tcp write timeout",
-	[KEY_MAX_INFLIGHT] = "max inflight",
-	[KEY_MAX_TCP] = "max tcp connections",
-	[KEY_MAX_TCP_PER_CLIENT] = "max tcp connections per client",
-	[KEY_CLIENT_KEEPALIVE] = "edns keepalive",
-	[KEY_STATISTICS] = "statistics",
-	[KEY_MAX_TRANSFERS] = "max transfers",
-	[KEY_RATE_LIMIT] = "rate limit",
-	[KEY_RATE_BURST] = "burst",
-	[KEY_ALL_KEEP_WARM] = "keep warm",
-	[KEY_ALL_FAST_OPEN] = "tcp fast open",
-	[KEY_ALL_RESUMPTION] = "resumption",
-	[KEY_ADDRESS] = "address",
-	[KEY_SERVER_NAME] = "server name",
-	[KEY_POOL_SIZE] = "pool size",
-	[KEY_CONNECT_TIMEOUT] = "connect timeout",
-	[KEY_HANDSHAKE_TIMEOUT] = "handshake timeout",
-	[KEY_READ_TIMEOUT] = "read timeout",
-	[KEY_WRITE_TIMEOUT] = "write timeout",
-	[KEY_STALE_TIMEOUT] = "stale timeout",
-	[KEY_KEEP_WARM] = "keep warm",
-	[KEY_FAST_OPEN] = "tcp fast open",
-	[KEY_RESUMPTION] = "resumption",
-	[KEY_PADDING] = "padding",
-	[KEY_EDNS_KEEPALIVE] = "edns keepalive",
-	[KEY_STRIP_ECS] = "strip ecs",
-	[KEY_CA_FILE] = "ca file",
-	[KEY_PIN_ONLY] = "pin only",
-	[KEY_CLIENT_CERT] = "client certificate",
-	[KEY_TLS_VERSION] = "tls version",
-	[KEY_CIPHERS] = "ciphers",
-};
-
-/* Where a number or duration goes, and what it may be. */
-struct range {
-	uint32_t *slot;
-	uint32_t min;
-	uint32_t max;
-	bool duration;
-	bool off; /* or 0, without a unit */
-};
 
 void
 conf_set_init(struct conf_set *s, struct conf *conf, struct conf_errors *errs)
@@ -106,116 +48,16 @@ bool
 conf_set_once(struct conf_set *s, enum conf_key key, struct conf_origin at)
 {
 	if (s->seen[key].line != 0) {
-		conf_set_again(s, key_names[key], s->seen[key], at);
+		conf_set_again(s, conf_key_name(key), s->seen[key], at);
 		return false;
 	}
 	s->seen[key] = at;
 	return true;
 }
 
-static struct range
-timeout_range(uint32_t *slot, uint32_t max)
-{
-	struct range r = { slot, CONF_TIMEOUT_MIN_MS, max, true, false };
-
-	return r;
-}
-
-static struct range
-number_range(uint32_t *slot, uint32_t min, uint32_t max)
-{
-	struct range r = { slot, min, max, false, false };
-
-	return r;
-}
-
-static struct range
-flush_range(uint32_t *slot)
-{
-	struct range r = { slot, CONF_FLUSH_MIN_MS, CONF_TIMEOUT_MAX_MS, true,
-		false };
-
-	return r;
-}
-
-static struct range
-warm_range(uint32_t *slot)
-{
-	struct range r = { slot, CONF_KEEP_WARM_MIN_MS, CONF_TIMEOUT_MAX_MS,
-		true, true };
-
-	return r;
-}
-
-/* The range of a key; slot is NULL if its value is not a number. */
-static struct range
-key_range(struct conf_set *s, enum conf_key key)
-{
-	struct conf *c = s->conf;
-	struct conf_upstream *up = &s->up;
-
-	switch (key) {
-	case KEY_WORKERS:
-		return number_range(&c->workers, 1, CONF_WORKERS_MAX);
-	case KEY_RETRIES:
-		return number_range(&c->forward.retries, 0, CONF_RETRIES_MAX);
-	case KEY_QUERY_TIMEOUT:
-		return timeout_range(
-		    &c->forward.query_timeout_ms, CONF_QUERY_TIMEOUT_MAX_MS);
-	case KEY_FLUSH_INTERVAL:
-		return flush_range(&c->statsd.flush_ms);
-	case KEY_PAYLOAD:
-		return number_range(
-		    &c->statsd.payload, CONF_PAYLOAD_MIN, CONF_PAYLOAD_MAX);
-	case KEY_TCP_READ_TIMEOUT:
-		return timeout_range(
-		    &c->client.tcp_read_timeout_ms, CONF_TIMEOUT_MAX_MS);
-	case KEY_TCP_WRITE_TIMEOUT:
-		return timeout_range(
-		    &c->client.tcp_write_timeout_ms, CONF_TIMEOUT_MAX_MS);
-	case KEY_MAX_INFLIGHT:
-		return number_range(
-		    &c->client.max_inflight, 1, CONF_INFLIGHT_MAX);
-	case KEY_MAX_TCP:
-		return number_range(&c->client.max_tcp, 1, CONF_TCP_MAX);
-	case KEY_MAX_TCP_PER_CLIENT:
-		return number_range(
-		    &c->client.max_tcp_per_client, 1, CONF_TCP_MAX);
-	case KEY_MAX_TRANSFERS:
-		return number_range(
-		    &c->client.max_transfers, 0, CONF_TRANSFERS_MAX);
-	case KEY_RATE_LIMIT:
-		return number_range(&c->client.rate_limit, 0, CONF_RATE_MAX);
-	case KEY_RATE_BURST:
-		return number_range(&c->client.rate_burst, 1, CONF_RATE_MAX);
-	case KEY_POOL_SIZE:
-		return number_range(&up->pool_size, 1, CONF_POOL_SIZE_MAX);
-	case KEY_CONNECT_TIMEOUT:
-		return timeout_range(
-		    &up->connect_timeout_ms, CONF_TIMEOUT_MAX_MS);
-	case KEY_HANDSHAKE_TIMEOUT:
-		return timeout_range(
-		    &up->handshake_timeout_ms, CONF_TIMEOUT_MAX_MS);
-	case KEY_READ_TIMEOUT:
-		return timeout_range(&up->read_timeout_ms, CONF_TIMEOUT_MAX_MS);
-	case KEY_WRITE_TIMEOUT:
-		return timeout_range(
-		    &up->write_timeout_ms, CONF_TIMEOUT_MAX_MS);
-	case KEY_STALE_TIMEOUT:
-		return timeout_range(
-		    &up->stale_timeout_ms, CONF_TIMEOUT_MAX_MS);
-	case KEY_ALL_KEEP_WARM:
-		return warm_range(&s->all.keep_warm_ms);
-	case KEY_KEEP_WARM:
-		return warm_range(&up->keep_warm_ms);
-	default:
-		return number_range(NULL, 0, 0);
-	}
-}
-
 /* Stores what text says, if it is within the range. */
 static void
-set_number(struct conf_set *s, const char *name, struct range r,
+set_number(struct conf_set *s, const char *name, struct conf_range r,
     const char *text, struct conf_origin at)
 {
 	char min[VALUE_DURATION_TEXT_MAX], max[VALUE_DURATION_TEXT_MAX];
@@ -284,36 +126,6 @@ set_bool(struct conf_set *s, const char *name, const char *text, bool *slot,
 		    s->errs, at, "%s \"%.200s\" is not yes or no", name, text);
 }
 
-/* Where a yes or no goes; NULL if the value of this key is none. */
-static bool *
-key_bool(struct conf_set *s, enum conf_key key)
-{
-	switch (key) {
-	case KEY_CLIENT_KEEPALIVE:
-		return &s->conf->client.edns_keepalive;
-	case KEY_CLIENT_TAGS:
-		return &s->conf->statsd.client_tags;
-	case KEY_STATISTICS:
-		return &s->conf->client.statistics;
-	case KEY_ALL_FAST_OPEN:
-		return &s->all.fast_open;
-	case KEY_ALL_RESUMPTION:
-		return &s->all.resumption;
-	case KEY_FAST_OPEN:
-		return &s->up.fast_open;
-	case KEY_RESUMPTION:
-		return &s->up.resumption;
-	case KEY_PADDING:
-		return &s->up.edit.padding;
-	case KEY_EDNS_KEEPALIVE:
-		return &s->up.edit.keepalive;
-	case KEY_STRIP_ECS:
-		return &s->up.edit.strip_ecs;
-	default:
-		return NULL;
-	}
-}
-
 static void
 set_hedge(struct conf_set *s, const char *text, struct conf_origin at)
 {
@@ -370,9 +182,9 @@ void
 conf_set_value(struct conf_set *s, enum conf_key key, const char *text,
     struct conf_origin at)
 {
-	struct range r = key_range(s, key);
-	const char *name = key_names[key], *why = NULL;
-	bool *yes = key_bool(s, key);
+	struct conf_range r = conf_key_range(s, key);
+	const char *name = conf_key_name(key), *why = NULL;
+	bool *yes = conf_key_bool(s, key);
 	struct conf *c = s->conf;
 	char *dst = NULL;
 	size_t size = 0;
@@ -441,6 +253,8 @@ set_sockaddr(struct conf_set *s, const char *address, bool any,
     struct conf_origin at)
 {
 	uint32_t number = def;
+	const struct conf_range ports = { &number, 1, UINT16_MAX, false,
+		false };
 	size_t before = s->errs->count;
 	const char *why = value_address(address, any, ss);
 
@@ -448,8 +262,7 @@ set_sockaddr(struct conf_set *s, const char *address, bool any,
 		conf_errors_add(
 		    s->errs, at, "address \"%.200s\" %s", address, why);
 	if (port != NULL)
-		set_number(
-		    s, "port", number_range(&number, 1, UINT16_MAX), port, at);
+		set_number(s, "port", ports, port, at);
 	if (s->errs->count != before)
 		return false;
 	value_set_port(ss, (uint16_t)number);

@@ -12,7 +12,7 @@
 #include "common/conf.h"
 #include "dotproxy/parent/conf_errors.h"
 
-/* Settings which stand once in their scope; their names are in conf_set.c. */
+/* Settings which stand once in their scope; their names are in conf_key.c. */
 enum conf_key {
 	KEY_USER,
 	KEY_CONTROL_SOCKET,

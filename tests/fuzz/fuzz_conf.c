@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* LINK: dotproxy/parent/conf_parse.y dotproxy/parent/conf_set.c */
-/* LINK: dotproxy/parent/conf_tls.c dotproxy/parent/conf_print.c */
-/* LINK: dotproxy/parent/conf_lex.c dotproxy/parent/conf_input.c */
-/* LINK: dotproxy/parent/conf_value.c dotproxy/parent/conf_addr.c */
-/* LINK: dotproxy/parent/conf_file.c dotproxy/parent/conf_errors.c */
+/* LINK: dotproxy/parent/conf_parse.y dotproxy/parent/conf_%.c */
 /* LINK: common/log.c common/util.c */
+/* LIBS: -lyaml */
 /* dotproxy.conf(5): what is accepted, and how what is not is told. */
 #include "tests/fuzz/conf_fixed.h"
 

@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* LINK: dotproxy/parent/conf_yaml.c dotproxy/parent/conf_yaml_tree.c */
-/* LINK: dotproxy/parent/conf_go.c dotproxy/parent/conf_parse.y */
-/* LINK: dotproxy/parent/conf_set.c dotproxy/parent/conf_print.c */
-/* LINK: dotproxy/parent/conf_tls.c */
-/* LINK: dotproxy/parent/conf_lex.c dotproxy/parent/conf_input.c */
-/* LINK: dotproxy/parent/conf_value.c dotproxy/parent/conf_addr.c */
-/* LINK: dotproxy/parent/conf_file.c dotproxy/parent/conf_errors.c */
+/* LINK: dotproxy/parent/conf_parse.y dotproxy/parent/conf_%.c */
 /* LINK: common/log.c common/util.c */
 /* LIBS: -lyaml */
 /*

@@ -4,12 +4,9 @@
  * limits, every table full, macros from outside, and that nothing is kept
  * between runs.  What single errors look like is in tests/conf/.
  */
-/* LINK: dotproxy/parent/conf_parse.y dotproxy/parent/conf_set.c */
-/* LINK: dotproxy/parent/conf_tls.c */
-/* LINK: dotproxy/parent/conf_lex.c dotproxy/parent/conf_input.c */
-/* LINK: dotproxy/parent/conf_value.c dotproxy/parent/conf_addr.c */
-/* LINK: dotproxy/parent/conf_file.c dotproxy/parent/conf_errors.c */
+/* LINK: dotproxy/parent/conf_parse.y dotproxy/parent/conf_%.c */
 /* LINK: common/log.c common/util.c */
+/* LIBS: -lyaml */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -5,12 +5,9 @@
  * those errors.  Whatever is printed must parse and print as the same again.
  * Runs at the top of the tree.
  */
-/* LINK: dotproxy/parent/conf_parse.y dotproxy/parent/conf_set.c */
-/* LINK: dotproxy/parent/conf_tls.c */
-/* LINK: dotproxy/parent/conf_lex.c dotproxy/parent/conf_input.c */
-/* LINK: dotproxy/parent/conf_value.c dotproxy/parent/conf_addr.c */
-/* LINK: dotproxy/parent/conf_file.c dotproxy/parent/conf_errors.c */
-/* LINK: dotproxy/parent/conf_print.c common/log.c common/util.c */
+/* LINK: dotproxy/parent/conf_parse.y dotproxy/parent/conf_%.c */
+/* LINK: common/log.c common/util.c */
+/* LIBS: -lyaml */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The YAML of the dotproxy written in Go: each key, and each message. */
-/* LINK: dotproxy/parent/conf_yaml.c dotproxy/parent/conf_yaml_tree.c */
-/* LINK: dotproxy/parent/conf_go.c dotproxy/parent/conf_set.c */
-/* LINK: dotproxy/parent/conf_tls.c dotproxy/parent/conf_value.c */
-/* LINK: dotproxy/parent/conf_addr.c dotproxy/parent/conf_file.c */
-/* LINK: dotproxy/parent/conf_errors.c common/log.c common/util.c */
+/* LINK: dotproxy/parent/conf_parse.y dotproxy/parent/conf_%.c */
+/* LINK: common/log.c common/util.c */
 /* LIBS: -lyaml */
 #include <setjmp.h>
 #include <stdarg.h>
