@@ -14,7 +14,8 @@ import pytest
 from programs import ROOT, SANITIZED
 
 sys.path.insert(0, str(ROOT / "tests/faults"))
-import faults   # noqa: E402
+import faults       # noqa: E402
+from fault_points import Point, plan, sample    # noqa: E402
 
 pytestmark = [
     pytest.mark.skipif(
@@ -37,8 +38,8 @@ def around():
 
 
 def judge(around, role, function, nth, err=errno.ENOMEM, life=0, forever=0):
-    result = faults.judge_point(around, faults.Point(
-        role, function, nth, err, forever, life))
+    result = faults.judge_point(
+        around, Point(role, function, nth, err, forever, life))
     assert result["outcome"] not in ("BAD", "not reached"), result
     return result
 
@@ -46,13 +47,13 @@ def judge(around, role, function, nth, err=errno.ENOMEM, life=0, forever=0):
 def judge_all(around, role, function, calls, err=errno.ENOMEM):
     """What is in the log when these calls fail, one in a run."""
     results = list(faults.run_all(around, [
-        faults.Point(role, function, nth, err, 0, 0) for nth in calls], JOBS))
+        Point(role, function, nth, err, 0, 0) for nth in calls], JOBS))
     assert [r for r in results if r["outcome"] == "BAD"] == []
     return [r["log"] for r in results]
 
 
 def test_a_sample_of_all_points(around):
-    points = faults.sample(faults.plan(around.counts), SAMPLE)
+    points = sample(plan(around.counts), SAMPLE)
     results = list(faults.run_all(around, points, JOBS))
     assert [r for r in results if r["outcome"] == "BAD"] == []
     reached = [r for r in results if r["outcome"] != "not reached"]
@@ -65,11 +66,11 @@ CONFINING = ["chroot", "unshare", "setresuid", "setresgid", "setgroups",
 
 @pytest.mark.parametrize("role", ["listener", "pool"])
 def test_confinement_that_fails_is_fatal(around, role):
-    points = [faults.Point(role, function, 1, errno.ENOMEM, 0, 0)
+    points = [Point(role, function, 1, errno.ENOMEM, 0, 0)
               for function in CONFINING]
     # seccomp(2) goes through syscall(), Landlock before it; libseccomp asks it
     # what the kernel can, and does without.
-    points += [faults.Point(role, "syscall", n, errno.ENOMEM, 0, 0)
+    points += [Point(role, "syscall", n, errno.ENOMEM, 0, 0)
                for n in range(1, around.counts[role]["syscall"] + 1)]
     filtered = []
     for result in faults.run_all(around, points, JOBS):
