@@ -9,6 +9,15 @@
 static uint8_t buf[DNS_MSG_MAX];
 static struct pkt pkt;
 
+/* A short tcp read timeout, and write timeout. */
+static inline void
+set_timeouts(uint32_t read_ms, uint32_t write_ms)
+{
+	rig.client.client.tcp_read_timeout_ms = read_ms;
+	rig.client.client.tcp_write_timeout_ms = write_ms;
+	rig_reload("127.0.0.0", 8);
+}
+
 /* Writes queries with IDs 0 to n - 1 behind each other; returns the bytes. */
 static inline size_t
 make_pipeline(uint8_t *out, size_t n)

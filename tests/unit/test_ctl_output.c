@@ -5,12 +5,9 @@
  * byte that a terminal would act upon.
  */
 /* LINK: common/msg%.c common/imsg.c common/log.c common/util.c */
-/* LINK: dotproxyctl/data%.c dotproxyctl/format.c dotproxyctl/text_pool.c */
-/* LINK: dotproxyctl/text_latency.c dotproxyctl/text_stats.c */
-/* LINK: dotproxyctl/text_summary.c dotproxyctl/text_process.c */
-/* LINK: dotproxyctl/security.c dotproxyctl/proc%.c */
-/* LINK: dotproxyctl/output_errors.c dotproxyctl/output_pins.c */
-/* LINK: dotproxyctl/json.c dotproxyctl/output_clients.c */
+/* LINK: dotproxyctl/data%.c dotproxyctl/output%.c dotproxyctl/text_%.c */
+/* LINK: dotproxyctl/proc%.c dotproxyctl/security.c dotproxyctl/format.c */
+/* LINK: dotproxyctl/json.c */
 /* LIBS: -levent_core */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -241,59 +241,6 @@ test_address_instead_of_a_name(void **state)
 	expect_refusal(CAUSE_NAME, PHASE_VERIFY, "name: ");
 }
 
-/* One query there and back on whatever connection there is. */
-static void
-exchange(uint64_t handle)
-{
-	struct peer *p;
-	size_t n;
-
-	RIG_UNTIL((p = rig_peer(1, 0)) != NULL && rig_up(0)->nready == 1);
-	n = p->ngot;
-	rig_ask(handle);
-	RIG_UNTIL(p->ngot == n + 1);
-	peer_answer(p, n);
-	RIG_UNTIL(rig_answered(handle));
-}
-
-static void
-resume_three_times(void)
-{
-	int i;
-
-	rig_configure();
-	for (i = 0; i < 4; i++) {
-		exchange((uint64_t)i);
-		assert_int_equal(rig_up(0)->n.resumed, i);
-		assert_int_equal(rig_up(0)->tickets.n, 1);
-		assert_int_equal(
-		    SSL_session_reused(rig_peer(1, 0)->ssl), i > 0);
-		conn_close(TAILQ_FIRST(&rig_up(0)->conns));
-		RIG_UNTIL(rig_peer(1, 0) == NULL);
-		upstream_dial(rig_up(0), USE_MANY);
-		rig_turn();
-		/* A ticket is for one connection only. */
-		RIG_UNTIL(rig_peer(1, 0) != NULL);
-		assert_int_equal(rig_up(0)->tickets.n, 0);
-	}
-}
-
-static void
-test_sessions_are_resumed(void **state)
-{
-	(void)state;
-	pin_upstream(rig.pin);
-	resume_three_times();
-}
-
-static void
-test_sessions_are_resumed_in_tls_1_2(void **state)
-{
-	(void)state;
-	SSL_CTX_set_max_proto_version(rig.tls, TLS1_2_VERSION);
-	resume_three_times();
-}
-
 static void
 pin_only(const uint8_t pin[CONF_PIN_LEN])
 {
@@ -316,15 +263,6 @@ test_pin_only(void **state)
 	assert_string_equal(
 	    SSL_get_servername(rig_peer(1, 0)->ssl, TLSEXT_NAMETYPE_host_name),
 	    "dot.test");
-}
-
-static void
-test_pin_only_in_tls_1_2(void **state)
-{
-	(void)state;
-	SSL_CTX_set_max_proto_version(rig.tls, TLS1_2_VERSION);
-	pin_only(rig.pin);
-	resume_three_times();
 }
 
 /* All else is right, and does not help. */
@@ -480,106 +418,6 @@ test_protocol_refused_by_the_upstream(void **state)
 	expect_refusal(CAUSE_TLS, PHASE_HANDSHAKE, "no application protocol");
 }
 
-static void
-close_and_resume(bool notify, bool reset)
-{
-	rig_configure();
-	exchange(1);
-	if (reset)
-		peer_reset(rig_peer(1, 0));
-	else
-		peer_close(rig_peer(1, 0), notify);
-	RIG_UNTIL(rig_up(0)->n.closed_by_peer == 1);
-	if (rig_up(0)->nconnecting == 0)
-		upstream_dial(rig_up(0), USE_MANY);
-	exchange(2);
-	assert_int_equal(rig_up(0)->n.opened, 2);
-	assert_int_equal(rig_up(0)->n.resumed, 1);
-}
-
-static void
-test_resumed_after_the_peer_has_closed(void **state)
-{
-	(void)state;
-	close_and_resume(true, false);
-}
-
-static void
-test_resumed_after_a_close_without_notify(void **state)
-{
-	(void)state;
-	close_and_resume(false, false);
-}
-
-static void
-test_resumed_after_a_reset(void **state)
-{
-	(void)state;
-	close_and_resume(false, true);
-}
-
-static void
-test_old_verification_is_not_resumed(void **state)
-{
-	(void)state;
-	rig_configure();
-	exchange(1);
-	assert_int_equal(rig_up(0)->tickets.n, 1);
-	rig_up(0)->tickets.stack[0].verified_ms -= SESSION_UNVERIFIED_MAX_MS;
-	conn_close(TAILQ_FIRST(&rig_up(0)->conns));
-	upstream_dial(rig_up(0), USE_MANY);
-	exchange(2);
-	assert_int_equal(rig_up(0)->n.opened, 2);
-	assert_int_equal(rig_up(0)->n.resumed, 0);
-}
-
-/* Resuming for ever would mean to verify once. */
-static void
-test_resumption_does_not_renew_verification(void **state)
-{
-	uint64_t verified_ms;
-
-	(void)state;
-	rig_configure();
-	exchange(1);
-	rig_up(0)->tickets.stack[0].verified_ms -= 1000;
-	verified_ms = rig_up(0)->tickets.stack[0].verified_ms;
-	conn_close(TAILQ_FIRST(&rig_up(0)->conns));
-	upstream_dial(rig_up(0), USE_MANY);
-	exchange(2);
-	assert_int_equal(rig_up(0)->n.resumed, 1);
-	assert_int_equal(rig_up(0)->tickets.stack[0].verified_ms, verified_ms);
-}
-
-static void
-test_reload_forgets_tickets(void **state)
-{
-	(void)state;
-	rig_configure();
-	exchange(1);
-	assert_int_equal(rig_up(0)->tickets.n, 1);
-	rig_configure();
-	assert_int_equal(rig_up(0)->tickets.n, 0);
-}
-
-/* Who was verified by the old CA file is no voucher after a reload. */
-static void
-test_reload_keeps_no_ticket_of_connections_from_before(void **state)
-{
-	(void)state;
-	rig_configure();
-	RIG_UNTIL(rig_up(0)->nready == 1);
-	rig_configure();
-	exchange(1);
-	assert_int_equal(rig_up(0)->tickets.n, 0);
-	conn_close(TAILQ_FIRST(&rig_up(0)->conns));
-	assert_int_equal(rig_up(0)->tickets.n, 0);
-	upstream_dial(rig_up(0), false);
-	exchange(2);
-	assert_int_equal(rig_up(0)->n.resumed, 0);
-	assert_int_equal(rig_up(0)->tickets.n, 1);
-}
-
 int
 main(void)
 {
@@ -600,7 +438,6 @@ main(void)
 		RIG_TEST(test_alpn_and_name_are_sent),
 		RIG_TEST(test_address_instead_of_a_name),
 		RIG_TEST(test_pin_only),
-		RIG_TEST(test_pin_only_in_tls_1_2),
 		RIG_TEST(test_pin_only_and_another_pin),
 		RIG_TEST(test_pin_only_of_the_authority),
 		RIG_TEST(test_pin_only_of_what_is_sent_along),
@@ -612,16 +449,6 @@ main(void)
 		RIG_TEST(test_another_protocol_is_refused),
 		RIG_TEST(test_no_protocol_will_do),
 		RIG_TEST(test_protocol_refused_by_the_upstream),
-		RIG_TEST(test_sessions_are_resumed),
-		RIG_TEST(test_sessions_are_resumed_in_tls_1_2),
-		RIG_TEST(test_resumed_after_the_peer_has_closed),
-		RIG_TEST(test_resumed_after_a_close_without_notify),
-		RIG_TEST(test_resumed_after_a_reset),
-		RIG_TEST(test_old_verification_is_not_resumed),
-		RIG_TEST(test_resumption_does_not_renew_verification),
-		RIG_TEST(test_reload_forgets_tickets),
-		RIG_TEST(
-		    test_reload_keeps_no_ticket_of_connections_from_before),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
