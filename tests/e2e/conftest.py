@@ -32,18 +32,26 @@ def upstream(make_upstream):
 
 
 @pytest.fixture
-def make_proxy(tmp_path, make_upstream):
-    """Makes a running daemon, which ends before the upstreams do."""
+def start_daemon(make_upstream):
+    """Starts daemons, which end with the test, before the upstreams do."""
     with contextlib.ExitStack() as stack:
-        def make(*upstreams, args=(), **kw):
-            folder = tmp_path / ("d%d" % len(list(tmp_path.iterdir())))
-            folder.mkdir()
-            daemon = programs.Daemon(folder)
-            daemon.configure(*upstreams, **kw)
+        def start(daemon, *args):
             stack.callback(daemon.stop)
             daemon.start(*args)
             return daemon
-        yield make
+        yield start
+
+
+@pytest.fixture
+def make_proxy(tmp_path, start_daemon):
+    """Makes a running daemon."""
+    def make(*upstreams, args=(), **kw):
+        folder = tmp_path / ("d%d" % len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        daemon = programs.Daemon(folder)
+        daemon.configure(*upstreams, **kw)
+        return start_daemon(daemon, *args)
+    return make
 
 
 @pytest.fixture

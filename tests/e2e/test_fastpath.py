@@ -50,15 +50,13 @@ def allocations(pid):
 
 
 @pytest.fixture
-def counting_proxy(tmp_path, upstream):
+def counting_proxy(tmp_path, upstream, start_daemon):
     folder = tmp_path / "counting"
     folder.mkdir()
     daemon = programs.Daemon(folder)
     daemon.command = [programs.relink(folder, "count_allocs.c", [], [])]
     daemon.configure(upstream)
-    daemon.start()
-    yield daemon
-    daemon.stop()
+    return start_daemon(daemon)
 
 
 def opened(proxy):

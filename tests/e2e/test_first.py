@@ -184,10 +184,8 @@ def test_half_an_installation(conf, tmp_path, missing):
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, start_daemon):
     """Makes a daemon that runs on a machine of its own."""
-    daemons = []
-
     def make(setup, *upstreams, command=(), **env):
         prefix = (*on_fresh(setup), *command)
         if env:
@@ -196,13 +194,8 @@ def start(tmp_path):
         daemon = Daemon(tmp_path, prefix)
         daemon.configure(*upstreams, listen=["127.0.0.1 port %d" %
                                              daemon.port])
-        daemons.append(daemon)
-        daemon.start()
-        return daemon
-
-    yield make
-    for daemon in daemons:
-        daemon.stop()
+        return start_daemon(daemon)
+    return make
 
 
 NO_ANSWER = """
@@ -262,15 +255,12 @@ def test_environment_does_not_say_whom_to_trust(make_upstream, make_proxy,
     assert upstream.stats()["queries"] == 0
 
 
-def test_kernel_without_landlock(make_upstream, tmp_path):
+def test_kernel_without_landlock(upstream, tmp_path, start_daemon):
     daemon = Daemon(tmp_path, (sys.executable, LACKING, "landlock"))
-    daemon.configure(make_upstream())
-    daemon.start()
-    try:
-        query = make_query("www.test")
-        assert is_right(query, udp(daemon.address, query))
-        for role in "listener", "pool":
-            assert daemon.log().count(
-                "%s: not on offer here: Landlock\n" % role) == 1
-    finally:
-        daemon.stop()
+    daemon.configure(upstream)
+    start_daemon(daemon)
+    query = make_query("www.test")
+    assert is_right(query, udp(daemon.address, query))
+    for role in "listener", "pool":
+        assert daemon.log().count(
+            "%s: not on offer here: Landlock\n" % role) == 1

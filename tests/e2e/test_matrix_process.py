@@ -164,7 +164,8 @@ def address_space(pid):
 
 
 @pytest.mark.skipif(programs.SANITIZED, reason="that needs all addresses")
-def test_too_little_memory_is_not_the_end(make_proxy, upstream, tmp_path):
+def test_too_little_memory_is_not_the_end(
+        make_proxy, start_daemon, upstream, tmp_path):
     """RLIMIT_AS, little more than each needs to start.  Who cannot be given
     some is turned away; a child that cannot go on without is replaced."""
     proxy = make_proxy(upstream)
@@ -176,35 +177,31 @@ def test_too_little_memory_is_not_the_end(make_proxy, upstream, tmp_path):
     daemon.configure(upstream)
     daemon.command = ["prlimit", "--as=%d" % limit, *daemon.command]
     daemon.children_may_die = True
-    with contextlib.ExitStack() as stack:
-        stack.callback(daemon.stop)
-        daemon.start()
-        for turn in range(5):
-            with contextlib.ExitStack() as clients:
-                for i in range(60):
-                    stream = clients.enter_context(Stream(daemon.address))
-                    with contextlib.suppress(OSError):
-                        stream.send(*[make_query(
-                            "size-60000.n%d-%d.test" % (i, k), "TXT")
-                            .to_wire() for k in range(10)])
-                time.sleep(0.3)
-        assert daemon.process.poll() is None, daemon.log()
-        eventually(lambda: serves(daemon), 30)
+    start_daemon(daemon)
+    for turn in range(5):
+        with contextlib.ExitStack() as clients:
+            for i in range(60):
+                stream = clients.enter_context(Stream(daemon.address))
+                with contextlib.suppress(OSError):
+                    stream.send(*[make_query(
+                        "size-60000.n%d-%d.test" % (i, k), "TXT").to_wire()
+                        for k in range(10)])
+            time.sleep(0.3)
+    assert daemon.process.poll() is None, daemon.log()
+    eventually(lambda: serves(daemon), 30)
 
 
 @pytest.mark.skipif(programs.SANITIZED, reason="that needs all addresses")
-def test_all_processes_with_little_memory(tmp_path, upstream):
+def test_all_processes_with_little_memory(tmp_path, upstream, start_daemon):
     """128 MiB of addresses each is enough for the default limits."""
     daemon = Daemon(tmp_path)
     daemon.configure(upstream)
     daemon.command = ["prlimit", "--as=%d" % (128 << 20), *daemon.command]
-    with contextlib.ExitStack() as stack:
-        stack.callback(daemon.stop)
-        daemon.start()
-        for args in (("-q", "500", "-n", "10000"),
-                     ("-t", "-c", "500", "-q", "500", "-n", "10000")):
-            result = load(daemon.address, *args)
-            assert is_flawless(result), result
+    start_daemon(daemon)
+    for args in (("-q", "500", "-n", "10000"),
+                 ("-t", "-c", "500", "-q", "500", "-n", "10000")):
+        result = load(daemon.address, *args)
+        assert is_flawless(result), result
 
 
 # --- clocks that jump ---
@@ -236,20 +233,18 @@ class Clocks:
 
 
 @pytest.fixture
-def timed(tmp_path, upstream):
+def timed(tmp_path, upstream, start_daemon):
     """A daemon and its pool's clocks."""
     daemon = Daemon(tmp_path)
     tree = tmp_path / "tree"
     tree.mkdir()
     daemon.command = [programs.relink(
         tree, "jump_clock.c", [], [], ["pool"])]
-    with contextlib.ExitStack() as stack:
-        # A connection that ends is made anew, in full.
-        daemon.configure(upstream.block("up", "resumption no"))
-        stack.callback(daemon.stop)
-        daemon.start()
-        assert serves(daemon)
-        yield daemon, Clocks(daemon.child("pool"))
+    # A connection that ends is made anew, in full.
+    daemon.configure(upstream.block("up", "resumption no"))
+    start_daemon(daemon)
+    assert serves(daemon)
+    return daemon, Clocks(daemon.child("pool"))
 
 
 DAY = 24 * 3600

@@ -22,20 +22,17 @@ def client(limit):
 
 
 @pytest.fixture
-def limited(tmp_path, upstream):
+def limited(tmp_path, upstream, start_daemon):
     """Makes a daemon which has so many descriptors and can not have more."""
-    with contextlib.ExitStack() as stack:
-        def make(nofile, settings):
-            daemon = Daemon(tmp_path)
-            daemon.configure(upstream, settings=settings)
-            prefix = ["prlimit", "--nofile=%d:%d" % (nofile, nofile)]
-            if os.geteuid() == 0:
-                prefix += ["setpriv", "--bounding-set=-sys_resource"]
-            daemon.command = [*prefix, *daemon.command]
-            stack.callback(daemon.stop)
-            daemon.start()
-            return daemon
-        yield make
+    def make(nofile, settings):
+        daemon = Daemon(tmp_path)
+        daemon.configure(upstream, settings=settings)
+        prefix = ["prlimit", "--nofile=%d:%d" % (nofile, nofile)]
+        if os.geteuid() == 0:
+            prefix += ["setpriv", "--bounding-set=-sys_resource"]
+        daemon.command = [*prefix, *daemon.command]
+        return start_daemon(daemon)
+    return make
 
 
 def tcp_open(daemon):

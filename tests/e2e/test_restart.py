@@ -20,7 +20,7 @@ OTHER = b"9.8.7\0"
 
 
 @pytest.fixture
-def daemon(tmp_path, upstream):
+def daemon(tmp_path, upstream, start_daemon):
     """A daemon whose programs are its own, to be replaced."""
     folder = tmp_path / "daemon"
     folder.mkdir()
@@ -31,9 +31,7 @@ def daemon(tmp_path, upstream):
     daemon = Daemon(folder)
     daemon.command = [str(folder / FILES["parent"])]
     daemon.configure(upstream)
-    daemon.start()
-    yield daemon
-    daemon.stop()
+    return start_daemon(daemon)
 
 
 def program(daemon):

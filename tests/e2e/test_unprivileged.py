@@ -45,9 +45,7 @@ def folder():
 
 
 @pytest.fixture
-def start(folder, pki, upstream):
-    daemons = []
-
+def start(folder, pki, upstream, start_daemon):
     def make(*prefix, settings=""):
         shutil.copy(pki.ca, folder / "work" / "ca.pem")
         (folder / "work" / "ca.pem").chmod(0o644)
@@ -57,13 +55,8 @@ def start(folder, pki, upstream):
         daemon.configure(block, settings=settings)
         daemon.file.chmod(0o644)
         daemon.command = [*prefix, str(folder / "sbin" / "dotproxy")]
-        daemons.append(daemon)
-        daemon.start()
-        return daemon
-
-    yield make
-    for daemon in daemons:
-        daemon.stop()
+        return start_daemon(daemon)
+    return make
 
 
 def serves(daemon):

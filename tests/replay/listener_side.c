@@ -10,6 +10,7 @@
 
 #include "dotproxy/listener/listener.h"
 #include "tests/replay/world.h"
+#include "tests/support/ended.h"
 
 void
 listener_side_start(struct world *w, int parent_fd)
@@ -45,19 +46,6 @@ listener_side_turn(struct world *w)
 	return true;
 }
 
-static uint64_t
-counted_out(const uint64_t *c)
-{
-	return c[LSTAT_answered] + c[LSTAT_failed_timeout] +
-	       c[LSTAT_failed_network] + c[LSTAT_failed_tls] +
-	       c[LSTAT_failed_busy] + c[LSTAT_failed_not_ready] +
-	       c[LSTAT_failed_other] + c[LSTAT_refused_acl] +
-	       c[LSTAT_refused_unsupported] + c[LSTAT_refused_limited] +
-	       c[LSTAT_dropped_limited] + c[LSTAT_dropped_malformed] +
-	       c[LSTAT_dropped_send] + c[LSTAT_dropped_repeated] +
-	       c[LSTAT_abandoned];
-}
-
 static void
 same(struct world *w, const char *what, uint64_t is, uint64_t should)
 {
@@ -78,7 +66,7 @@ listener_side_check(struct world *w)
 		return;
 	c = l->counters;
 	same(w, "what came", c[LSTAT_queries_udp] + c[LSTAT_queries_tcp],
-	    counted_out(c) + c[LSTAT_in_flight]);
+	    ended_in_listener(c) + c[LSTAT_in_flight]);
 	same(w, "in flight", c[LSTAT_in_flight], listener_in_flight(l));
 	if (c[LSTAT_bad_answers] != 0)
 		world_fail(w, "the pool has answered another question");

@@ -11,6 +11,7 @@
 #include "common/child.h"
 #include "dotproxy/pool/pool.h"
 #include "tests/replay/world.h"
+#include "tests/support/ended.h"
 
 void
 pool_side_start(struct world *w, int parent_fd)
@@ -194,7 +195,7 @@ pool_side_check(struct world *w)
 	struct pool *pool = w->pool;
 	const uint64_t *n;
 	struct upstream *up;
-	uint64_t held = 0, dials = 0, ended;
+	uint64_t held = 0, dials = 0;
 	uint32_t i;
 
 	if (pool == NULL || w->failed)
@@ -209,12 +210,8 @@ pool_side_check(struct world *w)
 	same(w, "ndials", NULL, pool->ndials, dials);
 	same(w, "queries used", NULL, pool->queries.used, held);
 	n = pool->counters;
-	ended = n[TSTAT_answered] + n[TSTAT_failed_timeout] +
-		n[TSTAT_failed_network] + n[TSTAT_failed_tls] +
-		n[TSTAT_failed_busy] + n[TSTAT_failed_other] +
-		n[TSTAT_cancelled];
 	same(w, "queries of the pool", NULL, n[TSTAT_queries],
-	    ended + query_held(&pool->queries));
+	    ended_in_pool(n) + query_held(&pool->queries));
 }
 
 void
