@@ -105,7 +105,7 @@ class Runner:
         here.mkdir()
         here.chmod(0o755)
         forwarder = peers.FORWARDERS[self.kind]
-        command = forwarder.prepare(here, programs.BUILD.resolve(),
+        command = forwarder.prepare(here, programs.BUILD,
                                     link.pki.ca, self.upstreams[0].port, port)
         (file,) = here.glob(self.kind + ".*")
         hosts = [upstream.address for upstream in self.upstreams]

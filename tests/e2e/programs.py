@@ -13,7 +13,8 @@ import subprocess
 from dnsclient import eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("DOTPROXY_BUILD", ROOT / "build"))
+BUILD = pathlib.Path(
+    os.environ.get("DOTPROXY_BUILD", ROOT / "build")).absolute()
 DOTPROXY = str(BUILD / "sbin/dotproxy")
 CTL = str(BUILD / "bin/dotproxyctl")
 UPSTREAM = str(BUILD / "tests/upstream")
@@ -67,7 +68,7 @@ def relink(folder, source, cflags, ldflags, roles=FILES):
     environment = {key: value for key, value in os.environ.items()
                    if not key.startswith(("MAKE", "MFLAGS"))}
     subprocess.run(
-        ["make", "-s", "-C", str(ROOT), "BUILD=" + str(BUILD.absolute()),
+        ["make", "-s", "-C", str(ROOT), "BUILD=" + str(BUILD),
          "LDFLAGS=" + " ".join([str(stub), *ldflags]),
          *("%s=%s" % (role.upper(), paths[role]) for role in roles),
          *paths.values()],

@@ -47,7 +47,7 @@ def box(tmp_path):
         pytest.skip("needs root and OpenRC's programs")
     installed, folder = tmp_path / "installed", tmp_path / "box"
     done = run("make", "-s", "-C", str(ROOT), "install",
-               "BUILD=%s" % BUILD.absolute(), "PREFIX=/usr",
+               "BUILD=%s" % BUILD, "PREFIX=/usr",
                "DESTDIR=%s" % installed)
     assert done.returncode == 0, done.stderr
     (installed / "etc/init.d").mkdir()

@@ -29,7 +29,7 @@ import certs            # noqa: E402
 import dnsclient        # noqa: E402
 import programs         # noqa: E402
 
-FAULT_SO = str((programs.BUILD / "tests/fault.so").absolute())
+FAULT_SO = str(programs.BUILD / "tests/fault.so")
 
 ROLES = {"parent": "dotproxy",
          "listener": "dotproxy-listener",
