@@ -386,6 +386,20 @@ top(struct options *o)
 	return top_run(&opts);
 }
 
+/*
+ * True for a name as a configuration may have it.  What shells complete becomes
+ * a command line: of any other name they may make, or run, something else.
+ */
+static bool
+is_plain_name(const char *name)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "abcdefghijklmnopqrstuvwxyz0123456789._-";
+
+	return name[0] != '\0' && name[0] != '-' &&
+	       name[strspn(name, plain)] == '\0';
+}
+
 /* The names of upstreams, if the daemon can be asked. */
 static void
 complete_names(const struct options *o)
@@ -393,15 +407,14 @@ complete_names(const struct options *o)
 	const struct command cmd = {
 		.request = MSG_CL_SHOW, .show = SHOW_SUMMARY, .health = true
 	};
-	char error[CLIENT_ERROR_MAX], name[CONF_NAME_MAX];
+	char error[CLIENT_ERROR_MAX];
 	struct data *data = data_new();
 	size_t i;
 
 	if (data != NULL && ask(o, &cmd, data, error) == 0)
 		for (i = 0; i < data->nupstreams; i++)
-			(void)printf("%s\n",
-			    format_text(name, sizeof(name), sizeof(name) - 1,
-				data->upstreams[i].name));
+			if (is_plain_name(data->upstreams[i].name))
+				(void)printf("%s\n", data->upstreams[i].name);
 	data_free(data);
 }
 

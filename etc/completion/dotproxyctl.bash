@@ -5,8 +5,9 @@ _dotproxyctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local -a given=() where=()
-	local i
+	local i word
 
+	COMPREPLY=()
 	case $prev in
 	-s | --socket)
 		compopt -o filenames 2>/dev/null
@@ -26,8 +27,11 @@ _dotproxyctl()
 	if [[ $cur == -* ]]; then
 		given=(-)
 	fi
-	mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" \
-	    "${where[@]}" complete -- "${given[@]}" 2>/dev/null)" -- "$cur")
+	# Not by compgen -W, which expands what it is given, and so runs it.
+	while IFS= read -r word; do
+		[[ $word == "$cur"* ]] && COMPREPLY+=("$word")
+	done < <("${COMP_WORDS[0]}" "${where[@]}" complete -- "${given[@]}" \
+	    2>/dev/null)
 }
 
 complete -F _dotproxyctl dotproxyctl

@@ -9,8 +9,10 @@ import pytest
 from dnsclient import eventually
 from programs import CTL, run
 from terminal import Terminal
+from test_liar import NAME, Relay, lie_about_the_name
 
-ETC = os.path.join(os.path.dirname(__file__), "../../etc/completion")
+ETC = os.path.abspath(
+    os.path.join(os.path.dirname(__file__), "../../etc/completion"))
 
 BASH = """
 source %s/dotproxyctl.bash
@@ -20,8 +22,8 @@ printf '%%s\\n' "${COMPREPLY[@]}"
 """
 
 
-def bash(*words):
-    done = run("bash", "--norc", "-c", BASH % ETC, "bash", CTL, *words)
+def bash(*words, ctl=CTL, **kw):
+    done = run("bash", "--norc", "-c", BASH % ETC, "bash", ctl, *words, **kw)
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -44,6 +46,33 @@ def test_bash_completes_names(make_proxy, make_upstream):
     assert bash("-s", str(proxy.socket), "upstream", "q") == ["quad9"]
     assert bash("-s", str(proxy.socket), "upstream", "quad9", "d") == [
         "disable"]
+
+
+@pytest.mark.parametrize("name", [
+    "$(>ran)", "`>ran`", ";>ran", "a b", "-x", "a\\$(>ran)", "'$(>ran)"])
+def test_bash_runs_no_name_of_a_liar(make_proxy, upstream, tmp_path, name):
+    """Who has taken the listener or the pool over chooses these names."""
+    proxy = make_proxy(upstream.block(NAME))
+    relay = Relay(tmp_path / "liar", proxy.socket)
+    relay.change = lie_about_the_name(name)
+    try:
+        where = "-s", str(relay.path)
+        shown = run(CTL, *where, "-j", "show", "upstreams").stdout
+        assert NAME not in shown and "xxxx" in shown    # it was believed
+        assert run(CTL, *where, "complete", "--", "upstream").stdout == ""
+        assert bash(*where, "upstream", "", cwd=tmp_path) == []
+        assert not (tmp_path / "ran").exists()
+    finally:
+        relay.close()
+
+
+def test_bash_expands_nothing(tmp_path):
+    """Whatever it is told, by whom."""
+    told = tmp_path / "dotproxyctl"
+    told.write_text("#!/bin/sh\necho '$(>ran)'\necho '`>ran`'\n")
+    told.chmod(0o755)
+    bash("upstream", "", ctl=str(told), cwd=tmp_path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_zsh_completes(tmp_path):
