@@ -172,6 +172,18 @@ same_peer(const union client_addr *a, const union client_addr *b)
 	       IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
 }
 
+/* Who asks at another address of ours expects the answer from there. */
+static bool
+same_local(const struct udp_local *a, const struct udp_local *b)
+{
+	if (a->family != b->family)
+		return false;
+	if (a->family == AF_INET)
+		return a->addr.v4.s_addr == b->addr.v4.s_addr;
+	return a->family == AF_UNSPEC ||
+	       IN6_ARE_ADDR_EQUAL(&a->addr.v6, &b->addr.v6);
+}
+
 bool
 inflight_repeats(const struct inflight *t, uint32_t hash,
     const struct client *client, const uint8_t *wire, size_t len)
@@ -183,6 +195,7 @@ inflight_repeats(const struct inflight *t, uint32_t hash,
 		if (s->hash == hash && s->wire_len == len &&
 		    s->client.sock == client->sock &&
 		    same_peer(&s->client.peer, &client->peer) &&
+		    same_local(&s->client.local, &client->local) &&
 		    memcmp(inflight_wire(s), wire, len) == 0)
 			return true;
 		if (--left == 0)

@@ -130,8 +130,8 @@ struct inflight_slot *inflight_add(struct inflight *, const struct client *,
 
 /*
  * True if this query over UDP is in flight already: from the same address and
- * port, through the same socket, with the same bytes.  hash is one of its
- * address, port and ID.
+ * port, through the same socket to the same address, with the same bytes.  hash
+ * is one of its address, port and ID.
  */
 bool inflight_repeats(const struct inflight *, uint32_t hash,
     const struct client *, const uint8_t *wire, size_t len);

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from dnsclient import eventually, frame, is_right, make_query, tcp, udp
-from programs import is_flawless, load
+from programs import free_port, is_flawless, load
 
 
 def every_query_ended(result):
@@ -128,6 +128,22 @@ def test_what_is_repeated_is_asked_once(make_proxy, make_upstream):
     counters = proxy.ctl_json("show", "stats")["listener"]
     assert counters["dropped_repeated"] == 12
     assert counters["answered"] == 3
+
+
+def test_each_address_that_is_asked_answers(make_proxy, make_upstream):
+    """Some resolvers ask all their servers at once, over one socket."""
+    port = free_port()
+    make_proxy(make_upstream("delay=300"), settings="hedge 0%",
+               listen=["0.0.0.0 port %d" % port])
+    wire = make_query("www.test").to_wire()
+    asked = [("127.0.0.%d" % i, port) for i in (1, 2, 3)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(10)
+        sock.bind(("127.0.0.1", 0))
+        for address in asked:
+            sock.sendto(wire, address)
+        got = sorted(sock.recvfrom(512)[1] for _ in asked)
+    assert got == asked
 
 
 def test_rate_limit_sends_to_tcp(make_proxy, make_upstream):

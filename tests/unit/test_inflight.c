@@ -318,6 +318,32 @@ test_a_query_repeats_itself_only(void **state)
 	assert_true(inflight_repeats(&table, 7, &a, wire, sizeof(wire)));
 }
 
+/* Through a wildcard socket: each address that is asked has to answer. */
+static void
+test_query_to_another_address_of_ours_is_no_repetition(void **state)
+{
+	struct client a = client_at(1, 5), b, c;
+	uint8_t wire[12] = { 0 };
+
+	(void)state;
+	a.local.family = AF_INET;
+	a.local.addr.v4.s_addr = htonl(0x7f000001);
+	b = c = a;
+	b.local.addr.v4.s_addr = htonl(0x7f000002);
+	c.local.family = AF_UNSPEC;
+	(void)add_indexed(&a, wire, 12, 7);
+	assert_true(inflight_repeats(&table, 7, &a, wire, 12));
+	assert_false(inflight_repeats(&table, 7, &b, wire, 12));
+	assert_false(inflight_repeats(&table, 7, &c, wire, 12));
+	a.local.family = AF_INET6;
+	memset(&a.local.addr, 0, sizeof(a.local.addr));
+	b = a;
+	b.local.addr.v6.s6_addr[15] = 1;
+	(void)add_indexed(&a, wire, 12, 7);
+	assert_true(inflight_repeats(&table, 7, &a, wire, 12));
+	assert_false(inflight_repeats(&table, 7, &b, wire, 12));
+}
+
 static void
 test_repetition_over_ipv6(void **state)
 {
@@ -428,6 +454,7 @@ main(void)
 		T(test_long_queries_have_a_budget),
 		T(test_connection_list),
 		T(test_a_query_repeats_itself_only),
+		T(test_query_to_another_address_of_ours_is_no_repetition),
 		T(test_repetition_over_ipv6),
 		T(test_search_for_a_repetition_is_short),
 		T(test_repetitions_after_a_reload),
