@@ -152,6 +152,22 @@ send_level(struct child *c, uint8_t level)
 		(void)msg_send_u8(&c->chan, MSG_PX_LOG_LEVEL, 0, level);
 }
 
+/*
+ * A listener that was taken over must not silence the log unseen: that there
+ * will be less is said as long as it can be.
+ */
+static void
+set_level(uint8_t level)
+{
+	bool less = level < log_get_level();
+
+	if (less)
+		log_warnx("log level is %s", log_level_name(level));
+	log_set_level(level);
+	if (!less)
+		log_info("log level is %s", log_level_name(level));
+}
+
 static int
 on_log_level(void *arg, struct imsg *m)
 {
@@ -162,9 +178,12 @@ on_log_level(void *arg, struct imsg *m)
 
 	if (msg_read_u8(m, &level, LOG_LEVEL_COUNT) == -1)
 		return -1;
-	log_set_level(level);
-	if (!log_flooded(c))
-		log_info("log level is %s", log_level_name(level));
+	if (change_is_flooded(c->pair)) {
+		(void)msg_send_result(&c->chan, MSG_INFO_END, m->id, false,
+		    "too many changes, try again later");
+		return 0;
+	}
+	set_level(level);
 	for (i = 0; i < parent->npairs; i++) {
 		send_level(&parent->pairs[i]->listener, level);
 		send_level(&parent->pairs[i]->pool, level);
@@ -218,6 +237,9 @@ on_config(void *arg, struct imsg *m)
 	FILE *f;
 	bool ok;
 
+	/* Thousands of these fit into one read, and each takes its time. */
+	if (imsg_congested(&c->chan))
+		goto fail;
 	f = open_memstream(&text, &len);
 	if (f == NULL)
 		goto fail;

@@ -17,9 +17,8 @@
 #define CHANGES_PER_WINDOW 20
 #define CHANGE_WINDOW_MS 10000
 
-/* True if the listener of this pair has asked for enough. */
-static bool
-is_flooded(struct pair *p)
+bool
+change_is_flooded(struct pair *p)
 {
 	uint64_t now_ms = util_now_ms();
 
@@ -118,7 +117,7 @@ change_on_request(void *arg, struct imsg *m)
 
 	if (msg_read_change(m, &change, &index) == -1)
 		return -1;
-	if (!is_flooded(c->pair)) {
+	if (!change_is_flooded(c->pair)) {
 		if (change == CHANGE_RESTART) {
 			restart_start(c->parent, c, m->id);
 			return 0; /* it answers when it knows */

@@ -348,6 +348,12 @@ enum broker_phase {
 
 /* --- change.c: what the operator changes while it runs --- */
 
+/*
+ * Counts one more change that the listener of this pair asks for; true if that
+ * is enough for now.
+ */
+bool change_is_flooded(struct pair *);
+
 /* Serves LP_CHANGE. */
 int change_on_request(void *arg, struct imsg *);
 

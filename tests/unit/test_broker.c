@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -62,6 +63,13 @@ change_on_request(void *arg, struct imsg *m)
 	return 0;
 }
 
+/* So many are let through. */
+bool
+change_is_flooded(struct pair *p)
+{
+	return p->changes++ >= 3;
+}
+
 int
 pulse_on_pong(void *arg, struct imsg *m)
 {
@@ -106,12 +114,14 @@ proc_link(struct pair *p)
 	(void)p;
 }
 
+static unsigned int nprinted;
+
 int
 conf_print(const struct conf *conf, FILE *f)
 {
 	(void)conf;
-	(void)f;
-	return -1;
+	nprinted++;
+	return fprintf(f, "%01000d", 0) == 1000 ? 0 : -1;
 }
 
 static int
@@ -305,6 +315,82 @@ reloads_of_one_worker_leave_those_of_another(void **state)
 	assert_int_equal(reload_often(&pairs[0], 1), 1);
 }
 
+/* One read of the channel brings thousands: the others must not wait. */
+static void
+configuration_is_printed_as_far_as_there_is_room(void **state)
+{
+	static uint8_t out[100 * 1000];
+	struct imsg m = { .type = MSG_LP_CONFIG };
+	struct parent parent = { .npairs = 0 };
+	struct child c;
+	unsigned int i;
+
+	(void)state;
+	memset(&c, 0, sizeof(c));
+	c.parent = &parent;
+	c.chan.out = out;
+	c.chan.out_cap = sizeof(out);
+	for (i = 0; i < 10000; i++)
+		assert_int_equal(
+		    broker_listener_rules[MSG_LP_CONFIG].handler(&c, &m), 0);
+	assert_in_range(nprinted, 40, 50);
+}
+
+struct noted {
+	unsigned int lines;
+	enum log_level level;
+	char line[64];
+};
+
+static void
+note_line(enum log_level level, const char *line, void *arg)
+{
+	struct noted *n = arg;
+
+	n->lines++;
+	n->level = level;
+	(void)snprintf(n->line, sizeof(n->line), "%s", line);
+}
+
+/* Else who owns a listener could do what is logged unseen. */
+static void
+log_is_not_silenced_unseen(void **state)
+{
+	uint8_t level = LOG_LEVEL_FATAL;
+	struct imsg m = { .type = MSG_LP_LOG_LEVEL, .data = &level, .len = 1 };
+	struct parent parent = { .npairs = 0 };
+	struct noted noted = { 0 };
+	struct pair pair;
+	imsg_handler set = broker_listener_rules[MSG_LP_LOG_LEVEL].handler;
+
+	(void)state;
+	memset(&pair, 0, sizeof(pair));
+	pair.listener.parent = &parent;
+	pair.listener.pair = &pair;
+	pair.listener.chan.fd = -1;
+	pair.listener.log_lines = UINT32_MAX; /* it has said too much before */
+	pair.listener.log_window_ms = UINT64_MAX;
+	log_init_sink(note_line, &noted);
+	log_set_level(LOG_LEVEL_WARN);
+	assert_int_equal(set(&pair.listener, &m), 0);
+	assert_int_equal(log_get_level(), LOG_LEVEL_FATAL);
+	assert_int_equal(noted.lines, 1);
+	assert_int_equal(noted.level, LOG_LEVEL_WARN);
+	assert_string_equal(noted.line, "log level is error");
+	level = LOG_LEVEL_INFO;
+	assert_int_equal(set(&pair.listener, &m), 0);
+	assert_int_equal(noted.lines, 2);
+	assert_string_equal(noted.line, "log level is info");
+	level = LOG_LEVEL_WARN;
+	assert_int_equal(set(&pair.listener, &m), 0);
+	assert_int_equal(noted.lines, 3);
+	/* Nor again and again. */
+	level = LOG_LEVEL_FATAL;
+	assert_int_equal(set(&pair.listener, &m), 0);
+	assert_int_equal(noted.lines, 3);
+	assert_int_equal(log_get_level(), LOG_LEVEL_WARN);
+}
+
 int
 main(void)
 {
@@ -313,6 +399,9 @@ main(void)
 		cmocka_unit_test(pool_may_say_this_and_no_more),
 		cmocka_unit_test(only_what_is_for_the_parent_is_accepted),
 		cmocka_unit_test(reloads_of_one_worker_leave_those_of_another),
+		cmocka_unit_test(
+		    configuration_is_printed_as_far_as_there_is_room),
+		cmocka_unit_test(log_is_not_silenced_unseen),
 		cmocka_unit_test(last_words_may_be_anything_that_was_allowed),
 	};
 
