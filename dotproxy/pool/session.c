@@ -108,9 +108,10 @@ session_start(struct session_env *env, struct session *s,
 		fatalx("libtls made no SSL object");
 	s->ssl = env->made;
 	env->made = NULL;
-	if (cfg->trust != NULL &&
-	    SSL_set1_verify_cert_store(s->ssl, cfg->trust->store) != 1)
-		fatalx("SSL_set1_verify_cert_store failed");
+	/* Of the context, as libtls verifies a stapled statement by that. */
+	if (cfg->trust != NULL)
+		SSL_CTX_set1_cert_store(
+		    SSL_get_SSL_CTX(s->ssl), cfg->trust->store);
 	if (cfg->suites[0] != '\0' &&
 	    SSL_set_ciphersuites(s->ssl, cfg->suites) != 1)
 		fatalx("SSL_set_ciphersuites failed");

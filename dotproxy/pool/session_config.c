@@ -12,6 +12,15 @@
 
 #include "dotproxy/pool/session.h"
 
+/*
+ * For TLS 1.2, as RFC 9325 4.2 and all upstreams have them.  libtls over
+ * OpenSSL would offer whatever is strong: RSA key transport, with which who has
+ * recorded queries needs but the upstream's key to read them; and finite
+ * fields, of which the upstream chooses the size: one of 10,000 bits takes most
+ * of a second, in which the queries of other upstreams wait.
+ */
+#define CIPHERS_DEFAULT "ECDHE+AESGCM:ECDHE+CHACHA20"
+
 /* The names of a list, apart: libtls takes none of TLS 1.3. */
 struct names {
 	char tls12[CONF_CIPHERS_MAX];
@@ -116,7 +125,8 @@ configure(struct tls_config *tls, const struct conf_upstream *conf,
 	if (tls_config_set_protocols(tls, versions(conf, n)) == -1 ||
 	    tls_config_set_alpn(tls, "dot") == -1)
 		return false;
-	if (n->tls12[0] != '\0' && tls_config_set_ciphers(tls, n->tls12) == -1)
+	if (tls_config_set_ciphers(
+		tls, n->tls12[0] != '\0' ? n->tls12 : CIPHERS_DEFAULT) == -1)
 		return false;
 	if (trust != NULL)
 		return tls_config_set_ca_mem(tls,
