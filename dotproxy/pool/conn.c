@@ -95,13 +95,15 @@ conn_arm(struct conn *c)
 	const struct conf_upstream *conf = &c->up->conf;
 	uint64_t now_ms = c->up->pool->now_ms, due = conn_due(c);
 	uint64_t left = due > now_ms ? due - now_ms : 1;
+	uint64_t quiet = c->waiting_since + CONN_QUIET_MS;
 	struct timeval tv;
 
 	left = earlier(left, conf->read_timeout_ms);
 	left = earlier(left, conf->write_timeout_ms);
 	left = earlier(left, warm_expires(&c->up->warm));
 	if (c->waiting_since != 0)
-		left = earlier(left, CONN_QUIET_MS);
+		left = earlier(
+		    left, quiet > now_ms ? quiet - now_ms : CONN_QUIET_MS);
 	c->armed_ms = now_ms + left;
 	tv = pool_timeval(left);
 	loop_watch(&c->ev_timer, &tv);
@@ -328,8 +330,11 @@ conn_check_quiet(struct conn *c)
 {
 	uint64_t now_ms = c->up->pool->now_ms;
 
-	if (c->state != CONN_READY || c->lone || c->waiting_since == 0 ||
-	    c->waiting_since + CONN_QUIET_MS > now_ms)
+	if ((c->state != CONN_READY && c->state != CONN_DRAINING) || c->lone ||
+	    c->waiting_since == 0 || c->waiting_since + CONN_QUIET_MS > now_ms)
+		return;
+	overdue_quiet(c);
+	if (c->state == CONN_DRAINING)
 		return;
 	c->quiet = true;
 	upstream_relist(c);

@@ -72,6 +72,13 @@ set_doubt(struct upstream *up, bool doubt)
 	upstream_refresh(up);
 }
 
+/* Nothing was heard since a query that is late was sent, or for very long. */
+static bool
+is_stuck(const struct conn *c)
+{
+	return c->suspect || c->silent;
+}
+
 void
 overdue_unlist(struct conn *c)
 {
@@ -88,7 +95,7 @@ void
 overdue_heard(struct conn *c)
 {
 	c->up->answered_ms = c->up->pool->now_ms;
-	if (c->suspect) {
+	if (is_stuck(c)) {
 		c->stalled_us = c->up->pool->now_us;
 		overdue_unlist(c);
 		upstream_relist(c);
@@ -159,6 +166,17 @@ set_silent(struct conn *c)
 			look_again(o);
 }
 
+void
+overdue_quiet(struct conn *c)
+{
+	if (c->silent || !is_on(c->up->pool))
+		return;
+	if (!c->suspect)
+		c->suspect_us = c->waiting_since * 1000;
+	set_silent(c);
+	arm(c, 0);
+}
+
 /* Another connection of the same upstream that is not suspect. */
 static struct conn *
 sibling(const struct conn *c)
@@ -205,7 +223,8 @@ struct target {
 
 /*
  * It is a rescue from a silent connection to one that has answered since, or
- * from a silent upstream.  False if there is nothing now.
+ * from a silent upstream, or from a silent connection that is the last of one
+ * no longer used.  False if there is nothing now.
  */
 static bool
 find_target(struct conn *c, const struct query *q, struct target *t)
@@ -223,6 +242,9 @@ find_target(struct conn *c, const struct query *q, struct target *t)
 			    t->conn->heard_ms > q->sent_us / 1000;
 		return true;
 	}
+	t->rescue = c->silent && c->state == CONN_DRAINING && t->set != 0;
+	if (t->rescue)
+		return true;
 	return t->set != 0 && !up->doubt &&
 	       up->pool->policy.kind != POLICY_FAILOVER;
 }
@@ -313,7 +335,7 @@ hedge(struct conn *c, struct query *q)
 	/* A copy has time of its own; if it is late as well one of them goes.
 	 */
 	if (twin != NULL &&
-	    !(c->suspect && twin->conn != NULL && twin->conn->suspect))
+	    !(is_stuck(c) && twin->conn != NULL && is_stuck(twin->conn)))
 		return true;
 	found = find_target(c, q, &t);
 	if (c->up->doubt && !t.rescue)

@@ -46,6 +46,12 @@ void overdue_init(struct upstream *);
 void overdue_watch(struct conn *);
 void overdue_on_timer(evutil_socket_t, short what, void *arg);
 
+/*
+ * Nothing was heard on it for CONN_QUIET_MS, although something is due: it is
+ * silent, even if nothing new was sent, and also if it takes no more queries.
+ */
+void overdue_quiet(struct conn *);
+
 /* A whole answer came on it, for whomever. */
 void overdue_heard(struct conn *);
 
