@@ -51,6 +51,7 @@ static const char *const type_names[MSG_TYPE_COUNT] = {
 	[MSG_PT_CONNECT_FAILED] = "PT_CONNECT_FAILED",
 	[MSG_TP_CONNECT] = "TP_CONNECT",
 	[MSG_TP_CONNECT_PLAIN] = "TP_CONNECT_PLAIN",
+	[MSG_TP_HEALTH] = "TP_HEALTH",
 	[MSG_LT_QUERY] = "LT_QUERY",
 	[MSG_LT_TRANSFER] = "LT_TRANSFER",
 	[MSG_LT_CREDIT] = "LT_CREDIT",
@@ -358,9 +359,8 @@ msg_send_ready(struct imsg_chan *ch, uint32_t absent)
 int
 msg_read_ready(const struct imsg *m, uint32_t *absent)
 {
-	if (msg_read_u32(m, absent) == -1)
-		return -1;
-	return *absent >> LAYER_COUNT == 0 ? 0 : -1;
+	return msg_read_u32(m, absent) == 0 && *absent >> LAYER_COUNT == 0 ? 0
+									   : -1;
 }
 
 bool
@@ -469,4 +469,37 @@ msg_read_failed(const struct imsg *m, struct msg_failed *f)
 		f->upstream != MSG_NO_UPSTREAM))
 		return -1;
 	return 0;
+}
+
+bool
+msg_send_health(struct imsg_chan *ch, uint64_t id, const struct msg_health *h)
+{
+	struct wire_writer w;
+
+	if (!imsg_begin(ch, &w, 5))
+		return false;
+	msg_put_bool(&w, h->up);
+	wire_put_u8(&w, h->phase);
+	wire_put_u8(&w, h->cause);
+	wire_put_u16(&w, h->err);
+	return imsg_commit(ch, &w, MSG_TP_HEALTH, id, -1);
+}
+
+int
+msg_read_health(const struct imsg *m, struct msg_health *h)
+{
+	struct wire_reader r;
+
+	memset(h, 0, sizeof(*h));
+	wire_reader_init(&r, m->data, m->len);
+	h->up = msg_get_bool(&r);
+	h->phase = wire_get_u8(&r);
+	h->cause = wire_get_u8(&r);
+	h->err = wire_get_u16(&r);
+	if (!wire_done(&r) || h->phase >= PHASE_COUNT ||
+	    h->cause >= CAUSE_COUNT || h->err > MSG_ERRNO_MAX ||
+	    (h->err != 0 && h->cause != CAUSE_NETWORK))
+		return -1;
+	/* PHASE_CONNECT is 0, too. */
+	return h->up && (h->phase != 0 || h->cause != 0) ? -1 : 0;
 }

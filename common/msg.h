@@ -71,6 +71,7 @@ enum msg_type {
 	/* Pool to parent. */
 	MSG_TP_CONNECT,       /* id = request; u32 upstream id */
 	MSG_TP_CONNECT_PLAIN, /* the same, without TCP Fast Open */
+	MSG_TP_HEALTH,        /* id = upstream; struct msg_health, if new */
 	/* Listener to pool. */
 	MSG_LT_QUERY,    /* id = handle; u32 ms left, DNS message */
 	MSG_LT_TRANSFER, /* the same; all messages of the answer are wanted */
@@ -259,6 +260,17 @@ struct msg_failed {
 	uint32_t upstream; /* index in the configuration, or none */
 };
 
+/* More than any errno of Linux. */
+#define MSG_ERRNO_MAX 4095u
+
+/* Whether an upstream can be used, as one pool sees it; if not, why. */
+struct msg_health {
+	bool up;       /* the rest is 0 then */
+	uint8_t phase; /* enum info_phase */
+	uint8_t cause; /* enum msg_cause */
+	uint16_t err;  /* errno, if the cause is the network; or 0 */
+};
+
 /* --- names for people, and their number; "?" if out of range --- */
 
 const char *msg_type_name(uint16_t type);       /* "TL_ANSWER" */
@@ -320,6 +332,9 @@ int msg_read_result(const struct imsg *, struct msg_result *);
 bool msg_send_failed(
     struct imsg_chan *, uint64_t handle, const struct msg_failed *);
 int msg_read_failed(const struct imsg *, struct msg_failed *);
+bool msg_send_health(
+    struct imsg_chan *, uint64_t id, const struct msg_health *);
+int msg_read_health(const struct imsg *, struct msg_health *);
 
 /* --- msg_conf.c and msg_upstream.c: the configuration --- */
 

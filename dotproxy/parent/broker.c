@@ -307,6 +307,7 @@ const struct imsg_rule broker_last_words_rules[IMSG_TYPES_MAX] = {
 	[MSG_LP_CHANGE] = IGNORED,
 	[MSG_TP_CONNECT] = IGNORED,
 	[MSG_TP_CONNECT_PLAIN] = IGNORED,
+	[MSG_TP_HEALTH] = IGNORED,
 };
 
 const struct imsg_rule broker_listener_rules[IMSG_TYPES_MAX] = {
@@ -334,5 +335,9 @@ const struct imsg_rule broker_pool_rules[IMSG_TYPES_MAX] = {
 	[MSG_TP_CONNECT_PLAIN] = { .handler = connect_on_request,
 	    .min = 4,
 	    .max = 4,
+	    .phases = BROKER_READY },
+	[MSG_TP_HEALTH] = { .handler = status_on_health,
+	    .min = 5,
+	    .max = 5,
 	    .phases = BROKER_READY },
 };

@@ -74,6 +74,7 @@ change_upstream(struct parent *parent, uint8_t change, uint32_t index)
 		    disable ? "disabled" : "enabled");
 	pc->disabled[index] = disable;
 	tell_all(parent, ROLE_POOL, change, pc->upstream_ids[index]);
+	status_changed(parent);
 	return NULL;
 }
 

@@ -196,7 +196,7 @@ parent_up(struct parent *parent)
 
 	parent->up = true;
 	sockets_store(parent);
-	notify_send(parent->notify_fd, "READY=1\nSTATUS=serving");
+	status_ready(parent, NULL);
 	if (parent->ready_fd == -1) {
 		log_info("started, version %s", DOTPROXY_VERSION);
 		return;
@@ -328,6 +328,7 @@ start_events(struct parent *parent)
 	if (parent->reload_timer == NULL || parent->finish_timer == NULL ||
 	    parent->restart_timer == NULL)
 		fatalx("out of memory");
+	status_start(parent);
 	start_watchdog(parent);
 	pulse_start(parent);
 }
@@ -374,6 +375,7 @@ release(struct parent *parent)
 	event_free(parent->finish_timer);
 	event_free(parent->restart_timer);
 	event_free(parent->pulse);
+	event_free(parent->status);
 	if (parent->watchdog != NULL)
 		event_free(parent->watchdog);
 	event_base_free(parent->base);

@@ -81,6 +81,12 @@ struct child {
 	uint32_t log_dropped;
 };
 
+/* What a pool has said of an upstream; see status.c. */
+struct pool_word {
+	bool said;
+	struct msg_health health;
+};
+
 /* How many sockets an upstream may still be given: a token bucket. */
 struct connect_quota {
 	uint64_t refilled_ms;
@@ -101,6 +107,7 @@ struct pair {
 	uint64_t change_window_ms; /* the same for other changes */
 	uint32_t changes;
 	struct connect_quota quotas[CONF_UPSTREAMS_MAX];
+	struct pool_word words[CONF_UPSTREAMS_MAX];
 };
 
 /* A configuration in force, or about to be. */
@@ -173,6 +180,8 @@ struct parent {
 	uint64_t started_ms;
 	struct inherit inherited; /* empty but while starting */
 	int notify_fd;            /* to the service manager; or -1 */
+	struct event *status;     /* tells it how the upstreams are */
+	const char *trouble;      /* what has failed last; NULL: nothing */
 	char *notify_name;        /* where that is; NULL if there is none */
 	uint32_t watchdog_ms;     /* how often it is told; 0: it is not */
 	struct syslog syslog;     /* in use when in the background */
@@ -320,6 +329,37 @@ void restart_on_death(const struct child *);
  * false if it was not; true if it failed, and everything has to go on.
  */
 bool restart_execute(struct parent *);
+
+/* --- status.c: what the service manager shows of us --- */
+
+#define STATUS_MAX 400
+
+/* Makes the timer it needs. */
+void status_start(struct parent *);
+
+/*
+ * Tells the manager that we serve.  trouble is what has failed, to be shown
+ * until this is called again, or NULL.  Nothing if we are about to end.
+ */
+void status_ready(struct parent *, const char *trouble);
+
+/* Serves TP_HEALTH. */
+int status_on_health(void *arg, struct imsg *);
+
+/* Something of it has changed: the manager is told within a second. */
+void status_changed(struct parent *);
+
+/* The timer of that. */
+void status_due(evutil_socket_t fd, short what, void *arg);
+
+/* Upstreams change places: what is known of those which stay goes with them. */
+void status_inherit(struct parent *, const struct parent_conf *fresh);
+
+/* A child has died: what it has said is true no more. */
+void status_on_death(struct child *);
+
+/* Writes one line about the upstreams, and the trouble. */
+void status_line(const struct parent *, char line[STATUS_MAX]);
 
 /* --- nofile.c: limits of descriptors --- */
 

@@ -304,6 +304,7 @@ child_died(struct child *c, int status)
 		c->parent->failed = true;
 	reload_on_death(c);
 	restart_on_death(c);
+	status_on_death(c);
 	schedule_respawn(c);
 }
 

@@ -318,14 +318,13 @@ report(struct parent *parent, bool ok, const char *text)
 		log_info("configuration reloaded");
 	else
 		log_warnx("reload failed, old configuration kept: %s", text);
-	notify_send(parent->notify_fd, "READY=1\nSTATUS=%s",
-	    ok ? "serving" : "serving; the last reload has failed");
 	if (asker != NULL && asker->state == CHILD_READY)
 		(void)msg_send_result(&asker->chan, MSG_INFO_END,
 		    parent->reload_handle, ok, text);
 	parent->reload_asker = NULL;
 	parent->reload = RELOAD_NONE;
 	event_del(parent->reload_timer);
+	status_ready(parent, ok ? NULL : "the last reload has failed");
 	restart_on_reload(parent, ok, text);
 }
 
@@ -499,6 +498,7 @@ commit(struct parent *parent)
 
 	sockets_forget(parent, &parent->active, &parent->next);
 	sockets_close(&parent->active, &parent->next);
+	status_inherit(parent, &parent->next);
 	free(parent->active.conf);
 	parent->active = parent->next;
 	sockets_store(parent);

@@ -307,7 +307,6 @@ restart_execute(struct parent *parent)
 	event_del(parent->finish_timer);
 	parent->restart = RESTART_NONE;
 	parent->finishing = parent->stopping = false;
-	notify_send(parent->notify_fd,
-	    "READY=1\nSTATUS=serving; the last restart has failed");
+	status_ready(parent, "the last restart has failed");
 	return true;
 }

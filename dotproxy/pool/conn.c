@@ -7,6 +7,7 @@
  */
 #include "dotproxy/pool/conn.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -441,34 +442,51 @@ conn_close(struct conn *c)
 	conn_end(c, &end);
 }
 
-void
-conn_fail(struct conn *c, enum info_phase phase, enum msg_cause cause,
-    const char *text)
+static void
+fail(struct conn *c, struct conn_end *end)
 {
-	struct conn_end end = {
-		.counts = true, .phase = phase, .cause = cause, .text = text
-	};
-
 	/*
 	 * A query that needs a connection of its own may be the reason, but not
 	 * for what TLS 1.3 has the upstream say after the handshake.
 	 */
-	end.blame =
-	    !(c->lone && c->ready_ms != 0) || cause == CAUSE_CLIENT_CERT;
-	conn_end(c, &end);
+	end->blame =
+	    !(c->lone && c->ready_ms != 0) || end->cause == CAUSE_CLIENT_CERT;
+	end->counts = true;
+	conn_end(c, end);
 }
 
 void
-conn_on_eof(struct conn *c, const char *text, bool clean)
+conn_fail(struct conn *c, enum info_phase phase, enum msg_cause cause,
+    const char *text)
 {
-	struct conn_end end = {
-		.phase = PHASE_READ, .cause = CAUSE_NETWORK, .text = text
-	};
+	struct conn_end end = { .phase = phase, .cause = cause, .text = text };
+
+	fail(c, &end);
+}
+
+void
+conn_fail_errno(struct conn *c, enum info_phase phase, int err)
+{
+	struct conn_end end = { .phase = phase,
+		.cause = CAUSE_NETWORK,
+		.err = err,
+		.text = err == ETIMEDOUT ? "timed out" : strerror(err) };
+
+	fail(c, &end);
+}
+
+void
+conn_on_eof(struct conn *c, int err)
+{
+	bool clean = err == 0;
+	struct conn_end end = { .phase = PHASE_READ,
+		.cause = CAUSE_NETWORK,
+		.err = err,
+		.text = clean ? "connection closed" : strerror(err) };
 
 	if (c->ready_ms == 0) {
-		conn_fail(c,
-		    c->heard || clean ? PHASE_HANDSHAKE : PHASE_CONNECT,
-		    CAUSE_NETWORK, text);
+		end.phase = c->heard || clean ? PHASE_HANDSHAKE : PHASE_CONNECT;
+		fail(c, &end);
 		return;
 	}
 	/*
@@ -512,7 +530,7 @@ conn_on_due(struct conn *c)
 
 	if (c->pending_len > 0 &&
 	    c->write_ms + conf->write_timeout_ms <= now_ms)
-		conn_fail(c, PHASE_WRITE, CAUSE_NETWORK, "timed out");
+		conn_fail_errno(c, PHASE_WRITE, ETIMEDOUT);
 	else if (c->waiting_since != 0 &&
 		 c->waiting_since + conf->read_timeout_ms <= now_ms)
 		conn_fail(c, PHASE_TIMEOUT, CAUSE_TIMEOUT, "no answer");
@@ -535,7 +553,7 @@ conn_connect_timeout(struct conn *c)
 		c->up->plain = !c->plain;
 		c->up->plain_ms = c->up->pool->now_ms;
 	}
-	conn_fail(c, PHASE_CONNECT, CAUSE_NETWORK, "timed out");
+	conn_fail_errno(c, PHASE_CONNECT, ETIMEDOUT);
 }
 
 static void
@@ -551,8 +569,7 @@ conn_timeout(evutil_socket_t fd, short what, void *arg)
 		if (c->state == CONN_CONNECT)
 			conn_connect_timeout(c);
 		else if (c->state == CONN_HANDSHAKE)
-			conn_fail(
-			    c, PHASE_HANDSHAKE, CAUSE_NETWORK, "timed out");
+			conn_fail_errno(c, PHASE_HANDSHAKE, ETIMEDOUT);
 		else
 			conn_on_due(c);
 	}

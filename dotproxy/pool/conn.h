@@ -129,6 +129,7 @@ struct conn_end {
 	bool by_peer; /* it was idle, and the peer closed it */
 	enum info_phase phase;
 	enum msg_cause cause;
+	int err;          /* errno, if that is what it was; or 0 */
 	const char *text; /* for the log */
 };
 
@@ -219,8 +220,10 @@ void conn_on_keepalive(struct conn *, uint32_t idle_ms);
 /* Ends it because of a failure of the peer or the network. */
 void conn_fail(
     struct conn *, enum info_phase, enum msg_cause, const char *text);
-/* The peer has closed it: in order (clean), or with the error text names. */
-void conn_on_eof(struct conn *, const char *text, bool clean);
+/* The same for an error of the network. */
+void conn_fail_errno(struct conn *, enum info_phase, int err);
+/* The peer has closed it: in order (err is 0), or with that errno. */
+void conn_on_eof(struct conn *, int err);
 
 /* --- conn_io.c: bytes --- */
 

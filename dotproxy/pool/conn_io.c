@@ -82,12 +82,10 @@ conn_tls_write(struct tls *tls, const void *buf, size_t len, void *arg)
 static void
 conn_socket_error(struct conn *c, enum info_phase phase, int err)
 {
-	if (err == EPIPE)
-		conn_on_eof(c, "connection closed", true);
-	else if (phase == PHASE_WRITE && c->ready_ms != 0)
-		conn_fail(c, phase, CAUSE_NETWORK, strerror(err));
+	if (phase == PHASE_WRITE && c->ready_ms != 0 && err != EPIPE)
+		conn_fail_errno(c, phase, err);
 	else
-		conn_on_eof(c, strerror(err), false);
+		conn_on_eof(c, err == EPIPE ? 0 : err);
 }
 
 /*
@@ -448,7 +446,7 @@ conn_decrypt(struct conn *c)
 		if (n > 0) {
 			conn_on_plain(c, pool->plain, (size_t)n);
 		} else if (n == 0) {
-			conn_on_eof(c, "connection closed", true);
+			conn_on_eof(c, 0);
 		} else if (n == -1) {
 			session_read_error(&c->session, &err);
 			conn_fail(c, err.phase, err.cause, err.text);
@@ -497,7 +495,7 @@ conn_readable(evutil_socket_t fd, short what, void *arg)
 			overdue_watch(c);
 		}
 	} else if (n == 0)
-		conn_on_eof(c, "connection closed", true);
+		conn_on_eof(c, 0);
 	else if (errno != EAGAIN && errno != EINTR)
 		conn_socket_error(c, PHASE_READ, errno);
 	io_end(pool);

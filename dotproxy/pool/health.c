@@ -21,6 +21,24 @@
 #define WARN_AGAIN_MS 600000u
 #define FAILURE_HINT_MAX 80
 
+/* Tells the parent whether it is up, if that is known, and news. */
+static void
+tell_parent(struct upstream *up)
+{
+	struct msg_health h = { .up = true };
+
+	if (up->failed)
+		h = up->fault;
+	else if (up->nready == 0 && up->n.opened == 0)
+		return;
+	if (up->has_told && h.up == up->told.up && h.phase == up->told.phase &&
+	    h.cause == up->told.cause && h.err == up->told.err)
+		return;
+	/* One that has no room is told the next time. */
+	up->has_told = msg_send_health(&up->pool->parent, up->id, &h);
+	up->told = h;
+}
+
 void
 upstream_refresh(struct upstream *up)
 {
@@ -28,6 +46,7 @@ upstream_refresh(struct upstream *up)
 		return;
 	policy_set_up(&up->pool->policy, up->index, upstream_usable(up));
 	policy_set_doubt(&up->pool->policy, up->index, up->doubt);
+	tell_parent(up);
 }
 
 static uint64_t
@@ -388,7 +407,12 @@ upstream_fail(
 		return;
 	pool->last_cause = (uint8_t)end->cause;
 	pool->last_failed = up->id;
-	up->last_cause = (uint8_t)end->cause;
+	up->fault.phase = (uint8_t)end->phase;
+	up->fault.cause = (uint8_t)end->cause;
+	up->fault.err = 0;
+	if (end->cause == CAUSE_NETWORK && end->err > 0 &&
+	    (unsigned int)end->err <= MSG_ERRNO_MAX)
+		up->fault.err = (uint16_t)end->err;
 	/* Several connections that die together are one failure. */
 	if (!backoff_active(&up->backoff, pool->now_ms))
 		(void)backoff_fail(&up->backoff, pool->now_ms);
@@ -469,7 +493,7 @@ upstream_on_connect_failed(struct pool *pool, uint64_t request, int err)
 		conn_end(c, &end);
 		break;
 	default:
-		conn_fail(c, PHASE_CONNECT, CAUSE_NETWORK, strerror(err));
+		conn_fail_errno(c, PHASE_CONNECT, err);
 	}
 	return 0;
 }

@@ -527,7 +527,7 @@ upstream_fill_info(struct upstream *up, struct info_upstream *info)
 	    info->server_name, up->conf.server_name, sizeof(info->server_name));
 	info->addr = up->conf.addr;
 	info->state = (uint8_t)state_of(up);
-	info->last_cause = up->last_cause;
+	info->last_cause = up->fault.cause;
 	info->backoff_left_ms =
 	    (uint32_t)backoff_left(&up->backoff, up->pool->now_ms);
 	info->pool_size = up->conf.pool_size;

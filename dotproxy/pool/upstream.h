@@ -111,7 +111,9 @@ struct upstream {
 	bool failed;      /* out, until a connection is ready */
 	bool suspect;     /* failed_ms is newer than any success */
 	bool need_answer; /* a handshake alone is no success */
-	uint8_t last_cause;
+	struct msg_health fault; /* of the last failure */
+	struct msg_health told;  /* what the parent knows */
+	bool has_told;
 	uint64_t failed_ms;
 	uint64_t dialled_ms;   /* last dial */
 	uint64_t plain_ms;     /* for UPSTREAM_PLAIN_MS */
@@ -202,7 +204,7 @@ upstream_usable(const struct upstream *up)
 	return !up->disabled && (up->nready > 0 || !up->failed);
 }
 
-/* Tells the policy. */
+/* Tells the policy, and the parent what it does not know. */
 void upstream_refresh(struct upstream *);
 
 /* What a connection is for. */

@@ -7,6 +7,7 @@ import pytest
 
 import certs
 import far
+import notified
 import programs
 import servers
 
@@ -58,6 +59,14 @@ def make_proxy(tmp_path, start_daemon):
 def proxy(make_proxy, upstream):
     """A daemon in front of one upstream that behaves."""
     return make_proxy(upstream)
+
+
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    """The service manager of daemons that are started from now on."""
+    with contextlib.closing(notified.Manager(tmp_path / "manager")) as manager:
+        monkeypatch.setenv("NOTIFY_SOCKET", manager.path)
+        yield manager
 
 
 @pytest.fixture

@@ -137,6 +137,12 @@ def test_breach_of_the_protocol_costs_the_child_only(make_hostile, role):
         assert open_files(daemon.process.pid) <= before + 6, what
 
 
+def test_news_of_an_upstream_that_is_none_is_a_breach(make_hostile):
+    daemon = make_hostile("pool", "health-of-none")
+    eventually(lambda: "pool: killed: bad payload" in daemon.log())
+    daemon.assert_holds_the_ports()
+
+
 @pytest.mark.parametrize("role", ["listener", "pool"])
 def test_child_that_goes_is_started_with_growing_delays(make_hostile, role):
     daemons = [make_hostile(role, attack) for attack in (
@@ -235,6 +241,19 @@ def test_flood_is_bounded(make_hostile, role, attack):
     assert most <= 40 + QUEUED_FDS
     if not SANITIZED:   # that keeps what was freed
         assert resident_kib(daemon.process.pid) < 50000
+
+
+def test_flood_of_news_leaves_the_service_manager_alone(
+        manager, make_hostile):
+    start = time.monotonic()
+    daemon = make_hostile("pool", "flood-health")
+    flooded(daemon, 2.5)
+    told = manager.words("STATUS")
+    assert 2 <= len(told) <= 2 + time.monotonic() - start, told
+    for line in told:
+        assert re.fullmatch(r"[01] of 1 upstream up(, 1 not known yet|"
+                            r"; up down: [ -~]+)?", line)
+    assert len(daemon.lines()) < 20, daemon.log()
 
 
 # --- the pool against the listener ---

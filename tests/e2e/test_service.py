@@ -67,7 +67,8 @@ def test_started_means_bound_and_confined(systemd, daemon):
     assert filters["dotproxy-pool"] > filters["dotproxy"] > 0
     assert filters["dotproxy-listener"] > filters["dotproxy"]
     assert is_flawless(load(daemon.address, "-n", "10"))
-    assert systemd.show("StatusText") == "serving"
+    eventually(lambda: systemd.show("StatusText") == "1 of 1 upstream up",
+               what="status")
     assert systemd.show("MainPID") != "0"
 
 
@@ -109,7 +110,7 @@ def test_own_restart_is_no_new_start(systemd, daemon):
         done = run(*inside, "/opt/root/usr/bin/dotproxyctl", "restart")
         assert done.returncode == 0, done.stderr + systemd.log()
         eventually(lambda: systemd.show("ActiveState") == "active"
-                   and systemd.show("StatusText") == "serving",
+                   and systemd.show("StatusText") == "1 of 1 upstream up",
                    what="an end of the restart")
         after = systemd.processes()
         assert after["dotproxy"] == before["dotproxy"]

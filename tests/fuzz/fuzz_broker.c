@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* LINK: common/imsg.c common/log.c common/msg%.c common/util.c */
 /* LINK: dotproxy/parent/broker.c dotproxy/parent/change.c */
-/* LINK: dotproxy/parent/pulse.c */
+/* LINK: dotproxy/parent/pulse.c dotproxy/parent/status.c */
 /* LINK: dotproxy/parent/conf_print.c dotproxy/parent/conf_addr.c */
 /* LINK: dotproxy/parent/conf_value.c */
 /* LIBS: -levent_core */
@@ -36,6 +36,12 @@ connect_on_request(void *arg, struct imsg *m)
 
 	(void)arg;
 	return msg_read_u32(m, &id);
+}
+
+void
+notify_send(int fd, const char *fmt, ...)
+{
+	FUZZ_ASSERT(fd == -1 && fmt == NULL); /* there is no manager */
 }
 
 void
@@ -118,6 +124,8 @@ start(void)
 		rig->conf.upstreams[i].addr.ss_family = AF_INET;
 		rig->parent.active.upstream_ids[i] = i + 1;
 	}
+	rig->parent.next_upstream_id = NUPSTREAMS + 1;
+	rig->parent.notify_fd = -1;
 	rig->parent.active.conf = &rig->conf;
 	rig->parent.npairs = 1;
 	rig->parent.pairs[0] = &rig->pair;
@@ -170,6 +178,7 @@ static void
 check_parent(const struct rig *rig)
 {
 	uint32_t i, enabled = 0;
+	char line[STATUS_MAX];
 
 	FUZZ_ASSERT(rig->conf.nupstreams == NUPSTREAMS);
 	for (i = 0; i < NUPSTREAMS; i++) {
@@ -177,6 +186,10 @@ check_parent(const struct rig *rig)
 		FUZZ_ASSERT(rig->parent.active.upstream_ids[i] == i + 1);
 	}
 	FUZZ_ASSERT(enabled > 0); /* the last one stays */
+	status_line(&rig->parent, line);
+	FUZZ_ASSERT(strlen(line) < sizeof(line) - 1);
+	for (i = 0; line[i] != '\0'; i++)
+		FUZZ_ASSERT(line[i] >= ' ' && line[i] < 0x7f);
 }
 
 static void
@@ -228,7 +241,8 @@ LLVMFuzzerCustomMutator(
 	static const uint16_t types[] = { MSG_XP_READY, MSG_XP_PONG, MSG_XP_LOG,
 		MSG_XP_CONF_DONE, MSG_XP_LINK_DOWN, MSG_LP_RELOAD,
 		MSG_LP_LOG_LEVEL, MSG_LP_PROCESSES, MSG_LP_CONFIG,
-		MSG_LP_CHANGE, MSG_TP_CONNECT, MSG_TP_CONNECT_PLAIN };
+		MSG_LP_CHANGE, MSG_TP_CONNECT, MSG_TP_CONNECT_PLAIN,
+		MSG_TP_HEALTH };
 	struct fuzz_random rnd;
 
 	fuzz_seed(&rnd, seed);

@@ -94,7 +94,9 @@ struct change {
 	X(MSG_INFO_PROBE, info_probe, struct info_probe,                      \
 	    msg_read_info_probe(m, x), msg_send_info_probe(ch, m->id, x))     \
 	X(MSG_INFO_END, info_end, struct msg_result, msg_read_result(m, x),   \
-	    msg_send_result(ch, m->type, m->id, x->ok, x->text))
+	    msg_send_result(ch, m->type, m->id, x->ok, x->text))              \
+	X(MSG_TP_HEALTH, health, struct msg_health, msg_read_health(m, x),    \
+	    msg_send_health(ch, m->id, x))
 
 /* Returns -1 if it does not decode, else 0; encoded into ch then. */
 #define CODEC(TYPE, name, type, READ, SEND)                                 \

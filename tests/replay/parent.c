@@ -62,6 +62,16 @@ on_connect(void *arg, struct imsg *m)
 	return 0;
 }
 
+static int
+on_health(void *arg, struct imsg *m)
+{
+	struct msg_health h;
+
+	if (msg_read_health(m, &h) == -1)
+		world_fail(arg, "the pool says nonsense of an upstream");
+	return 0;
+}
+
 static const struct imsg_rule pool_rules[IMSG_TYPES_MAX] = {
 	[MSG_TP_CONNECT] = { .handler = on_connect,
 	    .min = 4,
@@ -70,6 +80,10 @@ static const struct imsg_rule pool_rules[IMSG_TYPES_MAX] = {
 	[MSG_TP_CONNECT_PLAIN] = { .handler = on_connect,
 	    .min = 4,
 	    .max = 4,
+	    .phases = 1 },
+	[MSG_TP_HEALTH] = { .handler = on_health,
+	    .min = 5,
+	    .max = 5,
 	    .phases = 1 },
 	[MSG_XP_CONF_DONE] = { .handler = on_pool_done,
 	    .max = MSG_TEXT_MAX + 3,

@@ -156,6 +156,14 @@ log_at_no_level(struct hostile *h)
 }
 
 static inline void
+speak_of_no_upstream(struct hostile *h)
+{
+	const struct msg_health health = { .up = true };
+
+	(void)msg_send_health(&h->parent, 1000, &health);
+}
+
+static inline void
 lie_about_length(struct hostile *h)
 {
 	(void)h;
@@ -323,6 +331,17 @@ flood_change(struct hostile *h)
 
 	(void)msg_send_change(&h->parent, h->requests, change,
 	    msg_change_has_upstream(change) ? 0 : MSG_NO_UPSTREAM);
+}
+
+/* Not even a service manager is worn out. */
+static inline void
+flood_health(struct hostile *h)
+{
+	struct msg_health health = { .up = ++h->requests % 2 == 0 };
+
+	if (!health.up)
+		health.cause = (uint8_t)(1 + h->requests % (CAUSE_COUNT - 1));
+	(void)msg_send_health(&h->parent, 1, &health);
 }
 
 static inline void

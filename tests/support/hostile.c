@@ -237,6 +237,8 @@ static const struct attack attacks[] = {
 	{ .name = "flood-config-deaf", .flood = flood_config, .deaf = true },
 	{ .name = "flood-link-down", .flood = flood_link_down },
 	{ .name = "flood-conf-done", .flood = flood_conf_done },
+	{ .name = "flood-health", .flood = flood_health },
+	{ .name = "health-of-none", .ready = speak_of_no_upstream },
 
 	{ .name = "mute" },
 	{ .name = "other-handles", .query = answer_other_handles },

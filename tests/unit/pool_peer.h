@@ -100,6 +100,9 @@ struct rig {
 	uint32_t last_dialled; /* upstream id */
 	size_t ndials;
 	size_t nplain; /* of these, without TCP Fast Open */
+	/* By id: what the parent was told of it last, and how often. */
+	struct msg_health health[CONF_UPSTREAMS_MAX];
+	size_t nhealths[CONF_UPSTREAMS_MAX];
 	size_t npeers;
 	struct peer *peers[RIG_PEERS_MAX];
 	size_t nreplies;

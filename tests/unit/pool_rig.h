@@ -67,6 +67,17 @@ rig_on_pong(void *arg, struct imsg *m)
 	return 0;
 }
 
+static inline int
+rig_on_health(void *arg, struct imsg *m)
+{
+	size_t i = m->id % CONF_UPSTREAMS_MAX;
+
+	(void)arg;
+	assert_int_equal(msg_read_health(m, &rig.health[i]), 0);
+	rig.nhealths[i]++;
+	return 0;
+}
+
 static const struct imsg_rule rig_parent_rules[IMSG_TYPES_MAX] = {
 	[MSG_TP_CONNECT] = { .handler = rig_on_connect,
 	    .min = 4,
@@ -75,6 +86,10 @@ static const struct imsg_rule rig_parent_rules[IMSG_TYPES_MAX] = {
 	[MSG_TP_CONNECT_PLAIN] = { .handler = rig_on_connect,
 	    .min = 4,
 	    .max = 4,
+	    .phases = 1 },
+	[MSG_TP_HEALTH] = { .handler = rig_on_health,
+	    .min = 5,
+	    .max = 5,
 	    .phases = 1 },
 	[MSG_XP_CONF_DONE] = { .handler = rig_on_result,
 	    .max = MSG_TEXT_MAX + 3,

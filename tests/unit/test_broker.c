@@ -44,6 +44,7 @@ static const struct expected {
 	{ MSG_LP_CHANGE, BROKER_READY, 5, 5, true, false },
 	{ MSG_TP_CONNECT, BROKER_READY, 4, 4, false, true },
 	{ MSG_TP_CONNECT_PLAIN, BROKER_READY, 4, 4, false, true },
+	{ MSG_TP_HEALTH, BROKER_READY, 5, 5, false, true },
 };
 
 /* What broker.c calls; none of it is reached. */
@@ -68,6 +69,14 @@ bool
 change_is_flooded(struct pair *p)
 {
 	return p->changes++ >= 3;
+}
+
+int
+status_on_health(void *arg, struct imsg *m)
+{
+	(void)arg;
+	(void)m;
+	return 0;
 }
 
 int
@@ -203,7 +212,7 @@ is_expected(bool pool, uint32_t phase, uint16_t type, uint32_t len)
 static void
 check_all(bool pool, uint32_t phase)
 {
-	static const uint32_t lengths[] = { 0, 1, 2, 3, 4, 5, 8,
+	static const uint32_t lengths[] = { 0, 1, 2, 3, 4, 5, 6, 8,
 		3 + LOG_LINE_MAX, 4 + LOG_LINE_MAX, 3 + MSG_TEXT_MAX,
 		4 + MSG_TEXT_MAX, LENGTH_MAX };
 	struct imsg_rule rules[IMSG_TYPES_MAX];

@@ -26,7 +26,15 @@ static struct {
 	uint8_t out[4][BUF]; /* to listener, pool, listener 2, pool 2 */
 	unsigned int killed;
 	unsigned int restarts;
+	unsigned int news; /* for the service manager */
 } rig;
+
+void
+status_changed(struct parent *parent)
+{
+	assert_ptr_equal(parent, &rig.parent);
+	rig.news++;
+}
 
 void
 restart_start(struct parent *parent, struct child *asker, uint64_t handle)
@@ -138,6 +146,7 @@ all_pools_are_told(void **state)
 	told(3, rig.pairs[1].pool.chan.out_len, 11, CHANGE_DISABLE);
 	assert_int_equal(rig.pairs[1].listener.chan.out_len, 0);
 	assert_true(rig.parent.active.disabled[1]);
+	assert_int_equal(rig.news, 1);
 	assert_true(ask(CHANGE_FLUSH, MSG_NO_UPSTREAM));
 	told(3, rig.pairs[1].pool.chan.out_len, 0, CHANGE_FLUSH);
 	assert_true(ask(CHANGE_ENABLE, 1));

@@ -377,7 +377,7 @@ test_handshake_timeout(void **state)
 	rig_accept(1)->deaf = true;
 	RIG_UNTIL(rig_up(0)->n.failures[PHASE_HANDSHAKE] == 1);
 	assert_non_null(strstr(rig.log, "handshake: timed out"));
-	assert_int_equal(rig_up(0)->last_cause, CAUSE_NETWORK);
+	assert_int_equal(rig_up(0)->fault.cause, CAUSE_NETWORK);
 }
 
 static void

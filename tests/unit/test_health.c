@@ -83,6 +83,74 @@ test_second_upstream_takes_over(void **state)
 }
 
 static void
+told(uint64_t id, size_t times, enum info_phase phase, enum msg_cause cause,
+    int err)
+{
+	const struct msg_health *h = &rig.health[id];
+
+	RIG_UNTIL(rig.nhealths[id] >= times);
+	assert_int_equal(rig.nhealths[id], times);
+	assert_int_equal(h->up, cause == CAUSE_NONE);
+	assert_int_equal(h->phase, phase);
+	assert_int_equal(h->cause, cause);
+	assert_int_equal(h->err, err);
+}
+
+static void
+test_parent_is_told_what_is_new(void **state)
+{
+	size_t i;
+
+	(void)state;
+	two_first_refuses();
+	told(1, 1, PHASE_CONNECT, CAUSE_NETWORK, ECONNREFUSED);
+	told(2, 1, 0, CAUSE_NONE, 0);
+	/* The same again is no news, another reason is. */
+	rig.refuse = ECONNREFUSED;
+	for (i = 0; rig.ndials < 4; i++) {
+		served_by(i, 2);
+		rig_pass(20);
+	}
+	told(1, 1, PHASE_CONNECT, CAUSE_NETWORK, ECONNREFUSED);
+	rig.refuse = EHOSTUNREACH;
+	for (; rig.nhealths[1] == 1; i++) {
+		served_by(i, 2);
+		rig_pass(20);
+	}
+	told(1, 2, PHASE_CONNECT, CAUSE_NETWORK, EHOSTUNREACH);
+	rig.refuse = 0;
+	for (; rig_up(0)->nready == 0; i++)
+		served_by(i, 2);
+	told(1, 3, 0, CAUSE_NONE, 0);
+	/* That an idle connection goes says nothing against an upstream. */
+	served_by(i, 1);
+	peer_close(rig_peer(1, 0), true);
+	RIG_UNTIL(rig_up(0)->n.closed_by_peer == 1);
+	assert_int_equal(rig.nhealths[1], 3);
+	assert_int_equal(rig.nhealths[2], 1);
+}
+
+/* A channel that has no room for it has some later. */
+static void
+test_parent_that_cannot_be_told_is_told_later(void **state)
+{
+	size_t cap = rig.pool->parent.out_cap;
+
+	(void)state;
+	rig_configure();
+	RIG_UNTIL(rig.nhealths[1] == 1);
+	rig.pool->parent.out_cap = 0;
+	rig_up(0)->failed = true;
+	rig_up(0)->fault.cause = CAUSE_TLS;
+	upstream_refresh(rig_up(0));
+	rig.pool->parent.out_cap = cap;
+	rig_pass(5);
+	assert_int_equal(rig.nhealths[1], 1);
+	upstream_refresh(rig_up(0));
+	told(1, 2, 0, CAUSE_TLS, 0);
+}
+
+static void
 test_no_query_finds_out_whether_it_is_back(void **state)
 {
 	size_t i;
@@ -406,6 +474,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_second_upstream_takes_over),
+		RIG_TEST(test_parent_is_told_what_is_new),
+		RIG_TEST(test_parent_that_cannot_be_told_is_told_later),
 		RIG_TEST(test_no_query_finds_out_whether_it_is_back),
 		RIG_TEST(test_no_dial_while_nobody_asks),
 		RIG_TEST(test_all_down_parks_queries),

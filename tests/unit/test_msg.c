@@ -193,6 +193,65 @@ enum kind {
 		.kind = RECORD, .codec = CODEC_OF(__VA_ARGS__) \
 	}
 
+static void
+health_fill(void *x, enum variant v)
+{
+	struct msg_health *h = x;
+	uint64_t next = 3;
+
+	if (v == SMALL)
+		h->up = true;
+	else
+		NUMBER(h->phase, 0, PHASE_COUNT - 1);
+	if (v == LARGE)
+		h->cause = CAUSE_COUNT - 1;
+	if (v == MIXED) {
+		h->cause = CAUSE_NETWORK;
+		h->err = MSG_ERRNO_MAX;
+	}
+}
+
+static bool
+health_send(struct imsg_chan *ch, const void *x)
+{
+	return msg_send_health(ch, 77, x);
+}
+
+static int
+health_read(const struct imsg *m, void *x)
+{
+	return msg_read_health(m, x);
+}
+
+static bool
+health_spoil(void *x, int n)
+{
+	struct msg_health *h = x;
+
+	switch (n) {
+	case 0:
+		h->phase = PHASE_COUNT;
+		return true;
+	case 1:
+		h->cause = CAUSE_COUNT;
+		h->err = 0;
+		return true;
+	case 2:
+		h->err++;
+		return true;
+	case 3: /* an errno of what is none */
+		h->cause = CAUSE_TLS;
+		return true;
+	case 4: /* up, with a reason why not */
+		h->up = true;
+		h->cause = CAUSE_NONE;
+		h->err = 0;
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* How each type is tested; those of INFO messages are in test_msg_info.c. */
 static const struct {
 	enum kind kind;
@@ -235,6 +294,8 @@ static const struct {
 	[MSG_PT_CONNECT_FAILED] = { .kind = WORD },
 	[MSG_TP_CONNECT] = { .kind = WORD },
 	[MSG_TP_CONNECT_PLAIN] = { .kind = WORD },
+	[MSG_TP_HEALTH] =
+	    RECORD_OF(MSG_TP_HEALTH, health, struct msg_health, health_spoil),
 	[MSG_LT_QUERY] = { .kind = WIRE },
 	[MSG_LT_TRANSFER] = { .kind = WIRE },
 	[MSG_LT_CREDIT] = { .kind = WORD },

@@ -65,7 +65,7 @@ expect(enum info_step failed, enum info_phase phase, const char *error)
 		fail_msg("%s", rig.probe.error);
 	assert_false(rig_up(0)->failed);
 	assert_false(rig_up(0)->suspect);
-	assert_int_equal(rig_up(0)->last_cause, CAUSE_NONE);
+	assert_int_equal(rig_up(0)->fault.cause, CAUSE_NONE);
 	assert_int_equal(rig_up(0)->nready, 1);
 	assert_int_equal(rig.pool->ndials, 0);
 	assert_null(rig.pool->probe.conn);

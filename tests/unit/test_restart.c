@@ -56,6 +56,13 @@ notify_send(int fd, const char *fmt, ...)
 	(void)fmt;
 }
 
+void
+status_ready(struct parent *parent, const char *trouble)
+{
+	assert_ptr_equal(parent, &rig.parent);
+	assert_non_null(trouble);
+}
+
 int
 inherit_leave(uint64_t filter, uint32_t nfilters, const int *fds, uint32_t n)
 {

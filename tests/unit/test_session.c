@@ -28,7 +28,7 @@ expect_refusal(enum msg_cause cause, enum info_phase phase, const char *text)
 	assert_true(rig_up(0)->n.failures[phase] > 0);
 	assert_int_equal(rig_up(0)->n.opened, 0);
 	assert_int_equal(rig_up(0)->n.queries, 0);
-	assert_int_equal(rig_up(0)->last_cause, cause);
+	assert_int_equal(rig_up(0)->fault.cause, cause);
 	assert_int_equal(rig_up(0)->tickets.n, 0);
 	if (strstr(rig.log, text) == NULL)
 		fail_msg("\"%s\" not in: %s", text, rig.log);
@@ -132,7 +132,7 @@ test_no_tls_at_all(void **state)
 	fd = accept(rig.fd, NULL, NULL);
 	assert_int_equal(write(fd, "220 mail.test ESMTP\r\n", 21), 21);
 	RIG_UNTIL(rig_up(0)->n.failures[PHASE_HANDSHAKE] == 1);
-	assert_int_equal(rig_up(0)->last_cause, CAUSE_TLS);
+	assert_int_equal(rig_up(0)->fault.cause, CAUSE_TLS);
 	close(fd);
 }
 
