@@ -207,6 +207,21 @@ send_process(struct child *to, uint64_t id, const struct child *c)
 	(void)msg_send_info_process(&to->chan, id, &p);
 }
 
+/*
+ * True, and said so, if the listener has not taken what it asked for before.
+ * Thousands of questions fit into one read, and each takes its time, in which
+ * the others' children wait: it is worth an answer only.
+ */
+static bool
+is_behind(struct child *c, uint64_t id)
+{
+	if (!imsg_congested(&c->chan))
+		return false;
+	(void)msg_send_result(
+	    &c->chan, MSG_INFO_END, id, false, "parent process is busy");
+	return true;
+}
+
 static int
 on_processes(void *arg, struct imsg *m)
 {
@@ -219,6 +234,8 @@ on_processes(void *arg, struct imsg *m)
 	};
 	uint32_t i;
 
+	if (is_behind(c, m->id))
+		return 0;
 	(void)msg_send_info_process(&c->chan, m->id, &self);
 	for (i = 0; i < parent->npairs; i++) {
 		send_process(c, m->id, &parent->pairs[i]->listener);
@@ -237,9 +254,8 @@ on_config(void *arg, struct imsg *m)
 	FILE *f;
 	bool ok;
 
-	/* Thousands of these fit into one read, and each takes its time. */
-	if (imsg_congested(&c->chan))
-		goto fail;
+	if (is_behind(c, m->id))
+		return 0;
 	f = open_memstream(&text, &len);
 	if (f == NULL)
 		goto fail;
