@@ -131,7 +131,8 @@ check_conn(struct world *w, struct upstream *up, const struct conn *c)
 	    far_outstanding(w, up->id - 1, c->request, &there))
 		same(w, "ids not free, and not asked of it,", up, c->ids.used,
 		    there);
-	if (c->waiting_since == 0 && c->ids.used > 0 && !c->probe)
+	if (c->waiting_since == 0 && c->ids.used > 0 && !c->probe &&
+	    !c->stopped)
 		world_fail(w, "a connection waits for nothing, with queries");
 	if (c->lone && !c->probe)
 		check_company(w, c, sent + queued);

@@ -15,7 +15,6 @@
 
 #define FD_FIRST 1000000
 #define FDS_MAX 4096
-/* What a stream holds on its way to the other end. */
 #define STREAM_CAP ((size_t)256 * 1024)
 #define PASSED_MAX 64
 
@@ -56,6 +55,7 @@ struct vsock {
 static struct {
 	TAILQ_HEAD(vsocks, vsock) all;
 	struct vsock *fds[FDS_MAX];
+	size_t stream_cap; /* what one holds on its way to the other end */
 	uint64_t daemon_random;
 	uint64_t random;
 } net;
@@ -197,7 +197,14 @@ vnet_init(void)
 {
 	memset(&net, 0, sizeof(net));
 	TAILQ_INIT(&net.all);
+	net.stream_cap = STREAM_CAP;
 	vnet_seed(1);
+}
+
+void
+vnet_set_stream_cap(size_t cap)
+{
+	net.stream_cap = cap;
 }
 
 void
@@ -313,7 +320,16 @@ room(const struct vsock *s)
 {
 	size_t held = s->len - s->pos;
 
-	return held < STREAM_CAP ? STREAM_CAP - held : 0;
+	return held < net.stream_cap ? net.stream_cap - held : 0;
+}
+
+/* The kernel has memory when the daemon, which is calling, has none. */
+static uint8_t *
+grow(uint8_t *p, size_t cap)
+{
+	uint8_t *grown = realloc(p, cap);
+
+	return grown != NULL ? grown : need(realloc(p, cap));
 }
 
 static void
@@ -332,7 +348,7 @@ deliver(struct vsock *s, const void *p, size_t len)
 	}
 	if (s->len + len > s->cap) {
 		s->cap = 2 * (s->len + len);
-		s->buf = need(realloc(s->buf, s->cap));
+		s->buf = grow(s->buf, s->cap);
 	}
 	memcpy(s->buf + s->len, p, len);
 	s->len += len;
@@ -360,6 +376,12 @@ size_t
 vnet_read(struct vsock *s, void *p, size_t len)
 {
 	return take(s, p, len);
+}
+
+size_t
+vnet_underway(const struct vsock *s)
+{
+	return s->peer != NULL ? s->peer->len - s->peer->pos : 0;
 }
 
 bool

@@ -28,6 +28,9 @@ typedef void (*vnet_datagram)(
 /* A world without sockets. */
 void vnet_init(void);
 
+/* So many bytes a stream takes from the daemon that were not read. */
+void vnet_set_stream_cap(size_t);
+
 /* All randomness from now on comes from this. */
 void vnet_seed(uint64_t seed);
 
@@ -67,6 +70,9 @@ void vnet_write(struct vsock *, const void *p, size_t len);
 
 /* Bytes that came, at most len; 0 if there are none. */
 size_t vnet_read(struct vsock *, void *p, size_t len);
+
+/* Bytes of ours that the other end has not read. */
+size_t vnet_underway(const struct vsock *);
 
 /* True if the other end is closed. */
 bool vnet_is_closed(const struct vsock *);
