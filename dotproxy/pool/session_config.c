@@ -144,6 +144,7 @@ session_config_new(const struct conf_upstream *conf, struct trust *trust,
 {
 	struct session_config *cfg = calloc(1, sizeof(*cfg));
 	struct names n = { "", "" };
+	const char *error;
 
 	(void)snprintf(why, SESSION_TEXT_MAX, "out of memory");
 	if (cfg == NULL || (cfg->tls = tls_config_new()) == NULL)
@@ -156,8 +157,10 @@ session_config_new(const struct conf_upstream *conf, struct trust *trust,
 		goto fail;
 	}
 	if (!configure(cfg->tls, conf, trust, &n)) {
-		(void)snprintf(
-		    why, SESSION_TEXT_MAX, "%s", tls_config_error(cfg->tls));
+		/* Without memory libtls has no words for it, either. */
+		error = tls_config_error(cfg->tls);
+		if (error != NULL)
+			(void)snprintf(why, SESSION_TEXT_MAX, "%s", error);
 		goto fail;
 	}
 	memcpy(cfg->suites, n.tls13, sizeof(cfg->suites));

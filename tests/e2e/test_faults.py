@@ -152,6 +152,13 @@ def test_client_list_without_memory_is_not_the_parents_fault(around):
     assert not any("not understood" in text for text in texts)
 
 
+@pytest.mark.parametrize("function", [
+    "tls_config_set_alpn", "tls_config_set_ca_mem"])
+def test_tls_without_words_for_its_failure_is_named(around, function):
+    result = judge(around, "pool", function, 1)
+    assert 'upstream "one": out of memory' in result["log"]
+
+
 def test_library_is_loaded_for_nobody_else():
     """What is installed knows nothing of it."""
     for path in (ROOT / "common", ROOT / "dotproxy", ROOT / "dotproxyctl"):
