@@ -60,6 +60,9 @@ flush(struct upstream *up)
 	}
 	if (up->disabled || up->nready == 0)
 		return;
+	/* One that is under way, with dials enough, will do. */
+	if (up->flush_request != 0 && up->nconnecting >= UPSTREAM_DIALS_MAX)
+		return;
 	up->flush_request = up->pool->last_request;
 	upstream_dial(up, USE_MANY);
 }

@@ -183,6 +183,31 @@ test_flush_waits_for_a_new_connection(void **state)
 	assert_int_equal(rig_up(0)->nready, 1);
 }
 
+/* While nothing answers a dial, more of them would not help. */
+static void
+test_flush_again_and_again_dials_no_more(void **state)
+{
+	struct peer *p = rig_peer(1, 0);
+	size_t i, before = rig.ndials;
+
+	(void)state;
+	rig.manual = true;
+	for (i = 0; i < 20; i++)
+		change(CHANGE_FLUSH, 0);
+	assert_int_equal(rig.ndials, before + UPSTREAM_DIALS_MAX);
+	assert_false(p->eof);
+	/* The one for the first of them replaces what was there. */
+	assert_true(imsg_send_empty(&rig.parent, MSG_PT_CONNECTED,
+	    rig.last_request - UPSTREAM_DIALS_MAX + 1, rig_connect()));
+	(void)rig_accept(1);
+	rig_pass(5);
+	assert_false(p->eof);
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PT_CONNECTED, rig.last_request, rig_connect()));
+	(void)rig_accept(1);
+	RIG_UNTIL(p->eof);
+}
+
 static void
 test_flush_leaves_the_idle_alone(void **state)
 {
@@ -229,6 +254,7 @@ main(void)
 		RIG_TEST_ONE(test_reload_brings_it_along),
 		RIG_TEST_ONE(test_flush_replaces_connections),
 		RIG_TEST_ONE(test_flush_waits_for_a_new_connection),
+		RIG_TEST_ONE(test_flush_again_and_again_dials_no_more),
 		RIG_TEST_ONE(test_flush_leaves_the_idle_alone),
 		RIG_TEST_ONE(test_drain_is_not_the_pools),
 	};
