@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "dotproxy/listener/acl.h"
+#include "tests/unit/alloc_fail.h"
 
 static struct conf_prefix
 prefix(const char *text, uint8_t len)
@@ -271,10 +272,34 @@ test_against_model(void **state)
 	}
 }
 
+static bool
+build_two(void)
+{
+	const struct conf_prefix nets[] = {
+		{ .family = AF_INET, .len = 8, .addr = { 10 } },
+		{ .family = AF_INET6, .len = 16, .addr = { 0xfd } },
+	};
+	struct acl acl;
+	int r = acl_build(&acl, nets, 2);
+
+	/* Nobody is let in by one that was not made. */
+	assert_int_equal(acl.v4.n + acl.v6.n, r == 0 ? 2 : 0);
+	acl_clear(&acl);
+	return r == 0;
+}
+
+static void
+test_each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(build_two);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_allocation_fails),
 		cmocka_unit_test(test_empty_admits_nobody),
 		cmocka_unit_test(test_edges_of_a_prefix),
 		cmocka_unit_test(test_host_bits_do_not_count),

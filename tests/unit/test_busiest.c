@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "dotproxy/listener/busiest.h"
+#include "tests/unit/alloc_fail.h"
 #include "tests/unit/msg_codec.h"
 
 static struct prefixes prefixes;
@@ -294,10 +295,28 @@ no_room_is_said(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static bool
+make_one(void)
+{
+	struct busiest *t = busiest_new();
+	bool made = t != NULL;
+
+	busiest_free(t);
+	return made;
+}
+
+static void
+test_each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(make_one);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_allocation_fails),
 		TEST(networks_are_counted),
 		TEST(last_minute),
 		TEST(busy_one_is_found_among_many),

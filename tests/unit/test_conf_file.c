@@ -16,11 +16,13 @@
 #include <sys/stat.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "dotproxy/parent/conf_file.h"
 #include "dotproxy/parent/conf_lex.h"
+#include "tests/unit/alloc_fail.h"
 #include "tests/unit/conf_text.h"
 
 #define CERT "-----BEGIN CERTIFICATE-----\n"
@@ -325,6 +327,69 @@ paths_in_errors_are_escaped(void **state)
 #define TEST(f) \
 	cmocka_unit_test_setup_teardown(f, enter_directory, leave_directory)
 
+/* All that takes memory: macros, lists, strings, numbers, blocks. */
+static bool
+parse_much(void)
+{
+	static const char text[] =
+	    "lan = \"192.168.0.0/16\"\n"
+	    "host = \"one.example\"\n"
+	    "allow { 127.0.0.0/8 ::1 $lan }\n"
+	    "query timeout 4s\n"
+	    "client {\n\tmax inflight 100\n}\n"
+	    "metrics statsd 127.0.0.1 port 8125 sample rate 0.5\n"
+	    "listen on 127.0.0.1\n"
+	    "upstream \"one\" {\n"
+	    "\taddress 192.0.2.1\n"
+	    "\tserver name $host\n"
+	    "}\n";
+	const struct conf_macro macro = { .name = "host",
+		.value = "two.example" };
+	struct conf_errors errs;
+	struct conf *conf =
+	    conf_parse_text("t", text, sizeof(text) - 1, &macro, 1, &errs);
+
+	/* Nothing is left out silently. */
+	assert_true((conf == NULL) == (errs.count > 0));
+	if (conf == NULL) {
+		if (strstr(errs.text, "out of memory") == NULL)
+			fail_msg("%s", errs.text);
+		return false;
+	}
+	assert_string_equal(conf->upstreams[0].server_name, "two.example");
+	assert_int_equal(conf->nallow, 3);
+	assert_int_equal(conf->client.max_inflight, 100);
+	free(conf);
+	return true;
+}
+
+static bool
+parse_file_with_include(void)
+{
+	struct conf_errors errs;
+	struct conf *conf = conf_parse_unchecked("a", NULL, 0, &errs);
+
+	assert_true((conf == NULL) == (errs.count > 0));
+	if (conf == NULL && strstr(errs.text, "out of memory") == NULL &&
+	    strstr(errs.text, strerror(ENOMEM)) == NULL)
+		fail_msg("%s", errs.text);
+	free(conf);
+	return errs.count == 0;
+}
+
+static void
+each_allocation_fails(void **state)
+{
+	(void)state;
+	write_file("a", "include \"sub/b\"\n" CONF_TEXT_BASE);
+	assert_int_equal(mkdir("sub", 0700), 0);
+	write_file("sub/b", "query timeout 3s\n");
+	ALLOC_FAIL_EACH(parse_file_with_include);
+	ALLOC_FAIL_EACH(parse_much);
+	assert_int_equal(unlink("sub/b"), 0);
+	assert_int_equal(rmdir("sub"), 0);
+}
+
 int
 main(void)
 {
@@ -340,6 +405,7 @@ main(void)
 		TEST(certificates_are_looked_for),
 		TEST(certificates_of_upstreams_are_checked),
 		TEST(paths_in_errors_are_escaped),
+		TEST(each_allocation_fails),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/util.h"
+#include "tests/unit/alloc_fail.h"
 #include "dotproxy/parent/conf_yaml.h"
 
 #define TCP "listener: {tcp: {addr: \"127.0.0.1:53\"}}\n"
@@ -550,10 +551,33 @@ names_end_in_yaml_or_yml(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static bool
+parse_one(void)
+{
+	struct conf_yaml_notes notes;
+	struct conf_errors errs;
+	struct conf *conf = conf_yaml_text(
+	    "t", BASE, sizeof(BASE) - 1, true, false, &errs, &notes);
+
+	assert_true((conf == NULL) == (errs.count > 0));
+	if (conf == NULL)
+		assert_string_equal(errs.text, "t: out of memory\n");
+	free(conf);
+	return errs.count == 0;
+}
+
+static void
+each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(parse_one);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(each_allocation_fails),
 		TEST(every_key_has_its_place),
 		TEST(what_is_not_there_has_defaults),
 		TEST(zero_means_what_it_can),

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/ctl_data.h"
+#include "tests/unit/alloc_fail.h"
 
 /* Where messages are encoded to be decoded again: an output buffer. */
 struct loop {
@@ -351,6 +352,48 @@ sums(void **state)
 	data_free(d);
 }
 
+/* What was known before a message that has got no memory is known after it. */
+static bool
+add_all_kinds(void)
+{
+	struct data *d = data_new();
+	struct info_conn conn = { .upstream = 0 };
+	struct info_pin pin = { .upstream = 0 };
+	struct info_error error = { .upstream = 0, .count = 1 };
+	struct info_client client = { .queries = 2, .excess = 1 };
+	struct loop l;
+	bool ok = true;
+	uint32_t i;
+
+	if (d == NULL)
+		return false;
+	loop_init(&l);
+	assert_int_equal(add_upstream(d, 0), 0);
+	for (i = 0; i < 3; i++) {
+		assert_true(msg_send_info_conn(&l.chan, 1, &conn));
+		ok &= loop_add(&l, d) == 0;
+		pin.pin[0] = (uint8_t)i;
+		ok &= data_add_pin(d, &pin) == 0;
+		error.cause = (uint8_t)i;
+		ok &= data_add_error(d, &error) == 0;
+		ok &= data_add_client(d, &client) == 0;
+		assert_true(msg_send_info_text(&l.chan, 1, "text", 4));
+		ok &= loop_add(&l, d) == 0;
+	}
+	assert_int_equal(
+	    d->nconns + d->npins + d->nerrors + d->nclients + d->text_len / 4,
+	    ok ? 15 : 14);
+	data_free(d);
+	return ok;
+}
+
+static void
+each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(add_all_kinds);
+}
+
 int
 main(void)
 {
@@ -366,6 +409,7 @@ main(void)
 		cmocka_unit_test(verdicts),
 		cmocka_unit_test(verdict_without_pool),
 		cmocka_unit_test(sums),
+		cmocka_unit_test(each_allocation_fails),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

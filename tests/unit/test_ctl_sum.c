@@ -14,6 +14,7 @@
 
 #include "dotproxyctl/sum.h"
 #include "tests/unit/ctl_data.h"
+#include "tests/unit/alloc_fail.h"
 
 /* n workers that are all well. */
 static struct data *
@@ -334,6 +335,39 @@ clients_are_put_together(void **state)
 	data_free(d);
 }
 
+/* Adds up what there is; what it is made of stays as it was. */
+static bool
+add_up(const struct data *parts)
+{
+	struct data sum = *parts;
+	int r = sum_parts(&sum);
+
+	free(sum.conns);
+	free(sum.pins);
+	free(sum.errors);
+	free(sum.clients);
+	free(sum.text);
+	return r == 0;
+}
+
+static void
+each_allocation_fails(void **state)
+{
+	const struct info_pin pin = { .upstream = 0 };
+	const struct info_error error = { .upstream = 0, .count = 1 };
+	const struct info_client client = { .queries = 2, .excess = 1 };
+	struct data *d = workers(2), *part = d->parts[1];
+
+	(void)state;
+	assert_int_equal(data_add_pin(part, &pin), 0);
+	assert_int_equal(data_add_error(part, &error), 0);
+	assert_int_equal(data_add_client(part, &client), 0);
+	part->text = strdup("text");
+	part->text_len = 4;
+	ALLOC_FAIL_EACH(add_up, d);
+	data_free(d);
+}
+
 int
 main(void)
 {
@@ -348,6 +382,7 @@ main(void)
 		cmocka_unit_test(refusals_name_the_worker),
 		cmocka_unit_test(those_with_nothing_add_nothing),
 		cmocka_unit_test(own_word_counts_more_than_hearsay),
+		cmocka_unit_test(each_allocation_fails),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

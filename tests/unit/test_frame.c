@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "dotproxy/pool/frame.h"
+#include "tests/unit/alloc_fail.h"
 
 /* Feeds n bytes in pieces; checks that message i is i + 1 bytes of value i. */
 static size_t
@@ -170,10 +171,47 @@ test_buffer_stays_for_the_next(void **state)
 	assert_null(f.data);
 }
 
+/* Octet by octet; what has got no memory has lost nothing that came before. */
+static bool
+take_long_one(void)
+{
+	static uint8_t in[2 + 3 * FRAME_FIRST_ALLOC];
+	struct frame_buf f = { .cap = 0 };
+	struct wire_reader r;
+	const uint8_t *msg = NULL;
+	size_t i, len = 0, had;
+	bool ok = true;
+	int got = 0;
+
+	wire_store_u16(in, sizeof(in) - 2);
+	for (i = 0; i < sizeof(in); i += got != -1) {
+		had = f.len;
+		wire_reader_init(&r, in + i, 1);
+		got = frame_next(&f, &r, &msg, &len);
+		if (got == -1) {
+			ok = false;
+			assert_int_equal(f.len, had);
+		}
+	}
+	assert_int_equal(got, 1);
+	assert_int_equal(len, sizeof(in) - 2);
+	assert_memory_equal(msg, in + 2, len);
+	frame_reset(&f);
+	return ok;
+}
+
+static void
+test_each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(take_long_one);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_allocation_fails),
 		cmocka_unit_test(test_any_cut_gives_the_same_messages),
 		cmocka_unit_test(test_each_cut_in_two),
 		cmocka_unit_test(test_whole_message_is_not_copied),

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "dotproxy/pool/idmap.h"
+#include "tests/unit/alloc_fail.h"
 
 static void
 test_empty_map_knows_no_id(void **state)
@@ -178,10 +179,43 @@ test_churn(void **state)
 	idmap_free(&m);
 }
 
+/* Those there are keep their IDs when there is no room for more. */
+static bool
+add_many(void)
+{
+	struct idmap m = { .cap = 0 };
+	uint16_t ids[IDMAP_MIN * 4];
+	bool ok = true;
+	uint32_t i, n = 0;
+
+	while (n < IDMAP_MIN * 4) {
+		if (idmap_add(&m, n, (uint16_t)(n * 7919), &ids[n])) {
+			n++;
+			continue;
+		}
+		ok = false;
+		assert_int_equal(m.used, n);
+		for (i = 0; i < n; i++)
+			assert_int_equal(idmap_get(&m, ids[i]), i);
+	}
+	for (i = 0; i < n; i++)
+		assert_int_equal(idmap_get(&m, ids[i]), i);
+	idmap_free(&m);
+	return ok;
+}
+
+static void
+test_each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(add_many);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_allocation_fails),
 		cmocka_unit_test(test_empty_map_knows_no_id),
 		cmocka_unit_test(
 		    test_random_bits_are_the_id_if_the_slot_is_free),

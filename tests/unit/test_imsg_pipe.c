@@ -14,6 +14,7 @@
 
 #include <signal.h>
 
+#include "tests/unit/alloc_fail.h"
 #include "tests/unit/imsg_rig.h"
 
 /* Each side hears the other, and not itself. */
@@ -137,6 +138,43 @@ too_few_descriptors_leave_nothing_open(void **state)
 	assert_int_equal(count_fds(), before);
 }
 
+static bool
+open_and_attach(struct event_base *base)
+{
+	const struct imsg_chan_opts o = {
+		.rules = rig_rules, .in_cap = 64, .out_cap = 64
+	};
+	int before = count_fds();
+	struct imsg_ends sides[2];
+	struct imsg_chan ch;
+	bool ok = false;
+
+	assert_int_equal(imsg_pipes(sides), 0);
+	if (imsg_open(&ch, sides[0].in, &o) == 0) {
+		imsg_set_out(&ch, sides[0].out);
+		ok = imsg_attach(&ch, base) == 0;
+		imsg_close(&ch);
+	} else
+		close(sides[0].out);
+	assert_int_equal(ch.fd, -1);
+	close(sides[1].in);
+	close(sides[1].out);
+	assert_int_equal(count_fds(), before);
+	return ok;
+}
+
+static void
+each_allocation_fails(void **state)
+{
+	struct event_base *base = event_base_new();
+
+	(void)state;
+	/* What libevent keeps of a descriptor it has then. */
+	assert_true(open_and_attach(base));
+	ALLOC_FAIL_EACH(open_and_attach, base);
+	event_base_free(base);
+}
+
 int
 main(void)
 {
@@ -147,8 +185,11 @@ main(void)
 		cmocka_unit_test(writer_finds_peer_gone),
 		cmocka_unit_test(ends_are_private_and_do_not_block),
 		cmocka_unit_test(too_few_descriptors_leave_nothing_open),
+		cmocka_unit_test(each_allocation_fails),
 	};
 
+	/* libevent's are ours, too. */
+	event_set_mem_functions(__wrap_malloc, __wrap_realloc, __wrap_free);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "dotproxy/listener/inflight.h"
+#include "tests/unit/alloc_fail.h"
 
 static struct inflight table;
 static const struct client nobody;
@@ -437,11 +438,30 @@ test_memory_is_touched_as_needed(void **state)
 	assert_int_equal(table.touched, 1);
 }
 
+static bool
+make_one(void)
+{
+	struct inflight t;
+	int r = inflight_init(&t, 16);
+
+	assert_int_equal(t.slots != NULL, r == 0);
+	inflight_clear(&t);
+	return r == 0;
+}
+
+static void
+test_each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(make_one);
+}
+
 int
 main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_allocation_fails),
 		T(test_find_what_was_added),
 		T(test_stale_handle),
 		T(test_made_up_handles),

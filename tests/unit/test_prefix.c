@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "dotproxy/listener/prefix.h"
+#include "tests/unit/alloc_fail.h"
 
 static struct prefixes table;
 
@@ -176,11 +177,30 @@ test_hash_is_secret(void **state)
 	assert_int_equal(keyhash_buckets(8193), 16384);
 }
 
+static bool
+make_one(void)
+{
+	struct rng rng = { .left = 0 };
+	struct prefixes t;
+	int r = prefixes_init(&t, 16, &rng);
+
+	prefixes_clear(&t);
+	return r == 0;
+}
+
+static void
+test_each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(make_one);
+}
+
 int
 main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_allocation_fails),
 		T(test_who_is_one_client),
 		T(test_counts_are_by_transport),
 		T(test_flood_of_addresses_takes_nobody_out),

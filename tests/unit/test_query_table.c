@@ -12,6 +12,7 @@
 
 #include "common/dns.h"
 #include "dotproxy/pool/query.h"
+#include "tests/unit/alloc_fail.h"
 
 static struct query_table t;
 static uint8_t wire[DNS_MSG_MAX + 1];
@@ -326,10 +327,49 @@ test_company_gets_smaller_with_each_loss(void **state)
 	assert_true(query_is_apart(q));
 }
 
+/* What there is stays as it is when a long one gets no memory. */
+static bool
+hold_long_ones(void)
+{
+	static const uint8_t longer[STORE_CHUNK + 1];
+	struct query_table held;
+	struct query *small, *q, *twin;
+	bool ok;
+
+	if (query_table_init(&held, 16) == -1) {
+		assert_null(held.entries);
+		return false;
+	}
+	query_table_set_limit(&held, 16);
+	small = query_add(&held, 1, 1000, longer, DNS_HDR_LEN);
+	assert_non_null(small);
+	q = query_add(&held, 2, 1000, longer, sizeof(longer));
+	assert_int_equal(held.used, q != NULL ? 2 : 1);
+	assert_int_equal(held.longs.bytes, q != NULL ? sizeof(longer) : 0);
+	twin = q != NULL ? query_twin(&held, q) : NULL;
+	assert_int_equal(held.npairs, twin != NULL);
+	assert_true(q == NULL || q->twin == twin);
+	ok = twin != NULL;
+	assert_ptr_equal(query_find(&held, 1), small);
+	if (q == NULL)
+		q = query_add(&held, 2, 1000, longer, sizeof(longer));
+	assert_ptr_equal(query_find(&held, 2), q);
+	query_table_free(&held);
+	return ok;
+}
+
+static void
+test_each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(hold_long_ones);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_allocation_fails),
 		T(test_holds_a_copy),
 		T(test_long_message_is_held_too),
 		T(test_full_table_refuses),

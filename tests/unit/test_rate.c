@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "dotproxy/listener/rate.h"
+#include "tests/unit/alloc_fail.h"
 
 #define SECOND 1000000ull
 #define START (100 * SECOND)
@@ -149,11 +150,31 @@ test_families_are_apart(void **state)
 	    rate_judge(&rate, net, AF_INET6, START), RATE_TRUNCATE);
 }
 
+static bool
+make_one(void)
+{
+	struct rng rng = { .left = 0 };
+	struct rate r;
+	int made = rate_init(&r, &rng);
+
+	assert_false(rate_is_on(&r));
+	rate_clear(&r);
+	return made == 0;
+}
+
+static void
+test_each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(make_one);
+}
+
 int
 main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_allocation_fails),
 		T(test_burst_and_then_the_rate),
 		T(test_every_second_one_beyond_is_told),
 		T(test_limits_at_their_ends),

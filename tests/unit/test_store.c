@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/store.h"
+#include "tests/unit/alloc_fail.h"
 
 #define CHUNKS 4
 #define MAX ((size_t)CHUNKS * STORE_CHUNK)
@@ -112,6 +113,36 @@ test_budget(void **state)
 	assert_int_equal(store.bytes, 0);
 }
 
+static bool
+make_and_take(void)
+{
+	struct store s;
+	uint8_t *p;
+	bool ok;
+
+	if (store_init(&s, (size_t)4 * STORE_CHUNK) == -1) {
+		assert_null(s.chunks);
+		return false;
+	}
+	p = store_take(&s, STORE_CHUNK + 1);
+	ok = p != NULL;
+	assert_int_equal(s.bytes, ok ? STORE_CHUNK + 1 : 0);
+	store_give(&s, p, STORE_CHUNK + 1);
+	p = store_take(&s, STORE_CHUNK);
+	assert_non_null(p);
+	store_give(&s, p, STORE_CHUNK);
+	assert_int_equal(s.bytes, 0);
+	store_clear(&s);
+	return ok;
+}
+
+static void
+test_each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(make_and_take);
+}
+
 int
 main(void)
 {
@@ -124,6 +155,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(
 		    test_longer_than_a_chunk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_budget, set_up, tear_down),
+		cmocka_unit_test(test_each_allocation_fails),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/alloc_fail.h"
 #include "tests/unit/listener_tcp.h"
 
 static void
@@ -416,10 +417,112 @@ test_hostile_clients(void **state)
 	close(good);
 }
 
+/* A turn in which the listener's allocations count. */
+static void
+turn_counted(void)
+{
+	(void)imsg_flush(&rig.parent);
+	(void)imsg_flush(&rig.pool);
+	alloc_state.on = true;
+	(void)event_base_loop(rig.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	(void)listener_turn_end(rig.l);
+	alloc_state.on = false;
+	rig_check();
+	(void)imsg_read(&rig.parent);
+	(void)imsg_read(&rig.pool);
+}
+
+/* Sends a stream in two pieces; false if it is closed. */
+static bool
+send_in_pieces(int fd, const uint8_t *stream, size_t len, size_t queries)
+{
+	uint64_t end_ms = util_now_ms() + RIG_PATIENCE_MS;
+
+	if (send(fd, stream, 20, MSG_NOSIGNAL) != 20)
+		return false;
+	turn_counted();
+	turn_counted();
+	if (send(fd, stream + 20, len - 20, MSG_NOSIGNAL) != (ssize_t)len - 20)
+		return false;
+	while (rig.nqueries < queries) {
+		if (rig_is_closed(fd))
+			return false;
+		assert_true(util_now_ms() < end_ms);
+		turn_counted();
+	}
+	return true;
+}
+
+/* Reads so many bytes; false if it is closed before. */
+static bool
+receive_counted(int fd, size_t bytes)
+{
+	uint64_t end_ms = util_now_ms() + RIG_PATIENCE_MS;
+	ssize_t n;
+
+	while (bytes > 0) {
+		turn_counted();
+		n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n == 0 || (n == -1 && errno != EAGAIN))
+			return false;
+		assert_true(util_now_ms() < end_ms);
+		bytes -= n > 0 ? (size_t)n : 0;
+	}
+	return true;
+}
+
+/* A client's life: it comes, asks in pieces and reads when it is too late. */
+static bool
+live(void)
+{
+	enum { QUERIES = 40, BYTES = 60000 };
+	static uint8_t stream[QUERIES * 64];
+	size_t i, first = rig.nqueries, len = make_pipeline(stream, QUERIES);
+	size_t bytes = QUERIES * (len / QUERIES + BYTES);
+	int fd = client_that_does_not_read();
+	bool ok = send_in_pieces(fd, stream, len, first + QUERIES);
+
+	for (i = first; i < rig.nqueries; i++) {
+		rig_answer(&rig.queries[i], BYTES);
+		turn_counted();
+	}
+	ok = ok && receive_counted(fd, bytes);
+	close(fd);
+	while (rig_count(LSTAT_tcp_open) > 0)
+		turn_counted();
+	return ok;
+}
+
+/* Whom it hits is closed, or waits; nobody else notices. */
+static void
+test_each_allocation_fails(void **state)
+{
+	unsigned long k;
+	bool ok, failed;
+	int fd;
+
+	(void)state;
+	assert_true(live());
+	for (k = 1;; k++) {
+		alloc_fail_at(k);
+		ok = live();
+		failed = alloc_fail_off();
+		fd = rig_tcp_client();
+		exchange(fd);
+		close(fd);
+		rig_until(rig_count(LSTAT_tcp_open) == 0);
+		if (!failed)
+			break;
+	}
+	assert_true(ok);
+	assert_true(k > 5);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		RIG_TEST(test_each_allocation_fails),
 		RIG_TEST(test_there_and_back),
 		RIG_TEST(test_one_byte_at_a_time),
 		RIG_TEST(test_cut_anywhere),
@@ -437,6 +540,8 @@ main(void)
 		RIG_TEST(test_hostile_clients),
 	};
 
+	/* libevent's are ours, too. */
+	event_set_mem_functions(__wrap_malloc, __wrap_realloc, __wrap_free);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

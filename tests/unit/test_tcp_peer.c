@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "dotproxy/listener/tcp_peer.h"
+#include "tests/unit/alloc_fail.h"
 
 static union client_addr
 address(const char *text)
@@ -120,10 +121,51 @@ test_many_in_a_bucket(void **state)
 	tcp_peers_free(&t);
 }
 
+/* A client that is not known gets no place; those that are keep theirs. */
+static bool
+take_three(void)
+{
+	struct rng rng = { .left = 0 };
+	union client_addr a = { .in = { .sin_family = AF_INET } };
+	struct tcp_peer *first, *second, *third;
+	struct tcp_peers t;
+	bool ok;
+
+	if (tcp_peers_init(&t, &rng) == -1)
+		return false;
+	a.in.sin_addr.s_addr = htonl(0x0a000001);
+	first = tcp_peer_take(&t, &a);
+	second = tcp_peer_take(&t, &a);
+	ok = first != NULL;
+	if (ok)
+		assert_ptr_equal(first, second);
+	assert_non_null(second);
+	assert_int_equal(second->count, ok ? 2 : 1);
+	a.in.sin_addr.s_addr = htonl(0x0a000002);
+	third = tcp_peer_take(&t, &a);
+	ok = ok && third != NULL;
+	assert_ptr_not_equal(third, second);
+	if (third != NULL)
+		tcp_peer_drop(third);
+	if (first != NULL)
+		tcp_peer_drop(first);
+	tcp_peer_drop(second);
+	tcp_peers_free(&t);
+	return ok;
+}
+
+static void
+test_each_allocation_fails(void **state)
+{
+	(void)state;
+	ALLOC_FAIL_EACH(take_three);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_allocation_fails),
 		cmocka_unit_test(test_who_is_the_same),
 		cmocka_unit_test(test_many_in_a_bucket),
 	};
