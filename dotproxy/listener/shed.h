@@ -41,6 +41,11 @@
 #define SHED_WINDOW_MIN 512u
 /* Less than this part of the query timeout may be the way, not the line. */
 #define SHED_WAITED 8
+/*
+ * Who had fewer ahead, and yet waited longer than that, tells nothing of a line
+ * that could be made shorter.
+ */
+#define SHED_AHEAD_MIN (SHED_WINDOW_MIN / (SHED_WAITED / 2))
 /* No answer for so long, although some are due, is a stall. */
 #define SHED_STALL_MS 100
 
@@ -204,7 +209,8 @@ shed_answered(struct shed *sh, const struct shed_wait *w)
 	fit = shed_fit(w->ahead, age_ms, w->timeout_ms);
 	if (fit <= sh->window && age_ms < w->timeout_ms / SHED_WAITED)
 		fit = (uint64_t)sh->window + 1;
-	shed_resize(sh, fit);
+	if (fit > sh->window || w->ahead >= SHED_AHEAD_MIN)
+		shed_resize(sh, fit);
 	if (w->deadline_ms > sh->answered_ms)
 		sh->answered_ms = w->deadline_ms;
 }

@@ -166,7 +166,7 @@ test_line_gets_longer(void **state)
 	timed_out(10001, 0);
 	answered(15000, 10, 499); /* so long may be the way */
 	assert_int_equal(sh.window, SHED_WINDOW_MIN + 1);
-	answered(15000, 10, 500);
+	answered(15000, 128, 1000); /* 256 would fit */
 	assert_int_equal(sh.window, SHED_WINDOW_MIN);
 	answered(15000, 400, 100);
 	assert_int_equal(sh.window, 8000);
@@ -176,6 +176,21 @@ test_line_gets_longer(void **state)
 	shed_set_limit(&sh, CONF_INFLIGHT_MAX);
 	answered(15000, CONF_INFLIGHT_MAX, 0);
 	assert_int_equal(sh.window, CONF_INFLIGHT_MAX);
+}
+
+/* It has waited for something else. */
+static void
+test_a_few_are_no_line(void **state)
+{
+	(void)state;
+	answered(15000, SHED_AHEAD_MIN - 1, 2000);
+	assert_int_equal(sh.window, 8192);
+	answered(15000, SHED_AHEAD_MIN, 500);
+	assert_int_equal(sh.window, SHED_WINDOW_MIN);
+	/* But nobody was answered in time. */
+	answered(15000, 400, 100);
+	timed_out(15000, 0);
+	assert_int_equal(sh.window, SHED_WINDOW_MIN);
 }
 
 /* Names that nobody answers, or late, among those that are. */
@@ -304,6 +319,7 @@ main(void)
 		T(test_overtaken),
 		T(test_line_is_as_long_as_it_may_be),
 		T(test_line_gets_longer),
+		T(test_a_few_are_no_line),
 		T(test_the_overtaken_do_not_count),
 		T(test_a_stall_is_no_line),
 		T(test_a_line_after_a_stall_is_one),
