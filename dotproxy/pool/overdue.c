@@ -222,9 +222,9 @@ struct target {
 };
 
 /*
- * It is a rescue from a silent connection to one that has answered since, or
- * from a silent upstream, or from a silent connection that is the last of one
- * no longer used.  False if there is nothing now.
+ * It is a rescue from a silent connection to one that has answered since, or to
+ * another upstream: from one in doubt, or under whose connections it has been
+ * stuck twice, or that is no longer used.  False if there is nothing now.
  */
 static bool
 find_target(struct conn *c, const struct query *q, struct target *t)
@@ -233,7 +233,7 @@ find_target(struct conn *c, const struct query *q, struct target *t)
 
 	t->conn = NULL;
 	t->set = others(up);
-	t->rescue = up->doubt && t->set != 0;
+	t->rescue = t->set != 0 && (up->doubt || (c->silent && q->copies > 0));
 	if (t->rescue)
 		return true;
 	t->conn = sibling(c);
@@ -330,7 +330,7 @@ hedge(struct conn *c, struct query *q)
 	struct target t;
 	bool found;
 
-	if (!q->may_repeat || !has_copies(q, c->up->doubt))
+	if (!q->may_repeat || !has_copies(q, c->up->doubt || c->silent))
 		return true;
 	/* A copy has time of its own; if it is late as well one of them goes.
 	 */
@@ -342,7 +342,9 @@ hedge(struct conn *c, struct query *q)
 		wake_others(c->up);
 	if (!found)
 		return false;
-	if (!has_copies(q, t.rescue) || !can_pay(c, t.rescue))
+	if (!has_copies(q, t.rescue))
+		return !(c->silent && c->up->doubt);
+	if (!can_pay(c, t.rescue))
 		return !c->silent;
 	copy = take_copy(c, q);
 	if (copy == NULL)

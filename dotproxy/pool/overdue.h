@@ -29,7 +29,7 @@ struct upstream;
 #define OVERDUE_BURST 10u
 #define OVERDUE_START 10u
 /* The same for rescues: what was in flight when an upstream fell silent. */
-#define OVERDUE_RESCUE_BURST 1024u
+#define OVERDUE_RESCUE_BURST 8192u
 /* Queries come often if the mean gap, each no more than MAX, is less. */
 #define OVERDUE_OFTEN_MS 250u
 #define OVERDUE_GAP_MAX_MS 1000u

@@ -156,3 +156,22 @@ def test_lost_packets_are_not_waited_for(far_link, far_proxy, tmp_path):
     assert stats["hedges"] <= 0.05 * stats["queries"] + 10
     # A retransmission takes 200 ms; of 25 seconds' queries 4 % need one.
     assert result["p99_us"] < 150000
+
+
+@pytest.mark.parametrize(
+    "policy", ["failover", "latency", "round-robin", "availability"])
+def test_each_connection_falls_silent_after_some_answers(
+        make_proxy, make_upstream, background_load, policy):
+    """New ones do answer, for a while: who is stuck leaves the upstream."""
+    frozen = make_upstream()
+    proxy = make_proxy(
+        frozen, make_upstream(), settings="policy " + policy)
+    loads = [background_load(proxy.address, "-r", "300", "-q", "3000",
+                             "-T", "5"),
+             background_load(proxy.address, "-r", "60", "-q", "3000",
+                             "-T", "5", "-d", "delay-300.test")]
+    eventually(lambda: counters(proxy)["answered"] > 100)
+    frozen.set("freeze-after=20")
+    results = [asking.result() for asking in loads]
+    assert all(map(is_flawless, results)), results
+    assert counters(proxy)["rescues"] > 0
