@@ -77,6 +77,27 @@ def test_whoever_installs_libraries_installs_all():
         assert wanted - words == set(), name
 
 
+def missing(tmp_path, *args):
+    """What deps.sh would install where there is nothing."""
+    for name, text in (("dpkg-query", "exit 1"), ("id", "echo 1000")):
+        (tmp_path / name).write_text("#!/bin/sh\n%s\n" % text)
+        (tmp_path / name).chmod(0o755)
+    done = run("env", "PATH=%s:%s" % (tmp_path, os.environ["PATH"]),
+               str(ROOT / "tests/support/deps.sh"), *args)
+    assert done.returncode == 1, done.stderr
+    return set(done.stderr.partition("apt-get install")[2].split())
+
+
+def test_each_installs_what_it_needs_and_no_more(tmp_path):
+    demo, package, tests = [missing(tmp_path, *args)
+                            for args in (["demo"], ["package"], [])]
+    build = demo & package
+    assert build >= {kinds[0] for kinds in LIBRARIES.values()}
+    assert build >= {"gcc", "make", "bison"}
+    assert demo - build == {"knot-dnsutils", "openssl", "unbound"}
+    assert "debhelper" in package and tests > demo | package
+
+
 def test_uninstall_leaves_what_was_there(tmp_path):
     make("install", "BUILD=%s" % BUILD, "DESTDIR=%s" % tmp_path)
     installed = [p for p in tmp_path.rglob("*") if p.is_file()]

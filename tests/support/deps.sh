@@ -1,27 +1,39 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
-# Installs what building and testing need, on Debian 12 and its relatives; and
-# makes the service user.  Starts no service.  Not root: says what is missing.
+# deps.sh [demo | package]: installs what building takes, on Debian 12 and its
+# relatives, and what the demo, or the Debian package, takes beside; without an
+# argument, what all tests do.  But for the demo it makes the service user.
+# Starts no service.  Not root: says what is missing.
 set -eu
 
 packages="gcc make bison pkgconf libc6-dev
 	libevent-dev libtls-dev libssl-dev libseccomp-dev libcap-ng-dev libyaml-dev
-	libcmocka-dev libncurses-dev tmux zsh ca-certificates openssl
-	knot-dnsutils bind9-dnsutils ldnsutils getdns-utils
-	unbound nsd knot stunnel4
+	libncurses-dev"
+demo="openssl knot-dnsutils unbound"
+package="dpkg-dev debhelper dh-apparmor fakeroot libcmocka-dev ca-certificates"
+what=${1:-tests}
+case $what in
+demo) packages="$packages $demo" ;;
+package) packages="$packages $package" ;;
+tests) packages="$packages $demo $package
+	tmux zsh bind9-dnsutils ldnsutils getdns-utils
+	nsd knot stunnel4
 	python3-pytest python3-pytest-xdist python3-dnspython python3-cryptography
-	libsystemd-shared iproute2 procps perl strace valgrind binutils systemd"
-command -v node >/dev/null || packages="$packages nodejs"
-command -v npm >/dev/null || packages="$packages npm"
-# A scraper, and a browser for the page, of the exporter.
-packages="$packages prometheus chromium fonts-dejavu-core"
+	libsystemd-shared iproute2 procps perl strace valgrind binutils systemd
+	lintian apparmor nftables dnsmasq-base keepalived bird2
+	prometheus chromium fonts-dejavu-core" # for the exporter and its page
+	command -v node >/dev/null || packages="$packages nodejs"
+	command -v npm >/dev/null || packages="$packages npm"
+	;;
+*)
+	echo "usage: deps.sh [demo | package]" >&2
+	exit 2
+	;;
+esac
 if [ "${LINT:-}" ]; then
 	packages="$packages clang clang-format clang-tidy cppcheck mandoc
 		libclang-rt-14-dev llvm"
 fi
-# Releases and the Debian package; a profile's syntax; what stands beside.
-packages="$packages dpkg-dev debhelper dh-apparmor lintian fakeroot apparmor
-	nftables dnsmasq-base keepalived bird2"
 if [ "${CROSS:-}" ]; then
 	packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 		qemu-user-static"
@@ -57,6 +69,13 @@ if [ "$missing" ]; then
 	DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
 	    --no-install-recommends install $missing </dev/null
 fi
+
+if [ "$what" != demo ] && [ "$(id -u)" -eq 0 ] &&
+    ! id $user >/dev/null 2>&1; then
+	useradd --system --user-group --no-create-home \
+	    --home-dir /run/dotproxy/empty --shell /usr/sbin/nologin $user
+fi
+[ "$what" = tests ] || exit 0
 
 # Etsy's statsd, which Debian does not have, beside the packages: node runs it.
 statsd=/opt/dotproxy-tests
@@ -96,9 +115,4 @@ if [ "$(id -u)" -eq 0 ] && [ ! -e $openrc/sbin/openrc-run ]; then
 		echo "No openrc: its test will be skipped" >&2
 	fi
 	rm -rf "$folder"
-fi
-
-if [ "$(id -u)" -eq 0 ] && ! id $user >/dev/null 2>&1; then
-	useradd --system --user-group --no-create-home \
-	    --home-dir /run/dotproxy/empty --shell /usr/sbin/nologin $user
 fi

@@ -18,7 +18,7 @@ if [ -e "$root/complete" ]; then
 fi
 for tool in aarch64-linux-gnu-gcc qemu-aarch64-static; do
 	command -v $tool >/dev/null || {
-		echo "$tool is missing; CROSS=1 make deps" >&2
+		echo "$tool is missing; CROSS=1 tests/support/deps.sh" >&2
 		exit 1
 	}
 done
