@@ -132,15 +132,36 @@ test_differences_are_sent(void **state)
 	finish();
 }
 
+/* A query over each transport, with its answer. */
+static void
+ask_over_both(int udp, int tcp, uint16_t id)
+{
+	static uint8_t buf[DNS_MSG_MAX];
+	static struct pkt p;
+	size_t n;
+
+	rig_answer(rig_ask(udp, id, "www.example", 0), 0);
+	assert_true(rig_recv(udp, buf, sizeof(buf)) > 0);
+	n = rig.nqueries;
+	rig_make_query(&p, id, "www.example", 0);
+	rig_send_tcp(tcp, &p);
+	rig_until(rig.nqueries == n + 1);
+	rig_answer(&rig.queries[n], 0);
+	assert_true(rig_recv_tcp(tcp, buf) > 0);
+}
+
 /* A network's share is its own line, and not in the sum of the others. */
 static void
 test_networks_of_clients_if_wanted(void **state)
 {
+	static const char *const lines[] = { "cx_read.%sudp:1|c\n",
+		"cx_write.%sudp:1|c\n", "cx_read.%stcp:1|c\n",
+		"cx_write.%stcp:1|c\n" };
 	struct msg_statsd tagged = conf;
 	struct info_counters none = counters;
-	int fd = rig_udp_client(&rig.udp_addr);
-	uint8_t buf[512];
-	struct rig_query q;
+	int udp = rig_udp_client(&rig.udp_addr), tcp = rig_tcp_client();
+	char line[64];
+	size_t i;
 
 	(void)state;
 	prepare();
@@ -148,27 +169,27 @@ test_networks_of_clients_if_wanted(void **state)
 	begin();
 	tagged.conf.client_tags = true;
 	statsd_open(rig.l, &tagged, dup(rig.l->statsd->fd));
-	q = *rig_ask(fd, 1, "www.example", 0);
-	rig_answer(&q, 0);
-	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), q.len);
+	ask_over_both(udp, tcp, 1);
 	answer(&none, &up, &hist);
-	assert_true(
-	    says("dotproxy.event.client.cx_read.127_0_0_0_24.udp:1|c\n"));
-	assert_true(
-	    says("dotproxy.event.client.cx_write.127_0_0_0_24.udp:1|c\n"));
-	assert_false(says("dotproxy.event.client.cx_read.udp"));
-	assert_false(says("dotproxy.event.client.cx_write.udp"));
+	for (i = 0; i < 4; i++) {
+		(void)snprintf(line, sizeof(line), lines[i], "127_0_0_0_24.");
+		assert_true(says(line));
+	}
+	assert_false(says("cx_read.udp") || says("cx_write.udp"));
+	assert_false(says("cx_read.tcp") || says("cx_write.tcp"));
 	ngot = 0;
 	tagged.conf.client_tags = false;
 	statsd_open(rig.l, &tagged, dup(rig.l->statsd->fd));
-	q = *rig_ask(fd, 2, "www.example", 0);
-	rig_answer(&q, 0);
-	assert_int_equal(rig_recv(fd, buf, sizeof(buf)), q.len);
+	ask_over_both(udp, tcp, 2);
 	answer(&none, &up, &hist);
-	assert_true(says("dotproxy.event.client.cx_read.udp:1|c\n"));
+	for (i = 0; i < 4; i++) {
+		(void)snprintf(line, sizeof(line), lines[i], "");
+		assert_true(says(line));
+	}
 	assert_false(says("127_0_0"));
 	finish();
-	close(fd);
+	close(udp);
+	close(tcp);
 }
 
 /* A pool that was there before is not counted, one that comes after is. */
