@@ -184,6 +184,24 @@ test_update_is_not_sent_twice(void **state)
 }
 
 static void
+test_update_is_not_sent_to_another_upstream(void **state)
+{
+	struct peer *p;
+
+	(void)state;
+	(void)rig_add(2);
+	rig_configure();
+	RIG_UNTIL(rig_up(0)->nready == 1 && rig_up(1)->nready == 1);
+	pkt_start(&pkt, DNS_OPCODE_UPDATE << 11, 1, 0, 0, 0);
+	pkt_question(&pkt, "zone.example", 6);
+	rig_ask_wire(1, 4000, pkt.buf, pkt.w.pos);
+	RIG_UNTIL((p = rig_peer_with_query()) != NULL);
+	peer_close(p, true);
+	RIG_UNTIL(rig.nreplies == 1);
+	assert_true(rig_failed(1, CAUSE_NOT_REPEATABLE));
+}
+
+static void
 test_update_not_written_yet_goes_elsewhere(void **state)
 {
 	(void)state;
@@ -490,6 +508,7 @@ main(void)
 		RIG_TEST_ONE(test_queries_move_when_the_peer_closes),
 		RIG_TEST_ONE(test_queries_move_on_reset),
 		RIG_TEST_ONE(test_update_is_not_sent_twice),
+		RIG_TEST_ONE(test_update_is_not_sent_to_another_upstream),
 		RIG_TEST(test_update_not_written_yet_goes_elsewhere),
 		RIG_TEST_ONE(test_silence_is_noticed_under_load),
 		RIG_TEST_ONE(test_abandoned_queries_count_as_silence),

@@ -13,7 +13,9 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -178,6 +180,55 @@ bad_program_is_refused(void **state)
 	refused();
 }
 
+/* A script; the name of its file. */
+static const char *
+write_program(const char *command)
+{
+	static char path[] = "/tmp/test_restart.XXXXXX";
+	char text[64];
+	int fd, n;
+
+	memcpy(strchr(path, '.') + 1, "XXXXXX", 6);
+	fd = mkstemp(path);
+	assert_int_not_equal(fd, -1);
+	n = snprintf(text, sizeof(text), "#!/bin/sh\n%s\n", command);
+	assert_int_equal(write(fd, text, (size_t)n), n);
+	assert_int_equal(fchmod(fd, 0700), 0);
+	close(fd);
+	return path;
+}
+
+static void
+program_that_crashes_is_refused(void **state)
+{
+	const char *path = write_program("kill -SEGV $$");
+
+	(void)state;
+	try_program(path);
+	(void)unlink(path);
+	refused();
+}
+
+static void
+program_that_hangs_is_refused(void **state)
+{
+	const char *path = write_program("exec sleep 10");
+	int status;
+	pid_t pid;
+
+	(void)state;
+	(void)snprintf(rig.parent.exe, sizeof(rig.parent.exe), "%s", path);
+	ask();
+	restart_on_reload(&rig.parent, true, NULL);
+	assert_true(event_pending(rig.parent.restart_timer, EV_TIMEOUT, NULL));
+	pid = rig.parent.restart_pid;
+	restart_overdue(-1, EV_TIMEOUT, &rig.parent);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(restart_reap(&rig.parent, pid, status));
+	(void)unlink(path);
+	refused();
+}
+
 static void
 no_program_is_refused(void **state)
 {
@@ -267,6 +318,10 @@ main(void)
 		    good_program_is_agreed_to, start, stop),
 		cmocka_unit_test_setup_teardown(
 		    bad_program_is_refused, start, stop),
+		cmocka_unit_test_setup_teardown(
+		    program_that_crashes_is_refused, start, stop),
+		cmocka_unit_test_setup_teardown(
+		    program_that_hangs_is_refused, start, stop),
 		cmocka_unit_test_setup_teardown(
 		    no_program_is_refused, start, stop),
 		cmocka_unit_test_setup_teardown(

@@ -378,6 +378,32 @@ test_query_that_kills_connections_is_set_apart(void **state)
 	assert_int_equal(rig_up(0)->nready, 1);
 }
 
+/* One that has lost more brings its own limit, for those that come later. */
+static void
+test_company_is_that_of_the_worst(void **state)
+{
+	struct peer *p;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 30; i++)
+		rig_ask(i);
+	RIG_UNTIL((p = rig_peer(1, 0)) != NULL && p->ngot == 30);
+	peer_close(p, true);
+	RIG_UNTIL((p = rig_peer(1, 0)) != NULL && p->ngot == 30);
+	query_find(&rig.pool->queries, 0)->lost++;
+	peer_close(p, true);
+	RIG_UNTIL((p = rig_peer_with_query()) != NULL && p->ngot >= 8);
+	rig_pass(20);
+	assert_int_equal(p->ngot, 8);
+	for (i = 0; i < 30; i++) {
+		RIG_UNTIL(p->ngot > i);
+		peer_answer(p, i);
+		RIG_UNTIL(rig.nreplies == i + 1);
+	}
+	assert_true(rig_answered(0) && rig_answered(29));
+}
+
 /* What one client gives up is not the end of what is beside it. */
 static void
 test_suspects_go_on_when_one_is_given_up(void **state)
@@ -539,6 +565,7 @@ main(void)
 		RIG_TEST_ONE(
 		    test_odd_query_without_answer_frees_its_connection),
 		RIG_TEST_ONE(test_query_that_kills_connections_is_set_apart),
+		RIG_TEST_ONE(test_company_is_that_of_the_worst),
 		RIG_TEST_ONE(test_suspects_go_on_when_one_is_given_up),
 		RIG_TEST_ONE(test_transfer_has_a_connection_of_its_own),
 		RIG_TEST_ONE(test_transfer_is_not_sent_twice),
