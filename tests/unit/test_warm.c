@@ -64,9 +64,11 @@ test_early_close_is_forgotten(void **state)
 	assert_int_equal(warm_limit(&w), 16000);
 	warm_closed(&w, 10000);
 	assert_int_equal(warm_limit(&w), 10000);
-	/* So does being closed later than expected. */
+	/* So does being closed later than expected, not once but again. */
 	warm_closed(&w, 500);
-	for (i = 0; i < 6; i++)
+	warm_closed(&w, 10000);
+	assert_int_equal(warm_limit(&w), 5250);
+	for (i = 0; i < 5; i++)
 		warm_closed(&w, 10000);
 	assert_in_range(warm_limit(&w), 9800, 10000);
 }
@@ -88,6 +90,10 @@ test_shorter_of_spoken_and_learnt_counts(void **state)
 	/* The request not to use one connection is no limit for all. */
 	warm_spoken(&w, 0);
 	assert_int_equal(warm_limit(&w), 2000);
+	/* What it said is outlived as what was seen. */
+	warm_spoken(&w, 1000);
+	warm_survived(&w, 1500);
+	assert_int_equal(warm_limit(&w), 1500);
 }
 
 static void
