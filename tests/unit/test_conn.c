@@ -253,6 +253,7 @@ test_abandoned_queries_count_as_silence(void **state)
 
 	(void)state;
 	rig.ups[0].conf.read_timeout_ms = 150;
+	rig.ups[0].conf.stale_timeout_ms = 3600000;
 	rig_configure();
 	pkt_start(&pkt, QUERY_FLAGS, 1, 0, 0, 0);
 	pkt_question(&pkt, "www.example", 1);

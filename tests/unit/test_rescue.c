@@ -94,8 +94,11 @@ test_rescue_from_upstream(void **state)
 	RIG_UNTIL((answer_all(2), rig_answered(100)));
 	assert_int_equal(rig_peer(1, 0)->ngot + rig_peer(1, 1)->ngot, got);
 	/* It speaks again, late as it is, and is the first choice again. */
-	answer_all(1);
+	RIG_UNTIL(rig_up(0)->nsilent == 2);
+	peer_answer(rig_peer(1, 0), rig_peer(1, 0)->ngot - 1);
 	RIG_UNTIL(!rig_up(0)->doubt);
+	assert_int_equal(rig_up(0)->nsilent, 1);
+	answer_all(1);
 	rig_ask(101);
 	RIG_UNTIL((answer_all(1), rig_answered(101)));
 	assert_int_equal(rig_up(0)->failed, false);
