@@ -165,6 +165,25 @@ test_failed_query_goes_to_another_upstream(void **state)
 	assert_int_equal(rig_up(1)->n.answers, 1);
 }
 
+/* The client had no OPT record; what came back with ours is not for it. */
+static void
+test_what_was_added_for_the_upstream_does_not_come_back(void **state)
+{
+	struct peer *p;
+
+	(void)state;
+	rig.ups[0].conf.edit.padding = true;
+	rig_configure();
+	rig_ask(1);
+	RIG_UNTIL((p = rig_peer_with_query()) != NULL);
+	assert_int_equal(wire_load_u16(p->got[p->ngot - 1].wire + 10), 1);
+	assert_int_equal(p->got[p->ngot - 1].len, 128);
+	peer_answer(p, p->ngot - 1);
+	RIG_UNTIL(rig_answered(1));
+	assert_int_equal(wire_load_u16(rig_reply(1)->wire + 10), 0);
+	assert_true(rig_reply(1)->len < 128);
+}
+
 static void
 test_bad_answers_everywhere_end_it(void **state)
 {
@@ -435,6 +454,8 @@ main(void)
 		RIG_TEST_ONE(test_retries_are_limited),
 		RIG_TEST_ONE(test_no_retries_at_all),
 		RIG_TEST_ONE(test_failed_query_goes_to_another_upstream),
+		RIG_TEST_ONE(
+		    test_what_was_added_for_the_upstream_does_not_come_back),
 		RIG_TEST_ONE(test_bad_answers_everywhere_end_it),
 		RIG_TEST(test_queries_before_the_configuration_wait),
 		RIG_TEST_ONE(test_lost_link_cancels),
