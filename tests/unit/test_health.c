@@ -180,6 +180,26 @@ test_no_dial_while_nobody_asks(void **state)
 	RIG_UNTIL(rig_up(0)->nready == 1);
 }
 
+/* One that had been left alone, too: nobody else has asked since. */
+static void
+test_query_that_lost_its_upstream_has_all_tried(void **state)
+{
+	struct peer *p;
+
+	(void)state;
+	two_first_refuses();
+	rig.refuse = ECONNREFUSED;
+	rig_ask(1);
+	RIG_UNTIL((p = rig_peer(2, 0)) != NULL && p->ngot == 1);
+	RIG_UNTIL(rig.ndials >= 3 && rig.pool->probe_due == 1);
+	rig_pass(500);
+	rig.refuse = 0;
+	peer_close(p, true);
+	RIG_UNTIL((p = rig_peer(1, 0)) != NULL && p->ngot == 1);
+	peer_answer(p, 0);
+	RIG_UNTIL(rig_answered(1));
+}
+
 static void
 test_all_down_parks_queries(void **state)
 {
@@ -478,6 +498,7 @@ main(void)
 		RIG_TEST(test_parent_that_cannot_be_told_is_told_later),
 		RIG_TEST(test_no_query_finds_out_whether_it_is_back),
 		RIG_TEST(test_no_dial_while_nobody_asks),
+		RIG_TEST(test_query_that_lost_its_upstream_has_all_tried),
 		RIG_TEST(test_all_down_parks_queries),
 		RIG_TEST(test_recovery_is_noticed_quickly),
 		RIG_TEST(test_parked_queries_end_with_the_cause),
