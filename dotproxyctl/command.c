@@ -265,13 +265,23 @@ nearest(const struct word *words, const char *arg)
 	return found;
 }
 
-/* Writes the complaint and the words that are possible. */
+/* The next word that begins so, from this one on; or the end. */
+static const struct word *
+next_of(const struct word *words, const char *beginning)
+{
+	while (words->name != NULL &&
+	       strncmp(words->name, beginning, strlen(beginning)) != 0)
+		words++;
+	return words;
+}
+
+/* Writes the complaint and the words that are possible, if they begin so. */
 static void
 complain(char error[COMMAND_ERROR_MAX], const char *what, const char *arg,
-    const struct word *words)
+    const struct word *words, const char *beginning)
 {
 	char escaped[64];
-	const char *near;
+	const char *near, *comma = "";
 	size_t len;
 
 	log_escape(escaped, sizeof(escaped), arg, strlen(arg));
@@ -283,16 +293,18 @@ complain(char error[COMMAND_ERROR_MAX], const char *what, const char *arg,
 		    "nothing more is possible here");
 		return;
 	}
-	near = nearest(words, arg);
+	near = beginning[0] == '\0' ? nearest(words, arg) : NULL;
 	if (near != NULL)
 		(void)snprintf(error + len, COMMAND_ERROR_MAX - len,
 		    "did you mean \"%s\"? ", near);
 	len = strlen(error);
 	(void)snprintf(error + len, COMMAND_ERROR_MAX - len, "possible:");
-	for (; words->name != NULL; words++) {
+	while ((words = next_of(words, beginning))->name != NULL) {
 		len = strlen(error);
-		(void)snprintf(error + len, COMMAND_ERROR_MAX - len, " %s%s",
-		    words->name, words[1].name != NULL ? "," : "");
+		(void)snprintf(error + len, COMMAND_ERROR_MAX - len, "%s %s",
+		    comma, words->name);
+		comma = ",";
+		words++;
 	}
 }
 
@@ -332,7 +344,7 @@ command_parse(struct command *c, int argc, char *const argv[],
 	memset(c, 0, sizeof(*c));
 	for (i = 0; i < argc; i++) {
 		if (words == NULL) {
-			complain(error, "unknown argument", argv[i], NULL);
+			complain(error, "unknown argument", argv[i], NULL, "");
 			return -1;
 		}
 		word = word_find(words, argv[i], &ambiguous);
@@ -340,14 +352,14 @@ command_parse(struct command *c, int argc, char *const argv[],
 			  ? word->take(c, argv[i])
 			  : NULL;
 		if (why != NULL) {
-			complain(error, why, argv[i], words);
+			complain(error, why, argv[i], words, "");
 			return -1;
 		}
 		if (word == NULL || argv[i][0] == '\0') {
 			complain(error,
 			    ambiguous ? "ambiguous argument"
 				      : "unknown argument",
-			    argv[i], words);
+			    argv[i], words, ambiguous ? argv[i] : "");
 			return -1;
 		}
 		if (word->meaning == mean_watch)
@@ -355,7 +367,7 @@ command_parse(struct command *c, int argc, char *const argv[],
 		words = word->next;
 	}
 	if (word == NULL || !word->complete) {
-		complain(error, "missing argument", "", words);
+		complain(error, "missing argument", "", words, "");
 		return -1;
 	}
 	word->meaning(c, word->value);

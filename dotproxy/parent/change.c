@@ -140,10 +140,9 @@ change_inherit(struct parent_conf *fresh, const struct parent_conf *old)
 			if (strcmp(fresh->conf->upstreams[i].name,
 				old->conf->upstreams[j].name) == 0)
 				fresh->disabled[i] = old->disabled[j];
-	if (enabled_without(fresh, CONF_UPSTREAMS_MAX) > 0)
-		return;
-	log_warnx("all upstreams are enabled: none would be left");
-	memset(fresh->disabled, 0, sizeof(fresh->disabled));
+	fresh->all_enabled = enabled_without(fresh, CONF_UPSTREAMS_MAX) == 0;
+	if (fresh->all_enabled)
+		memset(fresh->disabled, 0, sizeof(fresh->disabled));
 }
 
 bool

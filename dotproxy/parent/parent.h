@@ -116,6 +116,7 @@ struct parent_conf {
 	struct parent_sockets *sockets; /* owned; one for each worker */
 	uint32_t upstream_ids[CONF_UPSTREAMS_MAX];
 	bool disabled[CONF_UPSTREAMS_MAX]; /* by the operator; see change.c */
+	bool all_enabled; /* none is any more: none would be left */
 };
 
 enum reload_step {

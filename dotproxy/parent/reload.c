@@ -308,24 +308,39 @@ is_awaited(struct parent *parent, enum info_role role)
 	return false;
 }
 
-/* Tells who asked, and the log, how a reload ended. */
+/* Each of the errors in a line of the log of its own. */
 static void
-report(struct parent *parent, bool ok, const char *text)
+log_failure(const char *text)
+{
+	int len;
+
+	do {
+		len = (int)strcspn(text, "\n");
+		log_warnx(
+		    "reload failed, old configuration kept: %.*s", len, text);
+		text += len;
+		text += *text == '\n';
+	} while (*text != '\0');
+}
+
+/* Tells who asked, and the log, how a reload ended: well if why is NULL. */
+static void
+report(struct parent *parent, const char *why)
 {
 	struct child *asker = parent->reload_asker;
 
-	if (ok)
+	if (why == NULL)
 		log_info("configuration reloaded");
 	else
-		log_warnx("reload failed, old configuration kept: %s", text);
+		log_failure(why);
 	if (asker != NULL && asker->state == CHILD_READY)
 		(void)msg_send_result(&asker->chan, MSG_INFO_END,
-		    parent->reload_handle, ok, text);
+		    parent->reload_handle, why == NULL, why);
 	parent->reload_asker = NULL;
 	parent->reload = RELOAD_NONE;
 	event_del(parent->reload_timer);
-	status_ready(parent, ok ? NULL : "the last reload has failed");
-	restart_on_reload(parent, ok, text);
+	status_ready(parent, why == NULL ? NULL : "the last reload has failed");
+	restart_on_reload(parent, why == NULL, why);
 }
 
 void
@@ -367,7 +382,7 @@ abandon(struct parent *parent, const char *why)
 		free(parent->next.conf);
 		parent->next.conf = NULL;
 	}
-	report(parent, false, why);
+	report(parent, why);
 }
 
 /* Refuses a reload while there is nobody to agree to it.  NULL, or why. */
@@ -487,7 +502,7 @@ end_if_done(struct parent *parent)
 		return;
 	for (i = 0; i < parent->npairs; i++)
 		parent->pairs[i]->listener.asked = 0;
-	report(parent, true, NULL);
+	report(parent, NULL);
 }
 
 /* The pools have it: from here on the new configuration is the one. */
@@ -501,6 +516,8 @@ commit(struct parent *parent)
 	status_inherit(parent, &parent->next);
 	free(parent->active.conf);
 	parent->active = parent->next;
+	if (parent->active.all_enabled)
+		log_warnx("all upstreams are enabled: none would be left");
 	sockets_store(parent);
 	memset(&parent->next, 0, sizeof(parent->next));
 	parent->reload = RELOAD_LISTENER;

@@ -37,7 +37,8 @@ refuse(struct parent *parent, const char *why)
 {
 	struct child *asker = parent->restart_asker;
 
-	log_warnx("restart refused: %s", why);
+	/* Of several errors the log has had all: of the reload. */
+	log_warnx("restart refused: %.*s", (int)strcspn(why, "\n"), why);
 	if (asker != NULL && asker->state == CHILD_READY)
 		(void)msg_send_result(&asker->chan, MSG_INFO_END,
 		    parent->restart_handle, false, why);

@@ -71,6 +71,23 @@ def test_disabled_stays_so_over_deaths_and_reloads(two):
     assert queries(one) == before
 
 
+def test_all_are_enabled_if_none_would_be_left_and_then_it_is_said(two):
+    proxy, upstreams = two
+    said = "all upstreams are enabled: none would be left"
+    change(proxy, "upstream", "two", "disable")
+    # A pool does not take it, so nothing has changed.
+    proxy.configure(upstreams[1].block("two").replace(
+        upstreams[1].pki.ca, "/dev/null"))
+    assert proxy.ctl("reload").returncode == 1
+    assert said not in proxy.log()
+    assert states(proxy)["two"] == "disabled"
+    proxy.configure(upstreams[1].block("two"))
+    proxy.reload()
+    assert said in proxy.log()
+    assert states(proxy)["two"] != "disabled"
+    assert ask(proxy)
+
+
 def test_last_upstream_cannot_be_disabled(two):
     proxy, _ = two
     change(proxy, "upstream", "two", "disable")

@@ -109,6 +109,27 @@ def test_broken_file_is_refused_and_changes_nothing(make_proxy, upstream):
     assert serves(proxy.address)
 
 
+def test_each_error_is_a_line_of_the_log(make_proxy, upstream):
+    proxy = make_proxy(upstream)
+    before = len(proxy.log().splitlines())
+    with open(proxy.file, "a") as file:
+        file.write("nonsense\nretries many\n")
+    last = len(proxy.file.read_text().splitlines())
+    for command, begin in (("reload", "reload failed, old configuration kept: "),
+                           ("restart", "restart refused: ")):
+        done = proxy.ctl(command)
+        assert done.returncode == 1
+        assert "nonsense" in done.stderr and "retries" in done.stderr
+        lines = proxy.log().splitlines()[before:]
+        found = [line.partition(begin)[2] for line in lines if begin in line]
+        assert found[0].startswith("%s:%d: " % (proxy.file, last - 1))
+        if command == "reload":
+            assert found[1].startswith("%s:%d: " % (proxy.file, last))
+        else:
+            assert len(found) == 1
+        assert all(line.startswith("dotproxy: ") for line in lines), lines
+
+
 def test_listen_line_that_cannot_be_bound_changes_nothing(
         make_proxy, upstream):
     proxy = make_proxy(upstream)

@@ -248,6 +248,7 @@ reload_keeps_it(void **state)
 	name(&rig.next, 1, "one");
 	name(&rig.next, 2, "two");
 	change_inherit(&next, &rig.parent.active);
+	assert_false(next.all_enabled);
 	assert_false(next.disabled[0]);
 	assert_false(next.disabled[1]);
 	assert_true(next.disabled[2]);
@@ -255,6 +256,7 @@ reload_keeps_it(void **state)
 	name(&rig.next, 0, "two");
 	change_inherit(&next, &rig.parent.active);
 	assert_false(next.disabled[0]); /* the only one there is */
+	assert_true(next.all_enabled);
 }
 
 static void

@@ -180,14 +180,10 @@ mistakes(void **state)
 	refuses("shows", "unknown argument \"shows\"; did you mean \"show\"? "
 			 "possible: " TOP);
 	refuses("show p",
-	    "ambiguous argument \"p\"; possible: summary, upstreams, pool, "
-	    "stats, latency, clients, errors, pins, "
-	    "processes, config, all");
-	refuses("show s",
-	    "ambiguous argument \"s\"; possible: summary, upstreams, pool, "
-	    "stats, latency, clients, errors, pins, "
-	    "processes, config, all");
-	refuses("re", "ambiguous argument \"re\"; possible: " TOP);
+	    "ambiguous argument \"p\"; possible: pool, pins, processes");
+	refuses("show s", "ambiguous argument \"s\"; possible: summary, stats");
+	refuses("s c", "ambiguous argument \"c\"; possible: clients, config");
+	refuses("re", "ambiguous argument \"re\"; possible: reload, restart");
 	refuses("check", "missing argument; possible: security");
 	refuses("log", "missing argument; possible: level");
 	refuses("log level",
