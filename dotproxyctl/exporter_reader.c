@@ -81,11 +81,15 @@ static const struct imsg_rule rules[IMSG_TYPES_MAX] = {
 static void
 on_down(void *arg, enum imsg_status status, const char *why)
 {
+	struct reader *r = arg;
 	int wstatus = 0;
 
-	(void)arg;
 	if (status == IMSG_VIOLATION)
 		fatalx("exporter: the server broke the protocol: %s", why);
+	if (status == IMSG_FAILED)
+		fatalx("exporter: channel to the server: %s", why);
+	/* It may be alive still: this ends it. */
+	imsg_close(&r->chan);
 	if (waitpid(-1, &wstatus, 0) != -1 && WIFSIGNALED(wstatus))
 		fatalx("exporter: the server was killed by signal %d",
 		    WTERMSIG(wstatus));

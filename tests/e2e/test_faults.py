@@ -159,6 +159,13 @@ def test_tls_without_words_for_its_failure_is_named(around, function):
     assert 'upstream "one": out of memory' in result["log"]
 
 
+def test_exporter_whose_channel_fails_ends(around):
+    """It would wait for the server's end, and the server for it."""
+    texts = judge_all(around, "exporter", "recv", range(1, 9))
+    assert any("channel to the server: receiving failed" in text
+               for text in texts)
+
+
 def test_library_is_loaded_for_nobody_else():
     """What is installed knows nothing of it."""
     for path in (ROOT / "common", ROOT / "dotproxy", ROOT / "dotproxyctl"):

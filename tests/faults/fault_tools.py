@@ -6,7 +6,6 @@ What runs beside a daemon, with a call in it that fails: dotproxyctl, dotproxy
 
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import tempfile
@@ -75,6 +74,7 @@ class Exporter:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="faults."))
         self.state = State(self.folder / "exporter.state")
         self.log_file = self.folder / "log"
+        self.port = programs.free_port()
         self.process = None
         self.log = ""
         self.degraded = set()
@@ -83,11 +83,12 @@ class Exporter:
         with open(self.log_file, "w") as log:
             self.process = subprocess.Popen(
                 [programs.CTL, "-s", str(self.around.daemon.socket),
-                 "-l", "127.0.0.1:0", "-u", "nobody", "exporter"],
+                 "-l", "127.0.0.1:%d" % self.port, "-u", "nobody",
+                 "exporter"],
                 env={"LD_PRELOAD": FAULT_SO, "FAULT_DIR": str(self.folder),
                      "FAULT_ROLE": "exporter"},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for(lambda: self.ended() or "serving" in self.text(), 20,
+        wait_for(lambda: self.ended() or self.get("/") is not None, 20,
                  "exporter")
 
     def ended(self):
@@ -97,10 +98,8 @@ class Exporter:
         return self.log_file.read_text()
 
     def get(self, path):
-        match = re.search(r"http://127.0.0.1:(\d+)/", self.text())
         try:
-            status, _, body = exporter.get(
-                ("127.0.0.1", int(match.group(1))), path)
+            status, _, body = exporter.get(("127.0.0.1", self.port), path)
         except (OSError, exporter.http.client.HTTPException):
             return None
         return status if body else None
@@ -134,7 +133,8 @@ class Exporter:
         check("(null)" not in self.log, "(null)")
         if ended:
             check(status == 1, "status %d" % status)
-            check("error:" in self.log or self.log.strip(),
+            # poll() is what the log is written with.
+            check(self.log.strip() or self.point.function == "poll",
                   "ended without a reason")
             check("killed by signal" not in self.log, "crash: " + self.log)
             return "ended with a reason"
