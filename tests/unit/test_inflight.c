@@ -144,6 +144,22 @@ test_all_slots(void **state)
 	assert_null(add(0, 12, 100));
 }
 
+/* After a reload others may have more time: nobody is put before them. */
+static void
+test_postponed_one_is_the_last(void **state)
+{
+	struct inflight_slot *a = add(1, 20, 100), *b = add(2, 20, 500);
+
+	(void)state;
+	inflight_postpone(&table, a, 200);
+	assert_ptr_equal(inflight_first(&table), b);
+	assert_ptr_equal(inflight_next(b), a);
+	assert_int_equal(a->deadline_ms, 500);
+	inflight_postpone(&table, b, 700);
+	assert_ptr_equal(inflight_first(&table), a);
+	assert_int_equal(b->deadline_ms, 700);
+}
+
 static void
 test_order_is_by_deadline(void **state)
 {
@@ -468,6 +484,7 @@ main(void)
 		T(test_generation_skips_zero),
 		T(test_limit),
 		T(test_all_slots),
+		T(test_postponed_one_is_the_last),
 		T(test_order_is_by_deadline),
 		T(test_order_after_reloads),
 		T(test_long_queries),

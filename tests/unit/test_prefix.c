@@ -81,9 +81,26 @@ test_who_is_one_client(void **state)
 	p = hold(find("fe80::1"));
 	assert_ptr_equal(find("fe80::1"), p);
 	assert_ptr_not_equal(find("fe80::2"), p);
-	/* The same bytes, another family. */
-	p = hold(find("32.1.13.184"));
-	assert_ptr_not_equal(find("2001:db8::"), p);
+}
+
+/* The same bytes are not the same client, in the same bucket neither. */
+static void
+test_families_are_apart(void **state)
+{
+	union client_addr v4 = { .in = { .sin_family = AF_INET } };
+	union client_addr v6 = { .in6 = { .sin6_family = AF_INET6 } };
+	struct prefix *p;
+	uint32_t n;
+
+	(void)state;
+	prefixes_set_limit(&table, 1);
+	for (n = 1; n <= 32; n++) {
+		v4.in.sin_addr.s_addr = n;
+		memcpy(&v6.in6.sin6_addr, &n, sizeof(n));
+		p = hold(prefixes_find(&table, &v4));
+		assert_ptr_not_equal(prefixes_find(&table, &v6), p);
+		prefixes_release(&table, p, false);
+	}
 }
 
 static void
@@ -202,6 +219,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_allocation_fails),
 		T(test_who_is_one_client),
+		T(test_families_are_apart),
 		T(test_counts_are_by_transport),
 		T(test_flood_of_addresses_takes_nobody_out),
 		T(test_as_many_clients_as_queries),

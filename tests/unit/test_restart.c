@@ -272,10 +272,13 @@ not_at_any_time(void **state)
 	refused();
 	rig.parent.nfilters = 1;
 	rig.parent.inherited.restarted = true;
-	rig.parent.started_ms = util_now_ms();
+	rig.parent.started_ms = util_now_ms() - 1000;
 	ask();
 	refused();
 	assert_int_equal(rig.reloads, 0);
+	rig.parent.started_ms -= 2000;
+	ask();
+	assert_int_equal(rig.reloads, 1);
 }
 
 /* The listener that has asked has died: the next has not asked for anything. */

@@ -31,6 +31,8 @@ test_neither_transport_takes_all(void **state)
 	(void)state;
 	assert_true(shed_admits(&sh, 7167, 7167, 0));
 	assert_false(shed_admits(&sh, 7168, 7168, 0));
+	/* There were more before the line was made shorter. */
+	assert_false(shed_admits(&sh, 8000, 7500, 0));
 	assert_true(shed_admits(&sh, 8191, 1023, 0));
 	assert_false(shed_admits(&sh, 8192, 1024, 0));
 	shed_set_limit(&sh, 1);

@@ -210,6 +210,30 @@ test_client_that_does_not_read(void **state)
 	close(other);
 }
 
+/* Nor is asking for more what is waited for. */
+static void
+test_asking_more_is_no_progress(void **state)
+{
+	int fd = client_that_does_not_read();
+	struct rig_query q;
+	struct tcp_conn *c;
+	uint64_t since_ms;
+
+	(void)state;
+	while ((c = TAILQ_FIRST(&rig.l->tcp->all.stuck)) == NULL) {
+		q = *ask(fd, 1);
+		rig_answer(&q, 60000);
+		rig_turn();
+	}
+	since_ms = c->since_ms;
+	rig_run_ms(20);
+	(void)ask(fd, 2);
+	rig_settle();
+	assert_ptr_equal(TAILQ_FIRST(&rig.l->tcp->all.stuck), c);
+	assert_int_equal(c->since_ms, since_ms);
+	close(fd);
+}
+
 /*
  * It gets its answer and then the end, not a reset, whatever it had sent; for
  * at once it closes, and no longer than it may.
@@ -256,6 +280,26 @@ test_client_not_allowed_closes(void **state)
 	rig_until(rig_count(LSTAT_tcp_open) == 0);
 	assert_int_equal(rig_count(LSTAT_tcp_error), 0);
 	assert_int_equal(rig_count(LSTAT_tcp_timeout), 0);
+}
+
+/* Each has its own time; one that is over is not the others'. */
+static void
+test_clients_not_allowed_leave_one_by_one(void **state)
+{
+	int a = rig_tcp_client(), b = rig_tcp_client();
+
+	(void)state;
+	rig_reload("192.0.2.0", 24);
+	rig_make_query(&pkt, 1, "www.example", 0);
+	rig_send_tcp(a, &pkt);
+	assert_true(rig_recv_tcp(a, buf) > 0);
+	rig_send_tcp(b, &pkt);
+	assert_true(rig_recv_tcp(b, buf) > 0);
+	TAILQ_LAST(&rig.l->tcp->all.leaving, tcp_conns)->since_ms += 100000;
+	rig_until(rig_is_closed(a));
+	assert_false(rig_is_closed(b));
+	close(a);
+	close(b);
 }
 
 /* What is thrown away has a limit, and it is the first to make room. */
@@ -335,8 +379,10 @@ main(void)
 		RIG_TEST(test_slow_pool_is_not_the_clients_fault),
 		RIG_TEST(test_dripping_bytes_is_no_life_sign),
 		RIG_TEST(test_client_that_does_not_read),
+		RIG_TEST(test_asking_more_is_no_progress),
 		RIG_TEST(test_client_not_allowed),
 		RIG_TEST(test_client_not_allowed_closes),
+		RIG_TEST(test_clients_not_allowed_leave_one_by_one),
 		RIG_TEST(test_client_not_allowed_never_ends),
 		RIG_TEST(test_idle_client_costs_little),
 		RIG_TEST(test_retired_socket_leaves_its_clients),

@@ -225,6 +225,11 @@ test_idle_time_under_pressure(void **state)
 		l.conf.client.tcp_read_timeout_ms = cases[i].timeout_ms;
 		l.counters[LSTAT_tcp_open] = cases[i].open;
 		assert_int_equal(tcp_idle_ms(&l), cases[i].idle_ms);
+		/* What clients are told, in tenths of a second. */
+		assert_int_equal(
+		    tcp_keepalive(&l), cases[i].idle_ms > LISTENER_YIELD_MS
+					   ? cases[i].idle_ms / 100
+					   : 0);
 	}
 }
 
@@ -250,25 +255,71 @@ test_pressure_closes_idle_clients(void **state)
 		close(fds[i]);
 }
 
+/* As if others held so much that there is a byte too many. */
+static size_t
+fill_memory(void)
+{
+	struct tcp *t = rig.l->tcp;
+	size_t n = TCP_BYTES_MAX + 1 - t->bytes;
+
+	t->bytes += n;
+	rig_turn();
+	return n;
+}
+
+/* Who moves on least goes first, and who holds nothing never. */
 static void
 test_memory_has_a_limit(void **state)
 {
-	static uint8_t part[60002];
-	int fds[500], i;
+	int stuck = client_that_does_not_read(), half = rig_tcp_client();
+	int busy = rig_tcp_client(), idle = rig_tcp_client();
+	struct rig_query q;
+	size_t n = 0;
 
 	(void)state;
-	rig.echo = true;
-	wire_store_u16(part, 60001); /* one byte is never sent */
-	for (i = 0; i < 500; i++) {
-		fds[i] = rig_tcp_client();
-		(void)send(fds[i], part, sizeof(part), MSG_DONTWAIT);
-		rig_settle();
-		assert_true(rig.l->tcp->bytes <= TCP_BYTES_MAX);
+	exchange(idle);
+	(void)ask(busy, 1);
+	assert_int_equal(send(busy, "\0\100some", 6, 0), 6);
+	assert_int_equal(send(half, "\0\100some", 6, 0), 6);
+	while (TAILQ_EMPTY(&rig.l->tcp->all.stuck)) {
+		q = *ask(stuck, 1);
+		rig_answer(&q, 60000);
+		rig_turn();
 	}
-	for (i = 0; i < 500; i++)
-		close(fds[i]);
-	rig_until(rig_count(LSTAT_tcp_open) == 0);
+	rig_settle();
+	assert_int_equal(rig_count(LSTAT_tcp_open), 4);
+	n += fill_memory();
+	assert_int_equal(rig_count(LSTAT_tcp_open), 3);
+	assert_true(TAILQ_EMPTY(&rig.l->tcp->all.stuck));
+	n += fill_memory();
+	assert_true(rig_is_closed(half) && !rig_is_closed(busy));
+	n += fill_memory();
+	assert_true(rig_is_closed(busy));
+	n += fill_memory();
+	assert_int_equal(rig_count(LSTAT_tcp_error), 3);
+	assert_false(rig_is_closed(idle));
+	rig.l->tcp->bytes -= n;
 	assert_int_equal(rig.l->tcp->bytes, 0);
+	close(stuck);
+	close(half);
+	close(busy);
+	close(idle);
+}
+
+/* Others have their turn between so many and the next. */
+static void
+test_accepts_have_an_end(void **state)
+{
+	int fds[100], i;
+
+	(void)state;
+	for (i = 0; i < 100; i++)
+		fds[i] = rig_tcp_client();
+	rig_turn();
+	assert_int_equal(rig_count(LSTAT_tcp_accepted), 64);
+	rig_until(rig_count(LSTAT_tcp_accepted) == 100);
+	for (i = 0; i < 100; i++)
+		close(fds[i]);
 }
 
 /* How often the loop wakes up in a time in which nothing happens. */
@@ -332,6 +383,7 @@ main(void)
 		cmocka_unit_test(test_idle_time_under_pressure),
 		RIG_TEST(test_pressure_closes_idle_clients),
 		RIG_TEST(test_memory_has_a_limit),
+		RIG_TEST(test_accepts_have_an_end),
 		RIG_TEST(test_no_descriptors_left),
 	};
 
