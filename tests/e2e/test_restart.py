@@ -161,6 +161,16 @@ def refused(daemon, why):
     assert is_flawless(load(daemon.address, "-n", "100"))
 
 
+def test_two_have_a_pause_between(daemon):
+    """Or a listener that was taken over could have nothing else done."""
+    begin = time.monotonic()
+    restart(daemon)
+    while "not ready" in (done := daemon.ctl("restart")).stderr:
+        time.sleep(0.05)
+    assert ("the last restart was just now" in done.stderr and
+            done.returncode == 1 or time.monotonic() - begin > 3)
+
+
 def test_what_does_not_run_is_refused(daemon):
     good = program(daemon).read_bytes()
     install(daemon, b"\x7fELF" + bytes(100))
