@@ -127,6 +127,15 @@ leave_timeout(evutil_socket_t fd, short what, void *arg)
 	arm_timers(l);
 }
 
+/* Does nothing itself: the end of its turn does. */
+static void
+next_turn(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
 void
 tcp_init(struct listener *l)
 {
@@ -140,6 +149,10 @@ tcp_init(struct listener *l)
 	tcp_queues_init(&t->all);
 	TAILQ_INIT(&t->dirty);
 	TAILQ_INIT(&t->held);
+	TAILQ_INIT(&t->more);
+	t->next_turn = event_new(l->base, -1, 0, next_turn, NULL);
+	if (t->next_turn == NULL)
+		fatalx("out of memory");
 	lazy_timer_init(&t->read_timer, l->base, read_timeout, l);
 	lazy_timer_init(&t->write_timer, l->base, write_timeout, l);
 	lazy_timer_init(&t->leave_timer, l->base, leave_timeout, l);
@@ -176,6 +189,7 @@ tcp_free(struct listener *l)
 	close_all(&t->all.leaving);
 	while ((s = TAILQ_FIRST(&t->socks)) != NULL)
 		sock_close(t, s);
+	event_free(t->next_turn);
 	lazy_timer_free(&t->read_timer);
 	lazy_timer_free(&t->write_timer);
 	lazy_timer_free(&t->leave_timer);
@@ -473,6 +487,8 @@ tcp_close(struct tcp_conn *c, enum listener_counter why)
 		TAILQ_REMOVE(&t->dirty, c, dirty_entry);
 	if (c->held)
 		TAILQ_REMOVE(&t->held, c, held_entry);
+	if (c->more)
+		TAILQ_REMOVE(&t->more, c, more_entry);
 	event_free(c->ev_read);
 	if (c->ev_write != NULL)
 		event_free(c->ev_write);
@@ -558,4 +574,12 @@ tcp_turn_end(struct listener *l)
 	}
 	while (t->bytes > TCP_BYTES_MAX && (c = worst_holder(t)) != NULL)
 		tcp_close(c, LSTAT_tcp_error);
+	t->turn++;
+	if (!TAILQ_EMPTY(&t->more))
+		event_active(t->next_turn, EV_TIMEOUT, 0);
+	while ((c = TAILQ_FIRST(&t->more)) != NULL) {
+		TAILQ_REMOVE(&t->more, c, more_entry);
+		c->more = false;
+		tcp_mark_dirty(c);
+	}
 }

@@ -19,6 +19,14 @@
 #define TCP_OUT_MAX ((size_t)4 * 1024 * 1024)
 /* With less than this the client is about to need more of its transfer. */
 #define TCP_UNSENT_LOW ((size_t)MSG_TRANSFER_WINDOW / 2)
+/*
+ * Messages that are taken in one turn of the loop, all connections together
+ * and each of them: who is answered here, or told that there is no room, sends
+ * more at once, and the others have to wait for the end of the turn.
+ */
+#define TCP_TURN_MAX 16384u
+#define TCP_TAKE_MAX 256u
+#define TCP_TAKE_MIN 16u
 /* Bytes in the buffers of all connections; above, the worst are closed. */
 #define TCP_BYTES_MAX ((size_t)64 * 1024 * 1024)
 /*
@@ -64,6 +72,7 @@ struct tcp_conn {
 	uint64_t since_ms;                 /* at the end of these queues */
 	TAILQ_ENTRY(tcp_conn) dirty_entry; /* valid if dirty */
 	TAILQ_ENTRY(tcp_conn) held_entry;  /* valid if held */
+	TAILQ_ENTRY(tcp_conn) more_entry;  /* valid if more */
 	struct listener *listener;
 	struct event *ev_read;
 	struct event *ev_write; /* NULL unless output is stuck */
@@ -75,6 +84,8 @@ struct tcp_conn {
 	struct tcp_buf outcomes; /* one byte for each frame in out */
 	size_t sent;             /* bytes of the first frame in out */
 	uint32_t discarded;      /* bytes that came while it was leaving */
+	uint32_t turn;           /* the last one in which it was taken from */
+	uint32_t taken;          /* messages, in that turn */
 	union client_addr peer;
 	int fd;
 	bool reading;  /* ev_read is added */
@@ -82,6 +93,7 @@ struct tcp_conn {
 	bool active;   /* a whole message came, or the last answer left */
 	bool progress; /* the client took some output */
 	bool held;     /* not read because the link is congested */
+	bool more;     /* goes on in the next turn, though nothing may come */
 	bool eof;      /* the client has sent all it had */
 	bool closing;  /* answers what it must, takes nothing more */
 	bool leaving;  /* has done so: the client is to close */
@@ -94,6 +106,9 @@ struct tcp {
 	struct tcp_peers peers;
 	struct tcp_conns dirty;
 	struct tcp_conns held;
+	struct tcp_conns more;
+	struct event *next_turn; /* made active: there is one at once */
+	uint32_t turn;
 	struct lazy_timer read_timer;
 	struct lazy_timer write_timer;
 	struct lazy_timer leave_timer;

@@ -79,6 +79,29 @@ may_take(const struct tcp_conn *c)
 	       unsent(c) < TCP_UNSENT_MAX;
 }
 
+/* One more message is taken.  Its first turn is told from none by taken. */
+static void
+count_taken(struct tcp_conn *c)
+{
+	if (c->turn != c->listener->tcp->turn)
+		c->taken = 0;
+	c->turn = c->listener->tcp->turn;
+	c->taken++;
+}
+
+/* True if the others' turn has come. */
+static bool
+is_spent(const struct tcp_conn *c)
+{
+	const struct listener *l = c->listener;
+	uint64_t share;
+
+	if (c->turn != l->tcp->turn || c->taken < TCP_TAKE_MIN || l->finishing)
+		return false;
+	share = TCP_TURN_MAX / (l->counters[LSTAT_tcp_open] + 1);
+	return c->taken >= TCP_TAKE_MAX || c->taken >= share;
+}
+
 /* Takes whole messages.  Returns the number of bytes they were. */
 static size_t
 parse(struct tcp_conn *c, const uint8_t *data, size_t len)
@@ -89,7 +112,7 @@ parse(struct tcp_conn *c, const uint8_t *data, size_t len)
 	memset(&client, 0, sizeof(client));
 	client.conn = c;
 	client.peer = c->peer;
-	while (may_take(c) && len - used >= 2) {
+	while (may_take(c) && !is_spent(c) && len - used >= 2) {
 		n = wire_load_u16(data + used);
 		if (n < DNS_HDR_LEN) {
 			c->broken = true; /* no such message: out of step */
@@ -98,6 +121,7 @@ parse(struct tcp_conn *c, const uint8_t *data, size_t len)
 		if (len - used - 2 < n)
 			break;
 		c->active = true;
+		count_taken(c);
 		query_receive(c->listener, &client, data + used + 2, n);
 		used += 2 + n;
 	}
@@ -240,7 +264,9 @@ tcp_readable(evutil_socket_t fd, short what, void *arg)
 		discard(c);
 		return;
 	}
-	for (i = 0; i < TCP_READS && may_take(c); i++) {
+	if (c->in.data != NULL) /* what was left of the last turn first */
+		parse_kept(c);
+	for (i = 0; i < TCP_READS && may_take(c) && !is_spent(c); i++) {
 		if (listener_check_pressure(c->listener)) {
 			hold(c);
 			return;
@@ -363,6 +389,16 @@ is_at_rest(const struct tcp_conn *c)
 	return c->waiting == 0 && c->in.data == NULL && unsent(c) == 0;
 }
 
+/* What was kept may hold messages for which there was no room in this turn. */
+static void
+go_on_later(struct tcp_conn *c)
+{
+	if (c->more || c->in.data == NULL || !is_spent(c) || !may_take(c))
+		return;
+	TAILQ_INSERT_TAIL(&c->listener->tcp->more, c, more_entry);
+	c->more = true;
+}
+
 void
 tcp_io_turn(struct tcp_conn *c)
 {
@@ -384,8 +420,9 @@ tcp_io_turn(struct tcp_conn *c)
 		tcp_close(c, LSTAT_COUNT);
 		return;
 	}
+	go_on_later(c);
 	/* Who has said all may still want to hear the answers. */
-	if (c->eof && c->waiting == 0 && unsent(c) == 0) {
+	if (c->eof && !c->more && c->waiting == 0 && unsent(c) == 0) {
 		tcp_close(c, LSTAT_COUNT);
 		return;
 	}

@@ -59,6 +59,35 @@ test_one_byte_at_a_time(void **state)
 	close(fd);
 }
 
+/* What is answered here is answered at once, and who sends it sends more. */
+static void
+test_pipeline_has_its_share_of_a_turn(void **state)
+{
+	static uint8_t stream[14 * 2000];
+	int fd = rig_tcp_client();
+	uint64_t before, now = 0;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(stream); i += 14) {
+		wire_store_u16(stream + i, 12);
+		stream[i + 4] = DNS_OPCODE_DSO << 3;
+	}
+	assert_int_equal(send(fd, stream, sizeof(stream), 0), sizeof(stream));
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	for (i = 0; now < 2000 && i < 100; i++) {
+		before = now;
+		rig_turn();
+		now = rig_count(LSTAT_refused_unsupported);
+		assert_in_range(now - before, 0, TCP_TAKE_MAX);
+	}
+	assert_int_equal(now, 2000);
+	for (i = 0; i < 2000; i++)
+		assert_int_equal(rig_recv_tcp(fd, buf), 12);
+	assert_true(rig_is_closed(fd));
+	close(fd);
+}
+
 /* Every way of cutting a stream in two. */
 static void
 test_cut_anywhere(void **state)
@@ -525,6 +554,7 @@ main(void)
 		RIG_TEST(test_each_allocation_fails),
 		RIG_TEST(test_there_and_back),
 		RIG_TEST(test_one_byte_at_a_time),
+		RIG_TEST(test_pipeline_has_its_share_of_a_turn),
 		RIG_TEST(test_cut_anywhere),
 		RIG_TEST(test_pipelined_and_out_of_order),
 		RIG_TEST(test_answers_of_a_turn_leave_together),
