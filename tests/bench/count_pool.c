@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include <valgrind/callgrind.h>
 
+#define RIG_REAL_CLOCK
 #include "tests/unit/pool_rig.h"
 
 /* Long enough for valgrind on a machine with other work. */

@@ -207,6 +207,7 @@ rig_turn(void)
 {
 	size_t i;
 
+	rig_now_us += RIG_TURN_US;
 	(void)imsg_flush(&rig.parent);
 	(void)imsg_flush(&rig.link);
 	(void)event_base_loop(rig.base, EVLOOP_NONBLOCK);

@@ -460,7 +460,7 @@ test_draining_ends_after_the_read_timeout(void **state)
 	RIG_UNTIL(rig_answered(1));
 }
 
-/* No steady stream of timer events: the loop sleeps while nothing is due. */
+/* No steady stream of timer events: nothing happens while nothing is due. */
 static void
 test_timers_do_not_spin(void **state)
 {
@@ -475,12 +475,10 @@ test_timers_do_not_spin(void **state)
 	RIG_UNTIL(rig_answered(1));
 	end_ms = util_now_ms() + 300;
 	while (util_now_ms() < end_ms) {
-		struct timeval tv = { 0, 100000 };
-
-		event_base_loopexit(rig.base, &tv);
-		event_base_loop(rig.base, EVLOOP_ONCE);
+		rig_now_us += RIG_TURN_US;
+		(void)event_base_loop(rig.base, EVLOOP_NONBLOCK);
+		turns += rig.pool->in_turn; /* something was called */
 		pool_turn_end(rig.pool);
-		turns++;
 	}
 	assert_true(turns < 10);
 }
