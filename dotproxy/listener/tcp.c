@@ -563,6 +563,7 @@ worst_holder(struct tcp *t)
 void
 tcp_turn_end(struct listener *l)
 {
+	const struct timeval at_once = { 0 };
 	struct tcp *t = l->tcp;
 	struct tcp_conn *c;
 
@@ -576,7 +577,7 @@ tcp_turn_end(struct listener *l)
 		tcp_close(c, LSTAT_tcp_error);
 	t->turn++;
 	if (!TAILQ_EMPTY(&t->more))
-		event_active(t->next_turn, EV_TIMEOUT, 0);
+		(void)event_add(t->next_turn, &at_once);
 	while ((c = TAILQ_FIRST(&t->more)) != NULL) {
 		TAILQ_REMOVE(&t->more, c, more_entry);
 		c->more = false;
