@@ -126,7 +126,7 @@ inflight_add(struct inflight *t, const struct client *client,
 	s = slot_take(t);
 	s->used = true;
 	s->indexed = false;
-	s->waiting = false;
+	s->waiting = s->lined = false;
 	s->sent = false;
 	s->transfer = s->begun = false;
 	s->unpaid = 0;

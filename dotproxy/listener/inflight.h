@@ -56,18 +56,19 @@ struct client {
 
 /*
  * A query in the table.  Its members are read by anybody and written only
- * here, but for arrived_us, stalled_ms, prefix, sent and what is about a
- * transfer.
+ * here, but for arrived_us, stalled_ms, prefix, sent, sent_ms, lined and what
+ * is about a transfer.
  */
 struct inflight_slot {
 	TAILQ_ENTRY(inflight_slot) order; /* by deadline; or the free list */
-	TAILQ_ENTRY(inflight_slot) wait;  /* valid if waiting */
+	TAILQ_ENTRY(inflight_slot) wait;  /* valid if waiting or lined */
 	union {
 		LIST_ENTRY(inflight_slot) conn; /* valid if client.conn */
 		LIST_ENTRY(inflight_slot) same; /* valid if indexed */
 	};
 	uint64_t deadline_ms;
 	uint64_t arrived_us;
+	uint64_t sent_ms;    /* to the pool, last; valid if sent */
 	uint32_t generation; /* never 0; a new one for each use */
 	uint32_t ahead;      /* how many there were when it came */
 	uint32_t stalled_ms; /* what shed_asked() said then */
@@ -76,6 +77,7 @@ struct inflight_slot {
 	bool used;
 	bool indexed;    /* can be found by inflight_repeats() */
 	bool waiting;    /* in the list of those to be sent to the pool */
+	bool lined;      /* not yet sent, in its client's line, see turns.h */
 	bool sent;       /* has been, at least once */
 	bool transfer;   /* all messages of the answer are wanted */
 	bool begun;      /* of these, one has come; then waiting means that the
@@ -103,7 +105,7 @@ struct inflight {
 	struct inflight_queue order; /* by deadline, soonest first */
 	struct inflight_slot *last;  /* in order: where the last one added is,
 				      * or was; NULL: before the first */
-	struct inflight_queue wait;  /* not with the pool, oldest first */
+	struct inflight_queue wait;  /* the link has no room; oldest first */
 	struct inflight_list *same;  /* CONF_INFLIGHT_MAX of them, by hash */
 	uint32_t nsame;              /* of these, in use; a power of two */
 };

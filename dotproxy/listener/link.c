@@ -122,7 +122,7 @@ on_down(void *arg, enum imsg_status status, const char *why)
 
 /*
  * Those the old pool had are to be sent again, oldest first, where that does
- * no harm, and where it may get them done.
+ * no harm, and where it may get them done.  Who waits for a turn keeps it.
  */
 static void
 requeue(struct listener *l)
@@ -131,7 +131,7 @@ requeue(struct listener *l)
 
 	for (s = inflight_first(&l->inflight); s != NULL; s = next) {
 		next = inflight_next(s);
-		if (s->waiting)
+		if (s->waiting || s->lined)
 			continue;
 		if (dns_may_repeat(&s->query))
 			inflight_wait(&l->inflight, s);
@@ -163,6 +163,7 @@ link_open(struct listener *l, uint64_t id, const struct imsg_ends *ends)
 	imsg_set_out(&l->link, ends->out);
 	if (imsg_attach(&l->link, l->base) == -1)
 		fatalx("out of memory");
+	window_init(&l->turns.window);
 	requeue(l); /* they are sent at the end of the turn */
 }
 
@@ -221,14 +222,66 @@ try_send(struct listener *l, struct inflight_slot *s)
 	if (s->sent)
 		l->counters[LSTAT_resent]++;
 	s->sent = true;
+	s->sent_ms = now_ms;
+	return true;
+}
+
+/* How many queries are with the pool, or wait for nothing but room. */
+static uint32_t
+link_load(const struct listener *l)
+{
+	uint64_t others = l->turns.n + l->counters[LSTAT_transfers_open];
+
+	return l->inflight.count - (uint32_t)others;
+}
+
+/* True if a query, which is in the table, has to wait for its turn. */
+static bool
+has_to_wait(struct listener *l)
+{
+	struct turns *t = &l->turns;
+
+	if (t->n > 0)
+		return true;
+	if (link_load(l) <= t->window.size ||
+	    !window_begins_line(&t->window, listener_now(l)))
+		return false;
+	lazy_timer_arm(
+	    &l->turn, l->now_ms, l->now_ms + window_patience_ms(&t->window));
 	return true;
 }
 
 void
 link_send(struct listener *l, struct inflight_slot *s)
 {
-	if (!try_send(l, s))
+	if (!turns_are_off(&l->turns) && !s->transfer && has_to_wait(l))
+		turns_wait(&l->turns, s);
+	else if (!try_send(l, s))
 		inflight_wait(&l->inflight, s);
+}
+
+void
+link_judge(struct listener *l)
+{
+	window_judge(&l->turns.window, l->turns.n > 0, listener_now(l));
+}
+
+void
+link_turn_due(int fd, short what, void *arg)
+{
+	struct listener *l = arg;
+	struct window *w = &l->turns.window;
+	uint64_t now_ms = listener_now(l), due_ms;
+
+	(void)fd;
+	(void)what;
+	l->turn.due_ms = 0;
+	if (l->turns.n == 0)
+		return;
+	if (now_ms >= w->answered_ms + window_patience_ms(w))
+		window_stalled(w, now_ms);
+	due_ms = w->answered_ms + window_patience_ms(w);
+	lazy_timer_arm(&l->turn, now_ms, due_ms);
 }
 
 void
@@ -250,6 +303,28 @@ send_cancels(struct listener *l)
 		l->ncancels--;
 }
 
+/* True if something may be sent now. */
+static bool
+link_has_room(struct listener *l)
+{
+	return !imsg_congested(&l->link) || imsg_flush(&l->link) == IMSG_OK;
+}
+
+/* Those whose turn it is, as many as may be with the pool. */
+static void
+send_in_turn(struct listener *l)
+{
+	struct turns *t = &l->turns;
+	struct inflight_slot *s;
+
+	while ((s = turns_next(t)) != NULL && link_load(l) < t->window.size) {
+		if (!link_has_room(l) || !try_send(l, s))
+			return;
+		turns_take(t, s);
+	}
+	t->window.bound_ms = listener_now(l);
+}
+
 void
 link_send_waiting(struct listener *l)
 {
@@ -258,10 +333,10 @@ link_send_waiting(struct listener *l)
 	if (!imsg_is_open(&l->link))
 		return;
 	send_cancels(l);
-	while ((s = TAILQ_FIRST(&l->inflight.wait)) != NULL) {
-		if (imsg_congested(&l->link) && imsg_flush(&l->link) != IMSG_OK)
+	while ((s = TAILQ_FIRST(&l->inflight.wait)) != NULL)
+		if (!link_has_room(l) || !try_send(l, s))
 			return;
-		if (!try_send(l, s))
-			return;
-	}
+	if (l->turns.n > 0)
+		send_in_turn(l);
+	window_loaded(&l->turns.window, link_load(l));
 }

@@ -211,6 +211,8 @@ listener_init(struct listener *l, struct event_base *base)
 	    prefixes_init(&l->prefixes, client.max_inflight, &rng) == -1)
 		fatalx("out of memory");
 	shed_set_limit(&l->shed, l->inflight.limit);
+	turns_init(&l->turns);
+	lazy_timer_init(&l->turn, base, link_turn_due, l);
 	lazy_timer_init(&l->deadline, base, query_deadline, l);
 	lazy_timer_init(&l->accept_retry, base, accept_retry, l);
 	lazy_timer_init(&l->pause_end, base, pause_end, l);
@@ -238,6 +240,7 @@ listener_free(struct listener *l)
 	rate_clear(&l->rate);
 	acl_clear(&l->acl);
 	lazy_timer_free(&l->deadline);
+	lazy_timer_free(&l->turn);
 	lazy_timer_free(&l->accept_retry);
 	lazy_timer_free(&l->pause_end);
 	lazy_timer_free(&l->last_call);

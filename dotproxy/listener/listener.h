@@ -26,6 +26,7 @@
 #include "dotproxy/listener/rate.h"
 #include "dotproxy/listener/shed.h"
 #include "dotproxy/listener/statsd.h"
+#include "dotproxy/listener/turns.h"
 
 struct conf_run;
 struct control;
@@ -115,6 +116,8 @@ struct listener {
 	struct busiest *busiest; /* owned; NULL: not to be known */
 	struct inflight inflight;
 	struct shed shed;           /* which of them, under overload */
+	struct turns turns;         /* and which of them has to wait here */
+	struct lazy_timer turn;     /* nothing is answered while one does */
 	struct lazy_timer deadline; /* of the first query in flight */
 	struct lazy_timer accept_retry;
 	struct lazy_timer pause_end;
@@ -205,6 +208,11 @@ void link_drop(struct listener *);
 void link_send(struct listener *, struct inflight_slot *);
 /* Sends what waits, as far as there is room. */
 void link_send_waiting(struct listener *);
+/* A batch of answers has come: perhaps fewer are to be with the pool, or more.
+ */
+void link_judge(struct listener *);
+/* The timer of those who wait for their turn; arg is the listener. */
+void link_turn_due(int fd, short what, void *arg);
 /* Tells the pool that nobody wants what else it has for a transfer. */
 void link_cancel(struct listener *, uint64_t handle);
 

@@ -22,7 +22,12 @@
 
 /* The clients of one network, as far as there is a difference. */
 struct prefix {
-	TAILQ_ENTRY(prefix) idle;  /* valid if it has no query in flight */
+	union {
+		TAILQ_ENTRY(prefix) idle; /* valid if none is in flight */
+		TAILQ_ENTRY(prefix) turn; /* valid if nline > 0 */
+	};
+	struct inflight_queue line; /* see turns.h; valid if nline > 0 */
+	uint32_t nline;
 	LIST_ENTRY(prefix) bucket; /* valid if known */
 	struct keyhash_addr net;   /* no host bits */
 	uint32_t hash;

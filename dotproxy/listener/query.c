@@ -184,6 +184,8 @@ query_unhook(struct listener *l, struct inflight_slot *s, bool told)
 		query_cancel(l, s);
 	if (s->transfer)
 		transfer_end(l, s);
+	if (s->lined)
+		turns_leave(&l->turns, s);
 	if (s->client.conn != NULL)
 		tcp_release(s->client.conn);
 	else
@@ -228,6 +230,23 @@ query_judge(
 }
 
 /*
+ * True if there are lines, and the turn of one more query of this client would
+ * come soon all the same: no matter how long another's line is, it has a place
+ * if its transport has one at all.
+ */
+static bool
+query_is_next(const struct listener *l, const struct client *client,
+    const struct prefix *p)
+{
+	const struct turns *t = &l->turns;
+	uint64_t ahead = ((uint64_t)p->nline + 1) * (t->nlines + 1);
+	uint32_t limit = l->shed.limit;
+
+	return t->n > 0 && ahead <= l->shed.window / 4 &&
+	       inflight_same(&l->inflight, client) < limit - limit / SHED_KEPT;
+}
+
+/*
  * Finds room for one more query, which its client's record counts already, at
  * the cost of those that were overtaken: of the same client, and of clients
  * that have no fewer in flight.
@@ -241,9 +260,11 @@ query_make_room(
 	struct inflight_slot *s;
 
 	while (!shed_admits(
-	    &l->shed, t->count, inflight_same(t, client), *mine - 1)) {
+		   &l->shed, t->count, inflight_same(t, client), *mine - 1) &&
+	       !query_is_next(l, client, p)) {
 		s = inflight_first(t);
-		if (s == NULL || !shed_overtaken(&l->shed, s->deadline_ms) ||
+		if (s == NULL || !s->sent ||
+		    !shed_overtaken(&l->shed, s->sent_ms) ||
 		    (s->prefix != p &&
 			prefix_queries(p) - 1 > prefix_queries(s->prefix)))
 			return false;
@@ -259,10 +280,11 @@ query_given_ms(const struct listener *l)
 	return l->conf.query_timeout_ms + LISTENER_GRACE_MS;
 }
 
-static struct shed_wait
+static inline struct shed_wait
 query_wait(struct listener *l, const struct inflight_slot *s)
 {
 	const struct shed_wait w = {
+		.sent_ms = s->sent ? s->sent_ms : listener_now(l),
 		.deadline_ms = s->deadline_ms,
 		.timeout_ms = query_given_ms(l),
 		.now_ms = listener_now(l),
@@ -279,7 +301,13 @@ query_note_answer(struct listener *l, const struct inflight_slot *s)
 {
 	const struct shed_wait w = query_wait(l, s);
 
-	shed_answered(&l->shed, &w);
+	if (window_answered(&l->turns.window, w.now_ms - s->sent_ms, w.now_ms))
+		link_judge(l);
+	/* Beside lines, who has none does not see how long they are. */
+	if (l->turns.n > 0 && s->prefix->nline == 0)
+		shed_heard(&l->shed, w.now_ms);
+	else
+		shed_answered(&l->shed, &w);
 }
 
 static void
@@ -540,7 +568,8 @@ query_deadline(int fd, short what, void *arg)
 	       s->deadline_ms <= now_ms) {
 		if (transfer_excused(l, s))
 			continue;
-		asked = s->sent && !s->waiting && imsg_is_open(&l->link);
+		/* Or about to be, see link.c. */
+		asked = !s->waiting && imsg_is_open(&l->link);
 		if (asked && !s->transfer)
 			query_note_timeout(l, s);
 		query_end(

@@ -53,7 +53,7 @@
 struct shed {
 	uint32_t limit;       /* of the table */
 	uint32_t window;      /* queries that may wait at a time, <= limit */
-	uint64_t answered_ms; /* latest deadline of those answered */
+	uint64_t answered_ms; /* of those answered, when the last was sent */
 	uint64_t heard_ms;    /* last answer, or the first wait after it */
 	uint32_t stalled_ms;  /* by all stalls up to then; it may wrap */
 	bool calm;            /* there was no line then: silence is a stall */
@@ -61,6 +61,7 @@ struct shed {
 
 /* How a query has waited up to now. */
 struct shed_wait {
+	uint64_t sent_ms; /* to the pool; if it was not: now_ms */
 	uint64_t deadline_ms;
 	uint64_t timeout_ms; /* it has been given */
 	uint64_t now_ms;
@@ -101,11 +102,11 @@ shed_admits(const struct shed *sh, uint32_t total, uint32_t same, uint32_t mine)
 	       (uint64_t)SHED_KEPT * (SHED_KEPT - 1) * free * free;
 }
 
-/* True if a query with this deadline is not in line any more. */
+/* True if a query that was sent then is not in line any more. */
 static inline bool
-shed_overtaken(const struct shed *sh, uint64_t deadline_ms)
+shed_overtaken(const struct shed *sh, uint64_t sent_ms)
 {
-	return deadline_ms + SHED_OVERTAKEN_MS <= sh->answered_ms;
+	return sent_ms + SHED_OVERTAKEN_MS <= sh->answered_ms;
 }
 
 /* How much time was lost by stalls, the one that may be going on included. */
@@ -175,7 +176,7 @@ shed_timed_out(struct shed *sh, const struct shed_wait *w)
 {
 	uint64_t age_ms = shed_worked(sh, w), fit;
 
-	if (shed_overtaken(sh, w->deadline_ms) ||
+	if (shed_overtaken(sh, w->sent_ms) ||
 	    age_ms < w->timeout_ms / SHED_WAITED)
 		return;
 	fit = shed_fit(w->ahead, age_ms, w->timeout_ms);
@@ -201,7 +202,7 @@ shed_answered(struct shed *sh, const struct shed_wait *w)
 	shed_heard(sh, w->now_ms);
 	/* After a reload, some may be due later than any that comes now. */
 	if (w->deadline_ms > w->now_ms + w->timeout_ms ||
-	    shed_overtaken(sh, w->deadline_ms))
+	    shed_overtaken(sh, w->sent_ms))
 		return;
 	sh->calm = w->total <= SHED_WINDOW_MIN ||
 		   shed_age(w) < w->timeout_ms / SHED_WAITED;
@@ -211,8 +212,8 @@ shed_answered(struct shed *sh, const struct shed_wait *w)
 		fit = (uint64_t)sh->window + 1;
 	if (fit > sh->window || w->ahead >= SHED_AHEAD_MIN)
 		shed_resize(sh, fit);
-	if (w->deadline_ms > sh->answered_ms)
-		sh->answered_ms = w->deadline_ms;
+	if (w->sent_ms > sh->answered_ms)
+		sh->answered_ms = w->sent_ms;
 }
 
 #endif

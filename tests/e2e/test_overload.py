@@ -113,6 +113,25 @@ def test_who_floods_does_not_starve_others(
     assert result["errors"] > result["sent"] / 2, "there was no overload"
 
 
+def test_clients_take_turns(make_proxy, make_upstream, background_load):
+    """Behind an upstream slower than who floods it: the line is his alone, and
+    the upstream is as busy as it can be."""
+    proxy = make_proxy(make_upstream("rate=1000"), timeout="4s")
+    assert is_flawless(load(proxy.address, "-q", "1", "-n", "50"))
+    flood = background_load(proxy.address, "-b", "127.0.0.2",
+                            "-r", "4000", "-q", "20000", "-T", "10")
+    eventually(lambda: listener_count(proxy, "failed_busy") > 5000,
+               what="overload")
+    victim = load(proxy.address, "-b", "127.0.0.3",
+                  "-q", "200", "-r", "50", "-n", "200")
+    assert is_flawless(victim), victim
+    result = flood.result()
+    assert every_query_ended(result), result
+    assert result["errors"] > result["sent"] / 2, "there was no overload"
+    assert result["answered"] > 0.75 * 10 * 1000, result
+    assert victim["p50_us"] < result["p99_us"] / 10, (victim, result)
+
+
 def test_what_is_repeated_is_asked_once(make_proxy, make_upstream):
     upstream = make_upstream("delay=300")
     proxy = make_proxy(upstream, settings="hedge 0%")

@@ -242,6 +242,172 @@ test_answer_before_the_question(void **state)
 	close(fd);
 }
 
+/* Sends so many queries of a client, IDs from first on, and lets them come. */
+static void
+ask_many(int fd, uint16_t first, uint16_t n)
+{
+	uint16_t i;
+
+	for (i = 0; i < n; i++) {
+		rig_make_query(&pkt, (uint16_t)(first + i), "www.example", 0);
+		rig_send(fd, &pkt);
+	}
+	rig_settle();
+}
+
+/* As it is when more would not be answered any sooner. */
+static void
+set_window(uint32_t size)
+{
+	struct window *w = &rig.l->turns.window;
+
+	w->size = w->hold = size;
+	w->calm = false;
+	w->since_ms = w->bound_ms = w->judged_ms = util_now_ms();
+	w->mean_us = 1000000; /* so long is waited for an answer */
+}
+
+static uint16_t
+client_of(size_t n)
+{
+	struct inflight_slot *s =
+	    inflight_find(&rig.l->inflight, rig.queries[n].handle);
+
+	return s != NULL ? s->query.id : 0;
+}
+
+static void
+test_clients_take_turns(void **state)
+{
+	static const uint16_t order[] = { 1, 2, 3, 101, 4, 102, 5, 6 };
+	int fd = rig_udp_client(&rig.udp_addr);
+	int other = rig_udp_client_at("127.0.0.2");
+	size_t i;
+
+	(void)state;
+	set_window(2);
+	ask_many(fd, 1, 6);
+	ask_many(other, 101, 2);
+	assert_int_equal(rig.nqueries, 2);
+	/* One repeated finds the one that waits. */
+	ask_many(fd, 6, 1);
+	assert_int_equal(rig_count(LSTAT_dropped_repeated), 1);
+	for (i = 0; i < 8; i++) {
+		assert_int_equal(client_of(i), order[i]);
+		rig_answer(&rig.queries[i], 0);
+		(void)rig_recv(order[i] > 100 ? other : fd, buf, sizeof(buf));
+		assert_int_equal(dns_id(buf), order[i]);
+		rig_settle();
+		assert_int_equal(rig.nqueries, i < 6 ? i + 3 : 8);
+	}
+	assert_int_equal(rig_count(LSTAT_answered), 8);
+	close(fd);
+	close(other);
+}
+
+/* Who waits for a turn does so only as long as somebody else has one. */
+static void
+test_turns_without_answers(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+
+	(void)state;
+	set_window(2);
+	rig.l->turns.window.mean_us = 0;
+	ask_many(fd, 1, 5);
+	rig_until(rig.nqueries == 5);
+	rig_link(); /* and who has one has it again, from another pool */
+	rig_until(rig.nqueries == 10);
+	assert_int_equal(rig_count(LSTAT_resent), 5);
+	close(fd);
+}
+
+static void
+test_new_pool_while_some_wait(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	size_t i;
+
+	(void)state;
+	set_window(2);
+	ask_many(fd, 1, 5);
+	assert_int_equal(rig.nqueries, 2);
+	imsg_close(&rig.pool);
+	rig_until(rig.links_down == 1);
+	rig_link();
+	rig_until(rig.nqueries == 2 + 5);
+	assert_int_equal(rig_count(LSTAT_resent), 2);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(client_of(2 + i), i + 1);
+	close(fd);
+}
+
+/* Neither is ever asked of the pool. */
+static void
+test_who_waits_gives_up(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr), tcp = rig_tcp_client();
+	const struct linger reset = { 1, 0 };
+	char text[256];
+	size_t len;
+
+	(void)state;
+	rig.client.query_timeout_ms = 100;
+	rig_reload("127.0.0.0", 8);
+	set_window(1);
+	rig_make_query(&pkt, 1, "www.example", 0);
+	rig_send_tcp(tcp, &pkt);
+	rig_until(rig.nqueries == 1);
+	rig_send_tcp(tcp, &pkt);
+	rig_send_tcp(tcp, &pkt);
+	rig_until(rig.l->turns.n == 2);
+	rig_make_query(&pkt, 2, "www.example", 1232);
+	rig_send(fd, &pkt);
+	rig_until(rig.l->turns.n == 3);
+	(void)setsockopt(tcp, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(tcp);
+	rig_until(rig_count(LSTAT_abandoned) == 3);
+	/* So one has its turn; another waits behind it, in vain. */
+	rig_until(rig.nqueries == 2);
+	ask_many(fd, 3, 1);
+	assert_int_equal(rig.l->turns.n, 1);
+	len = rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 2);
+	assert_int_equal(
+	    rig_ede(buf, len, text), DNS_EDE_NO_REACHABLE_AUTHORITY);
+	(void)rig_recv(fd, buf, sizeof(buf));
+	assert_int_equal(dns_id(buf), 3);
+	assert_int_equal(dns_rcode(buf), DNS_RCODE_SERVFAIL);
+	assert_int_equal(rig_count(LSTAT_failed_timeout), 2);
+	assert_int_equal(rig.l->turns.n, 0);
+	close(fd);
+}
+
+/* Behind another's line who has none in it finds a place. */
+static void
+test_place_beside_a_line(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	int other = rig_udp_client_at("127.0.0.2");
+
+	(void)state;
+	rig.client.client.max_inflight = 64;
+	rig_reload("127.0.0.0", 8);
+	set_window(1);
+	ask_many(fd, 1, 10);
+	assert_int_equal(rig.l->turns.n, 9);
+	rig.l->shed.window = 10;
+	ask_many(fd, 11, 1);
+	assert_int_equal(rig_count(LSTAT_failed_busy), 1);
+	ask_many(other, 1, 1);
+	assert_int_equal(rig.l->turns.n, 10);
+	/* But not for more than that. */
+	ask_many(other, 2, 1);
+	assert_int_equal(rig_count(LSTAT_failed_busy), 2);
+	close(fd);
+	close(other);
+}
+
 /* A small generator: the test must be the same every time. */
 static uint32_t
 next_random(uint32_t *seed)
@@ -340,6 +506,11 @@ main(void)
 		RIG_TEST(test_pool_that_is_stuck),
 		RIG_TEST(test_answer_before_the_question),
 		RIG_TEST(test_hostile_pool),
+		RIG_TEST(test_clients_take_turns),
+		RIG_TEST(test_turns_without_answers),
+		RIG_TEST(test_new_pool_while_some_wait),
+		RIG_TEST(test_who_waits_gives_up),
+		RIG_TEST(test_place_beside_a_line),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -87,6 +87,7 @@ static struct shed_wait
 waited(uint64_t deadline_ms, uint32_t ahead, uint64_t age_ms)
 {
 	const struct shed_wait w = {
+		.sent_ms = deadline_ms, /* all by the same time later */
 		.deadline_ms = deadline_ms,
 		.timeout_ms = TIMEOUT_MS,
 		.now_ms = deadline_ms - TIMEOUT_MS + age_ms,
@@ -228,6 +229,7 @@ run(uint32_t n, uint64_t answers_ms, uint64_t gap_ms, uint64_t ends_ms)
 			    shed_asked(&sh, asked - ended, from_ms + ms);
 			w[asked].ahead = asked - ended;
 			w[asked].timeout_ms = TIMEOUT_MS;
+			w[asked].sent_ms = from_ms + ms;
 			w[asked++].deadline_ms = from_ms + ms + TIMEOUT_MS;
 		}
 		while (ended < asked) {

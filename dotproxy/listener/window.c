@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The window of queries with the pool; see window.h.  Runs in the listener.
+ * Must not cost answers: when in doubt more are let go.
+ */
+#include "dotproxy/listener/window.h"
+
+/* Beyond one half of what answers take without a line, so much is no line. */
+#define SLACK_US 5000u
+/*
+ * A period is so long, or what an answer takes: halved, a window shows no
+ * sooner.  And it has so many answers, or, if they are slow, lasts longer.
+ */
+#define PERIOD_MS 200u
+#define PERIOD_ANSWERS 256u
+#define PERIOD_SLOW_MS 500u
+/* From one trial in vain to the next, twice as long each time. */
+#define PAUSE_MS 500u
+#define PAUSE_DOUBLED 5u
+/* No answer for so long, and what they take, is no accident. */
+#define PATIENCE_MS 50u
+
+void
+window_init(struct window *w)
+{
+	*w = (struct window){
+		.size = WINDOW_NONE, .hold = WINDOW_NONE, .calm = true
+	};
+}
+
+static void
+begin(struct window *w, enum window_phase phase, uint64_t now_ms)
+{
+	w->phase = phase;
+	w->since_ms = now_ms;
+	w->answers = 0;
+	w->sum_ms = 0;
+	w->peak = 0;
+}
+
+/*
+ * This is the window.  An eighth of the answers may be missing and a trial
+ * still succeeds: so much is given in addition.
+ */
+static void
+settle(struct window *w, uint32_t hold, uint64_t now_ms)
+{
+	w->hold = hold <= WINDOW_MAX ? hold : WINDOW_NONE;
+	w->size = w->hold == WINDOW_NONE ? WINDOW_NONE : hold + hold / 7;
+	begin(w, WINDOW_STEADY, now_ms);
+}
+
+static void
+try_less(struct window *w, uint32_t n, uint64_t now_ms)
+{
+	/* If that is in vain, twice as many are enough for some time. */
+	if (w->hold == WINDOW_NONE)
+		w->hold = 2 * n;
+	w->bound_ms = now_ms;
+	w->told_us = w->mean_us;
+	w->size = n / 2;
+	begin(w, WINDOW_DRAIN, now_ms);
+}
+
+static void
+try_more(struct window *w, uint64_t now_ms)
+{
+	w->size = 2 * w->hold;
+	begin(w, WINDOW_FILL, now_ms);
+}
+
+/* The trial was in vain: for the next one of its kind it is too early. */
+static void
+give_up(struct window *w, uint64_t now_ms)
+{
+	bool less = w->phase == WINDOW_DRAIN || w->phase == WINDOW_LESS;
+	struct window_trial *t = less ? &w->less : &w->more;
+
+	t->next_ms = now_ms + (PAUSE_MS << t->in_vain);
+	if (t->in_vain < PAUSE_DOUBLED)
+		t->in_vain++;
+	settle(w, w->hold, now_ms);
+}
+
+/* True if so many answers are more, and not only by chance. */
+static bool
+is_more(uint64_t rate, uint64_t than)
+{
+	return rate > than + than / 8;
+}
+
+/* True if answers that took so long now take longer. */
+static bool
+is_slow(uint64_t us, uint64_t than_us)
+{
+	return us > than_us + than_us / 2 + SLACK_US;
+}
+
+/*
+ * Follows what answers take without a line: down at once; up if there are too
+ * few for one, or, without a window, within some 16 s, so that no line can grow
+ * as slowly: the way may have become longer.
+ */
+static void
+note_base(struct window *w, uint64_t us, uint64_t ms)
+{
+	if (us < w->base_us)
+		w->base_us -= (w->base_us - us) / 4;
+	else if (w->hold == WINDOW_NONE && w->peak < 2 * WINDOW_MIN)
+		w->base_us += (us - w->base_us) / 8;
+	else if (w->calm)
+		w->base_us +=
+		    (us - w->base_us) * (ms < 1000 ? ms : 1000) / 16384;
+}
+
+/*
+ * Answers are slow, without a window.  Until a trial has told why, there may
+ * be no more than twice as many.
+ */
+static void
+watch(struct window *w, uint64_t now_ms)
+{
+	if (now_ms < w->less.next_ms || w->peak < WINDOW_MIN)
+		return;
+	w->size = 2 * w->peak;
+	w->bound_ms = now_ms;
+}
+
+/* A period is over in which nothing was tried. */
+static void
+judge_steady(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
+{
+	bool first = w->rate == 0, slow = is_slow(w->mean_us, w->base_us);
+	bool rises = is_more(rate, w->rate + w->rate / 8);
+	bool falls = is_more(w->rate, rate + rate / 8);
+	uint32_t n = w->peak < w->size ? w->peak : w->size;
+
+	if (w->hold == WINDOW_NONE && rises && !first)
+		watch(w, now_ms);
+	w->rate = rate;
+	begin(w, WINDOW_STEADY, now_ms);
+	if (w->hold != WINDOW_NONE && now_ms - w->bound_ms >= WINDOW_KEPT_MS) {
+		settle(w, WINDOW_NONE, now_ms);
+		return;
+	}
+	/* It may be another upstream now, or the last trial was wrong. */
+	if (rises || falls)
+		w->more.next_ms = 0;
+	if (is_slow(w->mean_us, w->told_us))
+		w->less.next_ms = 0;
+	if (slow && n >= 2 * WINDOW_MIN && !rises && !falls &&
+	    now_ms >= w->less.next_ms)
+		try_less(w, n, now_ms);
+	else if (line && w->hold != WINDOW_NONE && now_ms >= w->more.next_ms)
+		try_more(w, now_ms);
+}
+
+/* A period with half of what was before is over. */
+static void
+judge_less(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
+{
+	if (!line) { /* there was nothing to be learnt */
+		w->less.next_ms = now_ms + PAUSE_MS;
+		settle(w, w->hold, now_ms);
+	} else if (rate < w->rate - w->rate / 8) {
+		give_up(w, now_ms);
+	} else {
+		w->less.in_vain -= w->less.in_vain > 0;
+		w->more.next_ms = now_ms + PAUSE_MS;
+		if (rate > w->rate)
+			w->rate = rate;
+		settle(w, w->size, now_ms);
+		if (is_slow(w->mean_us, w->base_us) &&
+		    w->hold >= 2 * WINDOW_MIN)
+			try_less(w, w->hold, now_ms);
+	}
+}
+
+/* A period with twice as many is over. */
+static void
+judge_more(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
+{
+	if (line && !is_more(rate, w->rate)) {
+		give_up(w, now_ms);
+		return;
+	}
+	w->more.in_vain -= w->more.in_vain > 0;
+	w->rate = rate;
+	settle(w, w->size, now_ms);
+	if (line && w->hold != WINDOW_NONE)
+		try_more(w, now_ms);
+}
+
+/* True if a trial of less has failed already. */
+static bool
+is_hopeless(const struct window *w, uint64_t ms, uint64_t rate)
+{
+	return w->phase == WINDOW_LESS && w->answers >= 2 * WINDOW_BATCH &&
+	       1000 * ms >= w->mean_us && rate < w->rate / 2 + w->rate / 8;
+}
+
+/* True if the phase goes on for now. */
+static bool
+goes_on(struct window *w, uint64_t us, uint64_t now_ms)
+{
+	uint64_t ms = now_ms - w->since_ms, mean_ms = us / 1000;
+
+	switch (w->phase) {
+	case WINDOW_DRAIN:
+		if (w->peak <= w->size)
+			begin(w, WINDOW_LESS, now_ms);
+		else if (ms > 2 * mean_ms + PERIOD_MS)
+			give_up(w, now_ms); /* those will stay for long */
+		w->peak = 0;
+		return true;
+	case WINDOW_FILL:
+		if (ms > mean_ms)
+			begin(w, WINDOW_MORE, now_ms);
+		return true;
+	default:
+		return ms < PERIOD_MS || ms < mean_ms ||
+		       (w->answers < PERIOD_ANSWERS && ms < PERIOD_SLOW_MS);
+	}
+}
+
+/* True if there is no window, and no reason for one so far. */
+static bool
+is_calm(struct window *w, uint64_t us, uint64_t now_ms)
+{
+	bool was_calm = w->calm;
+
+	w->calm = w->hold == WINDOW_NONE && w->phase == WINDOW_STEADY &&
+		  (w->peak < 2 * WINDOW_MIN || !is_slow(us, w->base_us));
+	note_base(w, us, now_ms - w->since_ms);
+	if (!was_calm && !w->calm)
+		return false;
+	if (w->calm)
+		w->size = WINDOW_NONE;
+	else
+		watch(w, now_ms);
+	/* Before this moment it may have been idle. */
+	begin(w, WINDOW_STEADY, now_ms);
+	w->rate = 0;
+	return true;
+}
+
+void
+window_judge(struct window *w, bool line, uint64_t now_ms)
+{
+	uint64_t us, ms, rate;
+
+	if (now_ms < w->judged_ms + WINDOW_BATCH_MS)
+		return;
+	us = w->batch_ms * 1000 / w->batch;
+	w->sum_ms += w->batch_ms;
+	w->answers += w->batch;
+	w->batch = 0;
+	w->batch_ms = 0;
+	w->judged_ms = now_ms;
+	if (is_calm(w, us, now_ms))
+		return;
+	ms = now_ms > w->since_ms ? now_ms - w->since_ms : 1;
+	rate = w->answers * 1000000 / ms;
+	us = w->sum_ms * 1000 / w->answers;
+	if (is_hopeless(w, ms, rate)) {
+		give_up(w, now_ms);
+		return;
+	}
+	if (goes_on(w, us, now_ms))
+		return;
+	w->mean_us = us;
+	if (w->phase == WINDOW_LESS)
+		judge_less(w, line, rate, now_ms);
+	else if (w->phase == WINDOW_MORE)
+		judge_more(w, line, rate, now_ms);
+	else
+		judge_steady(w, line, rate, now_ms);
+}
+
+bool
+window_begins_line(struct window *w, uint64_t now_ms)
+{
+	uint64_t ms = now_ms - w->bound_ms;
+
+	/* It may have been idle meanwhile. */
+	if (w->phase == WINDOW_STEADY && ms >= WINDOW_KEPT_MS)
+		settle(w, WINDOW_NONE, now_ms);
+	else if (w->phase == WINDOW_STEADY && ms >= PERIOD_MS)
+		begin(w, WINDOW_STEADY, now_ms);
+	w->bound_ms = w->answered_ms = now_ms;
+	return w->size != WINDOW_NONE;
+}
+
+uint64_t
+window_patience_ms(const struct window *w)
+{
+	uint64_t ms = w->mean_us / 1000;
+
+	if (ms > 1000)
+		ms = 1000;
+	return PATIENCE_MS + ms;
+}
+
+void
+window_stalled(struct window *w, uint64_t now_ms)
+{
+	if (w->phase != WINDOW_STEADY)
+		give_up(w, now_ms);
+	else
+		settle(
+		    w, w->hold == WINDOW_NONE ? w->hold : 4 * w->hold, now_ms);
+	w->answered_ms = now_ms;
+}

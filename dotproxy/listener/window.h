@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * How many queries may be with the pool at a time, so that what has to wait
+ * waits here, where clients take turns (turns.h).  Runs in the listener.  Pure:
+ * no table, no clock.
+ *
+ * Any number, until answers take much longer than they did.  Then half of what
+ * is there is tried.  If answers come as fast as before, only waiting was
+ * saved: that is the window, and half of it is tried.  If they do not, it was
+ * no line but the way; there may be as many as before, and it is long until the
+ * next trial.  While there is a line, twice the window is tried now and then,
+ * too, and kept if answers come faster.  So it is the number of answers that
+ * decides, and how long each takes is only a reason to ask: an upstream far
+ * away, or of slow names, costs a short trial now and then.
+ */
+#ifndef LISTENER_WINDOW_H
+#define LISTENER_WINDOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* No window. */
+#define WINDOW_NONE UINT32_MAX
+/* It is never smaller, nor larger. */
+#define WINDOW_MIN 8u
+#define WINDOW_MAX 65536u
+/*
+ * Answers are looked at when there are so many, all together; the next time
+ * after so long, for what comes in one turn says no more than one of them.
+ */
+#define WINDOW_BATCH 32u
+#define WINDOW_BATCH_MS 5u
+/* Without a line for so long there is no window any more. */
+#define WINDOW_KEPT_MS 5000u
+
+enum window_phase {
+	WINDOW_STEADY,
+	WINDOW_DRAIN, /* half is to be tried; until there are no more */
+	WINDOW_LESS,  /* it is tried */
+	WINDOW_FILL,  /* twice as many are to be; until the first are back */
+	WINDOW_MORE,
+};
+
+/* A kind of trial. */
+struct window_trial {
+	uint64_t next_ms; /* not before that */
+	uint32_t in_vain; /* so many were, less those that were not */
+};
+
+struct window {
+	uint32_t size; /* so many may be with the pool now */
+	uint32_t hold; /* without what is tried; both may be WINDOW_NONE */
+	enum window_phase phase;
+	uint32_t batch; /* answers not looked at yet */
+	uint64_t batch_ms;
+	uint64_t judged_ms; /* when answers were looked at last */
+	uint64_t since_ms;  /* when the phase, or a part of it, began */
+	uint64_t answers;   /* since then */
+	uint64_t sum_ms;    /* what they took, together */
+	uint32_t peak;      /* the most that were with the pool since then */
+	uint64_t base_us;   /* what they take without a line; 0 at first */
+	uint64_t mean_us;   /* what they took in the last period */
+	uint64_t told_us;   /* the same when less was tried last */
+	uint64_t rate;      /* how many came, in 1,000 s, with hold; 0: ? */
+	struct window_trial less;
+	struct window_trial more;
+	bool calm;            /* no window, and no reason for one */
+	uint64_t answered_ms; /* the last answer, or when the line began */
+	uint64_t bound_ms;    /* when a query had to wait last */
+};
+
+void window_init(struct window *);
+
+/* An answer took so long; true if window_judge() is to be called. */
+static inline bool
+window_answered(struct window *w, uint64_t took_ms, uint64_t now_ms)
+{
+	w->batch_ms += took_ms;
+	w->answered_ms = now_ms;
+	return ++w->batch % WINDOW_BATCH == 0;
+}
+
+/* So many are with the pool at the end of a turn. */
+static inline void
+window_loaded(struct window *w, uint32_t n)
+{
+	if (n > w->peak)
+		w->peak = n;
+}
+
+/* Draws the conclusion; others wait here or not. */
+void window_judge(struct window *, bool line, uint64_t now_ms);
+
+/*
+ * A query is the first that would have to wait; false if the window was left
+ * behind by others, long ago, and there is none now.
+ */
+bool window_begins_line(struct window *, uint64_t now_ms);
+
+/* How long there may be no answer while somebody waits. */
+uint64_t window_patience_ms(const struct window *);
+
+/* There was none for so long: more are let go, as often as that is so. */
+void window_stalled(struct window *, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: ISC */
+/* LINK: dotproxy/listener/window.c */
+/*
+ * How many queries may be with the pool: upstreams with a line and without are
+ * played, in a time of their own, by a heap of answers still to come.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dotproxy/listener/window.h"
+
+#define SENT_MAX 65536u
+#define SECOND 1000000u
+
+struct query {
+	uint64_t sent_us;
+	uint64_t done_us;
+};
+
+static struct window w;
+
+/* What the upstream is like, and who asks. */
+static struct sim {
+	uint64_t now_us;
+	uint64_t gap_us;    /* it answers one in so much time, in order */
+	uint64_t way_us;    /* then the answer is under way for so long */
+	uint64_t jitter_us; /* and for up to so much more, out of order */
+	uint32_t unequal;   /* gap_us varies by so many per cent, every 50 ms */
+	uint32_t slow;      /* one in so many takes slow_us more; 0: none */
+	uint64_t slow_us;
+	bool silent;
+	uint64_t ask_us;   /* so much time from one query to the next */
+	uint32_t most;     /* and no more while so many wait in all */
+	uint64_t free_us;  /* when the upstream has done what it has */
+	uint64_t asked_us; /* when the last was */
+	uint64_t due_us;   /* the timer of those who wait; 0: none */
+	uint32_t waiting;  /* here */
+	uint32_t n;        /* with the pool */
+	uint32_t random;
+	struct query heap[SENT_MAX + 1]; /* by done_us; from 1 */
+	uint64_t answers;                /* in the last pass() */
+	uint64_t took_us;                /* of these, together */
+	uint64_t area;                   /* n, times microseconds */
+} sim;
+
+static uint32_t
+next_random(uint32_t n)
+{
+	sim.random = sim.random * 1103515245 + 12345;
+	return (sim.random >> 8) % n;
+}
+
+static void
+heap_push(struct query q)
+{
+	uint32_t i = ++sim.n;
+
+	assert_true(i <= SENT_MAX);
+	for (; i > 1 && sim.heap[i / 2].done_us > q.done_us; i /= 2)
+		sim.heap[i] = sim.heap[i / 2];
+	sim.heap[i] = q;
+}
+
+static struct query
+heap_pop(void)
+{
+	struct query top = sim.heap[1], q = sim.heap[sim.n--];
+	uint32_t i = 1, k;
+
+	for (; (k = 2 * i) <= sim.n; i = k) {
+		if (k < sim.n && sim.heap[k + 1].done_us < sim.heap[k].done_us)
+			k++;
+		if (sim.heap[k].done_us >= q.done_us)
+			break;
+		sim.heap[i] = sim.heap[k];
+	}
+	sim.heap[i] = q;
+	return top;
+}
+
+static uint64_t
+gap_now_us(void)
+{
+	uint32_t of_time = (uint32_t)(sim.now_us / 50000) * 2654435761u;
+
+	if (sim.unequal == 0)
+		return sim.gap_us;
+	return sim.gap_us * (100 + (of_time >> 8) % sim.unequal) / 100;
+}
+
+static void
+send_one(void)
+{
+	struct query q = { .sent_us = sim.now_us };
+
+	if (sim.free_us < sim.now_us)
+		sim.free_us = sim.now_us;
+	sim.free_us += gap_now_us();
+	q.done_us = sim.free_us + sim.way_us;
+	if (sim.jitter_us > 0)
+		q.done_us += next_random((uint32_t)sim.jitter_us);
+	if (sim.slow > 0 && next_random(sim.slow) == 0)
+		q.done_us += sim.slow_us;
+	if (sim.silent)
+		q.done_us = UINT64_MAX;
+	heap_push(q);
+}
+
+/* As link.c does it. */
+static void
+send_some(void)
+{
+	while (sim.waiting > 0 && sim.n < w.size) {
+		sim.waiting--;
+		send_one();
+	}
+	if (sim.waiting > 0)
+		w.bound_ms = sim.now_us / 1000;
+	window_loaded(&w, sim.n);
+}
+
+static void
+ask(void)
+{
+	uint64_t now_ms = sim.now_us / 1000;
+
+	if (sim.waiting == 0 &&
+	    (sim.n < w.size || !window_begins_line(&w, now_ms))) {
+		send_one();
+		return;
+	}
+	if (sim.waiting++ == 0 && sim.due_us == 0)
+		sim.due_us = sim.now_us + 1000 * window_patience_ms(&w);
+}
+
+/* Asks what is due; when the next query is, or end_us. */
+static uint64_t
+ask_some(uint64_t end_us)
+{
+	while (sim.waiting + sim.n < sim.most) {
+		if (sim.asked_us + sim.ask_us > sim.now_us)
+			return sim.asked_us + sim.ask_us < end_us
+				   ? sim.asked_us + sim.ask_us
+				   : end_us;
+		sim.asked_us += sim.ask_us;
+		/* Who could not ask for long does not ask all at once. */
+		if (sim.asked_us + SECOND < sim.now_us)
+			sim.asked_us = sim.now_us;
+		ask();
+	}
+	return end_us;
+}
+
+static void
+turn_due(void)
+{
+	uint64_t patience_us = 1000 * window_patience_ms(&w);
+
+	sim.due_us = 0;
+	if (sim.waiting == 0)
+		return;
+	if (sim.now_us >= 1000 * w.answered_ms + patience_us)
+		window_stalled(&w, sim.now_us / 1000);
+	sim.due_us = 1000 * w.answered_ms + 1000 * window_patience_ms(&w);
+	send_some();
+}
+
+static void
+answer_one(void)
+{
+	struct query q = heap_pop();
+	uint64_t now_ms = sim.now_us / 1000;
+
+	sim.took_us += sim.now_us - q.sent_us;
+	sim.answers++;
+	if (window_answered(&w, now_ms - q.sent_us / 1000, now_ms))
+		window_judge(&w, sim.waiting > 0, now_ms);
+	send_some();
+}
+
+/* So much time passes. */
+static void
+pass(uint64_t us)
+{
+	uint64_t end_us = sim.now_us + us, next_us;
+
+	sim.answers = sim.took_us = sim.area = 0;
+	for (;;) {
+		next_us = ask_some(end_us);
+		if (sim.n > 0 && sim.heap[1].done_us < next_us)
+			next_us = sim.heap[1].done_us;
+		if (sim.due_us > 0 && sim.due_us < next_us)
+			next_us = sim.due_us;
+		sim.area += sim.n * (next_us - sim.now_us);
+		sim.now_us = next_us;
+		if (sim.due_us == next_us)
+			turn_due();
+		else if (sim.n > 0 && sim.heap[1].done_us == next_us)
+			answer_one();
+		else if (next_us == end_us)
+			return;
+	}
+}
+
+/* From now on so many wait at most, and one more is asked in so much time. */
+static void
+flood(uint64_t ask_us, uint32_t most)
+{
+	sim.asked_us = sim.now_us;
+	sim.ask_us = ask_us;
+	sim.most = most;
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	memset(&sim, 0, sizeof(sim));
+	window_init(&w);
+	sim.now_us = 100 * SECOND;
+	sim.random = 1;
+	/* Little is asked at first: 100 in a second. */
+	sim.way_us = 300;
+	flood(10000, 10);
+	return 0;
+}
+
+/* On average, so many were with the pool, and not more. */
+static void
+assert_load(uint64_t us, uint64_t most)
+{
+	assert_in_range(sim.area / us, 0, most);
+}
+
+/* Of 1,000 that might have come so many did; and the load was no more. */
+static void
+assert_well(uint64_t seconds, uint64_t might, uint64_t most)
+{
+	pass(seconds * SECOND);
+	if (sim.answers < seconds * might * 9 / 10)
+		fail_msg("%lu answers of %lu", sim.answers, seconds * might);
+	assert_load(seconds * SECOND, most);
+}
+
+static void
+test_line_gets_short(void **state)
+{
+	static const uint64_t ask_us[] = { 200, 125, 33 };
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		setup(state);
+		sim.gap_us = 250;
+		pass(SECOND);
+		assert_int_equal(w.size, WINDOW_NONE);
+		flood(ask_us[i], 7000);
+		pass(3 * SECOND);
+		assert_well(20, 4000, 30);
+	}
+}
+
+/*
+ * The same without a time before it in which little was asked, and with an
+ * upstream to which there is no connection yet.
+ */
+static void
+test_line_from_the_beginning(void **state)
+{
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		setup(state);
+		sim.gap_us = 250;
+		sim.free_us = sim.now_us + i * 400000;
+		flood(33, 7000);
+		pass(8 * SECOND);
+		assert_well(20, 4000, 30);
+	}
+}
+
+static void
+test_line_of_a_very_slow_upstream(void **state)
+{
+	(void)state;
+	sim.gap_us = 5000;
+	pass(SECOND);
+	flood(1000, 7000);
+	pass(10 * SECOND);
+	assert_well(20, 200, 18);
+}
+
+/* A line at the end of a long way. */
+static void
+test_line_far_away(void **state)
+{
+	static const uint64_t jitter_us[] = { 0, 50000 };
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		setup(state);
+		sim.gap_us = 50;
+		sim.way_us = 50000;
+		sim.jitter_us = jitter_us[i];
+		pass(2 * SECOND);
+		flood(30, 20000);
+		pass(3 * SECOND);
+		assert_well(20, 20000, 2 * (50000 + jitter_us[i] / 2) / 50);
+	}
+}
+
+/* The processor is taken away, and given back, all the time. */
+static void
+test_line_before_an_unequal_upstream(void **state)
+{
+	(void)state;
+	sim.gap_us = 100;
+	sim.unequal = 60;
+	sim.way_us = 10000;
+	pass(SECOND);
+	flood(50, 20000);
+	pass(5 * SECOND);
+	assert_well(30, 7700, 350);
+}
+
+/* Answers that each take their time, in any order: all are let go. */
+static void
+test_no_line_no_limit(void **state)
+{
+	static const struct {
+		uint64_t way_us, jitter_us;
+		uint32_t most;
+		uint64_t might;
+	} is[] = { { 300, 50000, 2000, 78000 }, { 50000, 0, 2000, 39000 },
+		{ 100000, 0, 20000, 190000 }, { 20000, 200000, 10000, 80000 },
+		{ 300, 3000, 400, 200000 }, { 300, 50000, 60, 2300 } };
+	size_t i, j;
+
+	for (j = 0; j < 2; j++)
+		for (i = 0; i < sizeof(is) / sizeof(is[0]); i++) {
+			setup(state);
+			sim.gap_us = 4;
+			/* The way may be known, or become so long now. */
+			if (j == 0) {
+				sim.way_us = is[i].way_us;
+				sim.jitter_us = is[i].jitter_us;
+			}
+			pass(2 * SECOND);
+			sim.way_us = is[i].way_us;
+			sim.jitter_us = is[i].jitter_us;
+			flood(4, is[i].most);
+			pass(2 * SECOND);
+			assert_well(20, is[i].might, is[i].most);
+		}
+}
+
+/* One name in ten takes a fifth of a second: so many are always there. */
+static void
+test_slow_names(void **state)
+{
+	(void)state;
+	sim.gap_us = 250;
+	sim.slow = 10;
+	sim.slow_us = 200000;
+	pass(SECOND);
+	flood(125, 7000);
+	pass(4 * SECOND);
+	assert_well(20, 4000, 2 * 80 + 40);
+}
+
+/* Much less than could be answered: nobody waits for a window. */
+static void
+test_quiet_load(void **state)
+{
+	(void)state;
+	sim.gap_us = 10;
+	sim.way_us = 20000;
+	sim.jitter_us = 20000;
+	flood(1000, 7000);
+	pass(SECOND);
+	assert_well(60, 1000, 31);
+	assert_int_equal(w.size, WINDOW_NONE);
+	/* The way becomes three times as long. */
+	sim.way_us = 80000;
+	pass(60 * SECOND);
+	assert_true(sim.took_us / sim.answers < 95000);
+	pass(60 * SECOND);
+	assert_true(sim.took_us / sim.answers < 91000);
+}
+
+/* A line that has gone is no limit for who comes later. */
+static void
+test_faster_and_slower(void **state)
+{
+	(void)state;
+	sim.gap_us = 250;
+	pass(SECOND);
+	flood(10, 7000);
+	pass(3 * SECOND);
+	assert_well(5, 4000, 30);
+	sim.gap_us = 25;
+	pass(SECOND);
+	assert_well(5, 40000, 400);
+	sim.gap_us = 250;
+	pass(3 * SECOND);
+	assert_well(5, 4000, 40);
+	/* Another upstream, far away, and then this one again. */
+	sim.gap_us = 20;
+	sim.way_us = 100000;
+	pass(4 * SECOND);
+	assert_well(20, 50000, 7000);
+	sim.gap_us = 250;
+	sim.way_us = 300;
+	pass(8 * SECOND);
+	assert_well(20, 4000, 200);
+}
+
+static void
+test_window_is_forgotten(void **state)
+{
+	(void)state;
+	sim.gap_us = 250;
+	pass(SECOND);
+	flood(125, 7000);
+	pass(3 * SECOND);
+	assert_true(w.size < 40);
+	flood(10000, 10);
+	pass((WINDOW_KEPT_MS + 5000) * 1000);
+	assert_int_equal(w.size, WINDOW_NONE);
+	/* And if nothing at all was asked meanwhile. */
+	flood(125, 7000);
+	pass(3 * SECOND);
+	assert_true(w.size < 40);
+	flood(1000000, 0);
+	pass((WINDOW_KEPT_MS + 5000) * 1000);
+	flood(10, 400);
+	sim.gap_us = 4;
+	pass(SECOND / 50);
+	assert_int_equal(sim.waiting, 0);
+}
+
+static void
+test_silent_upstream(void **state)
+{
+	(void)state;
+	sim.gap_us = 250;
+	pass(SECOND);
+	flood(125, 7000);
+	pass(3 * SECOND);
+	assert_true(w.size < 40);
+	sim.silent = true;
+	pass(SECOND);
+	assert_int_equal(sim.waiting, 0);
+	/* And before anything was tried. */
+	setup(state);
+	sim.gap_us = 250;
+	pass(SECOND);
+	flood(50, 7000);
+	pass(SECOND / 20);
+	assert_true(w.size < WINDOW_NONE && w.hold == WINDOW_NONE);
+	sim.silent = true;
+	pass(SECOND);
+	assert_int_equal(sim.waiting, 0);
+}
+
+#define T(f) cmocka_unit_test_setup(f, setup)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_line_gets_short),
+		T(test_line_from_the_beginning),
+		T(test_line_of_a_very_slow_upstream),
+		T(test_line_far_away),
+		T(test_line_before_an_unequal_upstream),
+		T(test_no_line_no_limit),
+		T(test_slow_names),
+		T(test_quiet_load),
+		T(test_faster_and_slower),
+		T(test_window_is_forgotten),
+		T(test_silent_upstream),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
