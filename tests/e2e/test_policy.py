@@ -82,12 +82,12 @@ def test_availability_forgives(make_proxy, trio):
 
 
 def test_failover_keeps_to_the_first(make_proxy, trio):
-    ask(with_policy(make_proxy, trio, "failover"), 50)
+    ask(with_policy(make_proxy, trio, "failover\nhedge 0%"), 50)
     assert queries(trio) == [50, 0, 0]
 
 
 def test_failover_takes_the_next_in_order_and_returns(make_proxy, trio):
-    proxy = with_policy(make_proxy, trio, "failover")
+    proxy = with_policy(make_proxy, trio, "failover\nhedge 0%")
     ask(proxy, 10)
     trio[0].go_down()
     ask(proxy, 10)
