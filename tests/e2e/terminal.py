@@ -12,7 +12,6 @@ class Terminal:
         self.socket = str(folder / "tmux")
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width),
                   "-y", str(height), command)
-        self.tmux("set-option", "-g", "remain-on-exit", "on")
 
     def tmux(self, *args):
         env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8",
