@@ -88,8 +88,14 @@ class Exporter:
                 env={"LD_PRELOAD": FAULT_SO, "FAULT_DIR": str(self.folder),
                      "FAULT_ROLE": "exporter"},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_for(lambda: self.ended() or self.get("/") is not None, 20,
-                 "exporter")
+        try:
+            wait_for(lambda: self.ended() or self.get("/") is not None,
+                     5 if self.point and self.point.forever else 20,
+                     "exporter")
+        except Bad:     # as long as that lasts, which is not much longer
+            if not (self.point and self.point.forever):
+                raise
+            self.degraded.add("late start")
 
     def ended(self):
         return self.process.poll() is not None

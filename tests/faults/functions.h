@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The functions that fault.c makes fail, and what each returns then: included
- * several times, with FUNCTION(name, value) defined.  The allocator and
- * execve(), which need a function of their own, are not here.
+ * several times, with FUNCTION(name, value) defined.  The allocator,
+ * execve() and getpwnam(), which need a function of their own, are not here.
  */
 #ifdef FUNCTION
 
@@ -66,7 +66,6 @@ FUNCTION(write, -1)
 /* The C library. */
 FUNCTION(fflush, -1)
 FUNCTION(fopen, 0)
-FUNCTION(getpwnam, 0)
 FUNCTION(open_memstream, 0)
 FUNCTION(opendir, 0)
 FUNCTION(realpath, 0)
