@@ -152,7 +152,10 @@ far_take_query(
 		return;
 	if (f->answer_more_us > 0)
 		us += vnet_random((uint32_t)f->answer_more_us);
-	schedule(w, q, vclock_us() + us);
+	if (f->free_us < vclock_us() || f->answer_each_us == 0)
+		f->free_us = vclock_us();
+	f->free_us += f->answer_each_us;
+	schedule(w, q, f->free_us + us);
 }
 
 /* An OPT record with edns-tcp-keepalive, RFC 7828 3.1. */

@@ -54,6 +54,39 @@ same(struct world *w, const char *what, uint64_t is, uint64_t should)
 		    (unsigned long long)is, (unsigned long long)should);
 }
 
+/* Who waits for a turn is in one line, its client's, and nowhere else. */
+static void
+check_turns(struct world *w)
+{
+	const struct listener *l = w->listener;
+	const struct turns *t = &l->turns;
+	const struct inflight_slot *s;
+	const struct prefix *p;
+	uint64_t lined = 0, n = 0, nlines = 0, mine;
+
+	for (s = inflight_first(&l->inflight); s != NULL; s = inflight_next(s))
+		lined += s->lined;
+	TAILQ_FOREACH (p, &t->ring, turn) {
+		nlines++;
+		mine = 0;
+		TAILQ_FOREACH (s, &p->line, wait) {
+			mine++;
+			if (!s->used || !s->lined || s->waiting || s->sent ||
+			    s->transfer || s->prefix != p)
+				world_fail(w, "listener: a line is wrong");
+		}
+		same(w, "a line", p->nline, mine);
+		n += mine;
+	}
+	same(w, "lines", t->nlines, nlines);
+	same(w, "queries in line", t->n, n);
+	same(w, "queries that say so", lined, n);
+	if (n > 0 && l->turn.due_ms == 0)
+		world_fail(w, "listener: nobody looks after the lines");
+	if (t->window.size < WINDOW_MIN)
+		world_fail(w, "listener: the window is too small");
+}
+
 void
 listener_side_check(struct world *w)
 {
@@ -78,6 +111,7 @@ listener_side_check(struct world *w)
 		last_ms = s->deadline_ms;
 	}
 	same(w, "the table", l->inflight.count, n);
+	check_turns(w);
 }
 
 void

@@ -66,18 +66,20 @@ far_handshake(struct script *s, struct far *f)
 		f->handshake = (enum far_handshake)i;
 }
 
-/* answer [TIME [more TIME]] [HOW] [bytes N] */
+/* answer [TIME [more TIME] [each TIME]] [HOW] [bytes N] */
 static void
 far_answer(struct script *s, struct far *f)
 {
 	int i = FAR_ANSWER;
 
-	f->answer_more_us = 0;
+	f->answer_more_us = f->answer_each_us = 0;
 	f->answer_bytes = 0;
 	if (is_time(s))
 		f->answer_us = script_time(s);
 	if (script_is(s, "more"))
 		f->answer_more_us = script_time(s);
+	if (script_is(s, "each"))
+		f->answer_each_us = script_time(s);
 	if (s->at < s->nwords && strcmp(s->words[s->at], "bytes") != 0)
 		i = script_find(script_next(s), answers, FAR_ANSWERS);
 	if (script_is(s, "bytes"))

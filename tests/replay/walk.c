@@ -218,6 +218,26 @@ walk_upstream(struct walker *k)
 	}
 }
 
+/*
+ * More is asked than an upstream can answer, which does one after the other:
+ * clients wait for their turns.  What else happens may do so in the middle.
+ */
+static void
+walk_flood(struct walker *k)
+{
+	uint32_t i, n = below(k, 10) + 2;
+
+	if (chance(k, 70))
+		step(k, "%c answer 1ms each %uus", up_name(below(k, k->nups)),
+		    (unsigned)(200u << below(k, 6)));
+	for (i = 0; i < n; i++) {
+		step(k, "ask q%u.*%u from 10.0.0.1", (unsigned)k->nasked++,
+		    (unsigned)below(k, 80) + 2);
+		walk_ask(k);
+		step(k, "wait %ums", (unsigned)below(k, 60));
+	}
+}
+
 static void
 walk_reload(struct walker *k)
 {
@@ -282,8 +302,10 @@ walk_some(struct walker *k)
 {
 	uint32_t n = below(k, 100);
 
-	if (n < 40)
+	if (n < 36)
 		walk_ask(k);
+	else if (n < 40)
+		walk_flood(k);
 	else if (n < 72)
 		walk_wait(k);
 	else if (n < 91)

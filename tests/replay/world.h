@@ -169,6 +169,8 @@ struct far {
 	enum far_answer answer;
 	uint64_t answer_us;
 	uint64_t answer_more_us; /* and up to that much, at random */
+	uint64_t answer_each_us; /* of one after the other; 0: all at once */
+	uint64_t free_us;        /* when it has done what it has, then */
 	size_t answer_bytes;     /* padded to so many */
 	uint64_t idle_us;        /* closes then; VNET_NEVER */
 	uint32_t keepalive_ms;   /* what it says of that (RFC 7828) */
