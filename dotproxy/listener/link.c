@@ -202,16 +202,25 @@ send_query(struct listener *l, const struct inflight_slot *s, uint32_t left_ms)
 	    &l->link, handle, left_ms, inflight_wire(s), s->wire_len);
 }
 
+/* What the pool has left to answer a query in. */
+static uint64_t
+time_left(struct listener *l, const struct inflight_slot *s)
+{
+	uint64_t now_ms = listener_now(l);
+	uint64_t until_ms = s->deadline_ms - LISTENER_GRACE_MS;
+
+	return until_ms > now_ms ? until_ms - now_ms : 0;
+}
+
 /* Returns false if the link has no room, or is not there. */
 static bool
 try_send(struct listener *l, struct inflight_slot *s)
 {
-	uint64_t now_ms = listener_now(l), until_ms, left_ms;
+	uint64_t left_ms;
 
 	if (s->begun)
 		return try_pay(l, s);
-	until_ms = s->deadline_ms - LISTENER_GRACE_MS;
-	left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+	left_ms = time_left(l, s);
 	if (left_ms == 0) {
 		inflight_unwait(&l->inflight, s);
 		return true; /* in vain; our own deadline is near */
@@ -222,7 +231,7 @@ try_send(struct listener *l, struct inflight_slot *s)
 	if (s->sent)
 		l->counters[LSTAT_resent]++;
 	s->sent = true;
-	s->sent_ms = now_ms;
+	s->sent_ms = listener_now(l);
 	return true;
 }
 
@@ -310,6 +319,24 @@ link_has_room(struct listener *l)
 	return !imsg_congested(&l->link) || imsg_flush(&l->link) == IMSG_OK;
 }
 
+/*
+ * True if an answer would hardly come in time.  It costs the upstream as much
+ * as any other, and the place here would be free again before the upstream has
+ * done with it: so more and more would be with it, until all come too late.
+ */
+static bool
+is_too_late(struct listener *l, const struct inflight_slot *s)
+{
+	/* Twice what they took lately: twice as many may be tried now. */
+	uint64_t takes_ms = 2 * (l->turns.window.mean_us / 1000);
+	uint64_t most_ms = l->conf.query_timeout_ms / 2;
+
+	/* But it may be less again, and somebody has to find out. */
+	if (takes_ms > most_ms)
+		takes_ms = most_ms;
+	return time_left(l, s) <= takes_ms;
+}
+
 /* Those whose turn it is, as many as may be with the pool. */
 static void
 send_in_turn(struct listener *l)
@@ -318,6 +345,10 @@ send_in_turn(struct listener *l)
 	struct inflight_slot *s;
 
 	while ((s = turns_next(t)) != NULL && link_load(l) < t->window.size) {
+		if (is_too_late(l, s)) {
+			query_expire(l, s);
+			continue;
+		}
 		if (!link_has_room(l) || !try_send(l, s))
 			return;
 		turns_take(t, s);

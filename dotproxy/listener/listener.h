@@ -232,6 +232,8 @@ void query_failed(
     struct listener *, uint64_t handle, const struct msg_failed *);
 /* Ends a query that was lost with the pool and cannot be sent again. */
 void query_lost(struct listener *, struct inflight_slot *);
+/* Ends a query whose turn comes too late for an answer. */
+void query_expire(struct listener *, struct inflight_slot *);
 /* Ends a query whose client has gone. */
 void query_abandon(struct listener *, struct inflight_slot *);
 /* The timer of the first deadline; arg is the listener. */

@@ -547,6 +547,13 @@ query_lost(struct listener *l, struct inflight_slot *s)
 }
 
 void
+query_expire(struct listener *l, struct inflight_slot *s)
+{
+	query_note_timeout(l, s);
+	query_end(l, s, &verdict_timeout, false);
+}
+
+void
 query_abandon(struct listener *l, struct inflight_slot *s)
 {
 	listener_count_out(l, LSTAT_abandoned);

@@ -383,6 +383,34 @@ test_who_waits_gives_up(void **state)
 	close(fd);
 }
 
+/* The upstream is not asked for what would come too late; others are next. */
+static void
+test_turn_that_comes_too_late(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr);
+	int other = rig_udp_client_at("127.0.0.2");
+	struct inflight_slot *s;
+
+	(void)state;
+	set_window(1);
+	ask_many(fd, 1, 3);
+	assert_int_equal(rig.nqueries, 1);
+	/* They have so long still; of more than that half counts. */
+	rig.l->turns.window.mean_us = 10000000;
+	for (s = inflight_first(&rig.l->inflight); s != NULL;
+	     s = inflight_next(s))
+		s->deadline_ms -= rig.client.query_timeout_ms * 4 / 5;
+	ask_many(other, 101, 1);
+	assert_int_equal(rig.l->turns.n, 3);
+	rig_answer(&rig.queries[0], 0);
+	rig_until(rig.nqueries == 2);
+	assert_int_equal(client_of(1), 101);
+	assert_int_equal(rig.l->turns.n, 0);
+	assert_int_equal(rig_count(LSTAT_failed_timeout), 2);
+	close(fd);
+	close(other);
+}
+
 /* Behind another's line who has none in it finds a place. */
 static void
 test_place_beside_a_line(void **state)
@@ -510,6 +538,7 @@ main(void)
 		RIG_TEST(test_turns_without_answers),
 		RIG_TEST(test_new_pool_while_some_wait),
 		RIG_TEST(test_who_waits_gives_up),
+		RIG_TEST(test_turn_that_comes_too_late),
 		RIG_TEST(test_place_beside_a_line),
 	};
 
