@@ -252,7 +252,7 @@ has_to_wait(struct listener *l)
 
 	if (t->n > 0)
 		return true;
-	if (link_load(l) <= t->window.size ||
+	if (link_load(l) <= window_limit(&t->window) ||
 	    !window_begins_line(&t->window, listener_now(l)))
 		return false;
 	lazy_timer_arm(
@@ -344,7 +344,8 @@ send_in_turn(struct listener *l)
 	struct turns *t = &l->turns;
 	struct inflight_slot *s;
 
-	while ((s = turns_next(t)) != NULL && link_load(l) < t->window.size) {
+	while ((s = turns_next(t)) != NULL &&
+	       link_load(l) < window_limit(&t->window)) {
 		if (is_too_late(l, s)) {
 			query_expire(l, s);
 			continue;

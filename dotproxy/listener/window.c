@@ -32,6 +32,7 @@ static void
 begin(struct window *w, enum window_phase phase, uint64_t now_ms)
 {
 	w->phase = phase;
+	w->over = 0;
 	w->since_ms = now_ms;
 	w->answers = 0;
 	w->sum_ms = 0;
@@ -50,6 +51,10 @@ settle(struct window *w, uint32_t hold, uint64_t now_ms)
 	begin(w, WINDOW_STEADY, now_ms);
 }
 
+/*
+ * While there are too many still, one goes for two answers that come: nobody is
+ * to wait until those have come which are slow.
+ */
 static void
 try_less(struct window *w, uint32_t n, uint64_t now_ms)
 {
@@ -60,6 +65,7 @@ try_less(struct window *w, uint32_t n, uint64_t now_ms)
 	w->told_us = w->mean_us;
 	w->size = n / 2;
 	begin(w, WINDOW_DRAIN, now_ms);
+	w->over = 2 * (n - w->size);
 }
 
 static void

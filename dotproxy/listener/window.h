@@ -48,8 +48,9 @@ struct window_trial {
 };
 
 struct window {
-	uint32_t size; /* so many may be with the pool now */
+	uint32_t size; /* see window_limit() */
 	uint32_t hold; /* without what is tried; both may be WINDOW_NONE */
+	uint32_t over; /* answers until there are no more, see try_less() */
 	enum window_phase phase;
 	uint32_t batch; /* answers not looked at yet */
 	uint64_t batch_ms;
@@ -71,12 +72,20 @@ struct window {
 
 void window_init(struct window *);
 
+/* So many may be with the pool now. */
+static inline uint32_t
+window_limit(const struct window *w)
+{
+	return w->size + w->over / 2;
+}
+
 /* An answer took so long; true if window_judge() is to be called. */
 static inline bool
 window_answered(struct window *w, uint64_t took_ms, uint64_t now_ms)
 {
 	w->batch_ms += took_ms;
 	w->answered_ms = now_ms;
+	w->over -= w->over > 0;
 	return ++w->batch % WINDOW_BATCH == 0;
 }
 

@@ -46,6 +46,8 @@ static struct sim {
 	uint64_t answers;                /* in the last pass() */
 	uint64_t took_us;                /* of these, together */
 	uint64_t area;                   /* n, times microseconds */
+	uint64_t sent_us;                /* the last, or one began to wait */
+	uint64_t pause_us;               /* the longest while somebody waits */
 } sim;
 
 static uint32_t
@@ -115,8 +117,11 @@ send_one(void)
 static void
 send_some(void)
 {
-	while (sim.waiting > 0 && sim.n < w.size) {
+	while (sim.waiting > 0 && sim.n < window_limit(&w)) {
 		sim.waiting--;
+		if (sim.now_us - sim.sent_us > sim.pause_us)
+			sim.pause_us = sim.now_us - sim.sent_us;
+		sim.sent_us = sim.now_us;
 		send_one();
 	}
 	if (sim.waiting > 0)
@@ -130,10 +135,12 @@ ask(void)
 	uint64_t now_ms = sim.now_us / 1000;
 
 	if (sim.waiting == 0 &&
-	    (sim.n < w.size || !window_begins_line(&w, now_ms))) {
+	    (sim.n < window_limit(&w) || !window_begins_line(&w, now_ms))) {
 		send_one();
 		return;
 	}
+	if (sim.waiting == 0)
+		sim.sent_us = sim.now_us;
 	if (sim.waiting++ == 0 && sim.due_us == 0)
 		sim.due_us = sim.now_us + 1000 * window_patience_ms(&w);
 }
@@ -189,7 +196,7 @@ pass(uint64_t us)
 {
 	uint64_t end_us = sim.now_us + us, next_us;
 
-	sim.answers = sim.took_us = sim.area = 0;
+	sim.answers = sim.took_us = sim.area = sim.pause_us = 0;
 	for (;;) {
 		next_us = ask_some(end_us);
 		if (sim.n > 0 && sim.heap[1].done_us < next_us)
@@ -372,6 +379,20 @@ test_slow_names(void **state)
 	assert_well(20, 4000, 2 * 80 + 40);
 }
 
+/* So many names are slow that there are trials: nobody is kept for long. */
+static void
+test_slow_names_stop_nobody(void **state)
+{
+	(void)state;
+	sim.gap_us = 4;
+	pass(SECOND);
+	sim.jitter_us = 2000000;
+	flood(500, 7000);
+	pass(30 * SECOND);
+	assert_true(sim.pause_us > 0);
+	assert_in_range(sim.pause_us, 0, 50000);
+}
+
 /* Much less than could be answered: nobody waits for a window. */
 static void
 test_quiet_load(void **state)
@@ -480,6 +501,7 @@ main(void)
 		T(test_line_before_an_unequal_upstream),
 		T(test_no_line_no_limit),
 		T(test_slow_names),
+		T(test_slow_names_stop_nobody),
 		T(test_quiet_load),
 		T(test_faster_and_slower),
 		T(test_window_is_forgotten),
