@@ -142,6 +142,7 @@ say_record(struct peer *p, const uint8_t *arg)
 	uint8_t i, n = arg[1] > 200 ? arg[2] : 1;
 
 	p->odd = true;
+	p->shaken |= types[arg[1] % 5] == VTLS_DONE;
 	for (i = 0; i < n; i++)
 		peer_record(p, types[arg[1] % 5], body, sizeof(body));
 }
