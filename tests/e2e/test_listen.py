@@ -8,7 +8,8 @@ import socket
 
 import pytest
 
-from dnsclient import eventually, is_right, make_query, tcp, udp
+from dnsclient import (
+    TIMEOUT, eventually, is_right, make_query, tcp, udp)
 from far import Side, why_not
 from programs import Daemon, Upstream, run
 
@@ -165,7 +166,7 @@ def test_address_that_appears_later_is_served_from_then_on(wire):
         for host in LATER:
             for ask in udp, tcp:
                 eventually(lambda h=host, a=ask: wire.answers(a, h),
-                           what=host)
+                           3 * TIMEOUT, host)
         move(wire, False)
     assert wire.ask(udp, "10.87.0.1")
 
@@ -180,7 +181,7 @@ def test_reload_to_an_address_that_appears_later(wire):
     assert " freebind\n" in wire.daemon.ctl("show", "config").stdout
     move(wire, True)
     for host in LATER:
-        eventually(lambda h=host: wire.answers(udp, h), what=host)
+        eventually(lambda h=host: wire.answers(udp, h), 3 * TIMEOUT, host)
     # It stays, whatever the line says now: the socket is the same.
     wire.configure("10.87.0.1 PORT", *(host + " PORT" for host in LATER))
     wire.daemon.reload()
