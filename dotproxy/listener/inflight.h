@@ -24,8 +24,8 @@ struct prefix;
 struct tcp_conn;
 struct udp_sock;
 
-/* A longer query is kept in the store. */
-#define INFLIGHT_WIRE_INLINE 320
+/* A longer query is kept in the store; as QUERY_INLINE of pool/query.h. */
+#define INFLIGHT_WIRE_INLINE 288
 /* Bytes of long queries in all; beyond that the table counts as full. */
 #define INFLIGHT_LONG_MAX ((size_t)16 * 1024 * 1024)
 

@@ -15,8 +15,8 @@
 
 #include "common/store.h"
 
-/* Any query but one with padding or odd options; a longer one is stored. */
-#define QUERY_INLINE 320
+/* The longest name there is, with an OPT record; a longer query is stored. */
+#define QUERY_INLINE 288
 #define QUERY_LONG_BYTES (32 * 1024 * 1024) /* of those, all together */
 #define QUERY_NO_UPSTREAM UINT32_MAX
 /* One that lost so many connections is no longer put beside those that have

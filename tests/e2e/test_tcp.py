@@ -70,7 +70,7 @@ def resident_kib(pid):
 
 def test_clients_that_do_not_read_cost_little(make_proxy, upstream):
     """Nor do those that do not finish what they write; others are served."""
-    proxy = make_proxy(upstream, timeout="9s")
+    proxy = make_proxy(upstream)
     listener = proxy.child("listener")
     query = make_query("www.test")
     long = [make_query("size-60000.n%d.test" % i, "TXT").to_wire()
