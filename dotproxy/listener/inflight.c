@@ -125,6 +125,8 @@ inflight_add(struct inflight *t, const struct client *client,
 	}
 	s = slot_take(t);
 	s->used = true;
+	s->tcp = client->conn != NULL;
+	s->gone = false;
 	s->indexed = false;
 	s->waiting = s->lined = false;
 	s->sent = false;
@@ -141,7 +143,9 @@ inflight_add(struct inflight *t, const struct client *client,
 	if (list != NULL)
 		LIST_INSERT_HEAD(list, s, conn);
 	t->count++;
-	t->count_tcp += client->conn != NULL;
+	t->count_tcp += s->tcp;
+	if (s->tcp)
+		t->longs_tcp += inflight_stored(len);
 	return s;
 }
 
@@ -228,14 +232,25 @@ inflight_postpone(
 }
 
 void
+inflight_leave(struct inflight *t, struct inflight_slot *s)
+{
+	LIST_REMOVE(s, conn);
+	s->client.conn = NULL;
+	s->gone = true;
+	t->count_gone++;
+}
+
+void
 inflight_remove(struct inflight *t, struct inflight_slot *s)
 {
 	inflight_unwait(t, s);
 	order_leave(t, s);
-	if (s->client.conn != NULL) {
+	if (s->client.conn != NULL)
 		LIST_REMOVE(s, conn);
-		t->count_tcp--;
-	}
+	t->count_tcp -= s->tcp;
+	t->count_gone -= s->gone;
+	if (s->tcp)
+		t->longs_tcp -= inflight_stored(s->wire_len);
 	if (s->indexed)
 		LIST_REMOVE(s, same);
 	store_give(&t->longs, s->wire_long, s->wire_len);

@@ -46,7 +46,10 @@ struct udp_local {
 	uint8_t family;   /* AF_UNSPEC: leave it to the kernel */
 };
 
-/* Who asked.  Exactly one of conn and sock is not NULL; both are borrowed. */
+/*
+ * Who asked.  Exactly one of conn and sock is not NULL; both are borrowed.
+ * Neither is there any more in a slot whose client has gone.
+ */
 struct client {
 	struct tcp_conn *conn;
 	struct udp_sock *sock;
@@ -75,6 +78,8 @@ struct inflight_slot {
 	uint32_t hash;       /* valid if indexed */
 	uint16_t wire_len;
 	bool used;
+	bool tcp;        /* came over it */
+	bool gone;       /* its client, but the pool has not done with it */
 	bool indexed;    /* can be found by inflight_repeats() */
 	bool waiting;    /* in the list of those to be sent to the pool */
 	bool lined;      /* not yet sent, in its client's line, see turns.h */
@@ -98,10 +103,12 @@ struct inflight {
 	struct inflight_slot *slots; /* CONF_INFLIGHT_MAX of them */
 	uint32_t touched;            /* slots below this have been used */
 	uint32_t count;
-	uint32_t count_tcp;          /* of these, over TCP */
-	uint32_t limit;              /* more than this are not added */
-	struct store longs;          /* wire_long of all */
-	struct inflight_queue free;  /* used before; the last freed first */
+	uint32_t count_tcp;         /* of these, over TCP */
+	uint32_t count_gone;        /* of these, of clients that have gone */
+	uint32_t limit;             /* more than this are not added */
+	struct store longs;         /* wire_long of all */
+	uint32_t longs_tcp;         /* of its bytes, those that came over TCP */
+	struct inflight_queue free; /* used before; the last freed first */
 	struct inflight_queue order; /* by deadline, soonest first */
 	struct inflight_slot *last;  /* in order: where the last one added is,
 				      * or was; NULL: before the first */
@@ -145,6 +152,9 @@ void inflight_index(struct inflight *, struct inflight_slot *, uint32_t hash);
 void inflight_postpone(
     struct inflight *, struct inflight_slot *, uint64_t deadline_ms);
 
+/* The connection of a slot is about to go; the slot stays, for nobody. */
+void inflight_leave(struct inflight *, struct inflight_slot *);
+
 /* Takes a slot out of the table, and all its lists. */
 void inflight_remove(struct inflight *, struct inflight_slot *);
 
@@ -166,6 +176,20 @@ static inline uint32_t
 inflight_same(const struct inflight *t, const struct client *client)
 {
 	return client->conn != NULL ? t->count_tcp : t->count - t->count_tcp;
+}
+
+/* What a query of so many bytes takes of the store. */
+static inline uint32_t
+inflight_stored(size_t len)
+{
+	return len > INFLIGHT_WIRE_INLINE ? (uint32_t)len : 0;
+}
+
+/* How many bytes of the store are of queries that came over that transport. */
+static inline uint32_t
+inflight_stored_same(const struct inflight *t, bool tcp)
+{
+	return tcp ? t->longs_tcp : (uint32_t)t->longs.bytes - t->longs_tcp;
 }
 
 /* The slot with the soonest deadline; NULL if the table is empty. */

@@ -133,7 +133,7 @@ requeue(struct listener *l)
 		next = inflight_next(s);
 		if (s->waiting || s->lined)
 			continue;
-		if (dns_may_repeat(&s->query))
+		if (dns_may_repeat(&s->query) && !s->gone)
 			inflight_wait(&l->inflight, s);
 		else
 			query_lost(l, s);

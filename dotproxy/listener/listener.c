@@ -345,7 +345,8 @@ listener_pause_accept(struct listener *l)
 uint64_t
 listener_in_flight(const struct listener *l)
 {
-	return l->inflight.count + udp_unsent(l) + tcp_unsent(l);
+	return l->inflight.count - l->inflight.count_gone + udp_unsent(l) +
+	       tcp_unsent(l);
 }
 
 void

@@ -234,7 +234,7 @@ void query_failed(
 void query_lost(struct listener *, struct inflight_slot *);
 /* Ends a query whose turn comes too late for an answer. */
 void query_expire(struct listener *, struct inflight_slot *);
-/* Ends a query whose client has gone. */
+/* The client of a query is about to go: nobody waits for its answer. */
 void query_abandon(struct listener *, struct inflight_slot *);
 /* The timer of the first deadline; arg is the listener. */
 void query_deadline(int fd, short what, void *arg);

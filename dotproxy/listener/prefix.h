@@ -31,7 +31,8 @@ struct prefix {
 	LIST_ENTRY(prefix) bucket; /* valid if known */
 	struct keyhash_addr net;   /* no host bits */
 	uint32_t hash;
-	uint32_t count[2]; /* queries in flight over UDP, and over TCP */
+	uint32_t count[2];  /* queries in flight over UDP, and over TCP */
+	uint32_t stored[2]; /* of these, bytes in the store of long ones */
 	uint16_t family;
 	bool known; /* can be found */
 };

@@ -173,6 +173,13 @@ query_note_told(struct listener *l, const struct inflight_slot *s)
 	    l->now_us - s->arrived_us);
 }
 
+/* True if the pool knows of it. */
+static bool
+query_is_with_pool(const struct inflight_slot *s)
+{
+	return s->sent && (!s->waiting || s->begun);
+}
+
 /*
  * Takes a query out of the table; its slot stays readable for now.  told: the
  * pool knows that it has ended.
@@ -180,7 +187,7 @@ query_note_told(struct listener *l, const struct inflight_slot *s)
 static void
 query_unhook(struct listener *l, struct inflight_slot *s, bool told)
 {
-	if (!told && s->sent && (!s->waiting || s->begun))
+	if (!told && query_is_with_pool(s))
 		query_cancel(l, s);
 	if (s->transfer)
 		transfer_end(l, s);
@@ -188,9 +195,10 @@ query_unhook(struct listener *l, struct inflight_slot *s, bool told)
 		turns_leave(&l->turns, s);
 	if (s->client.conn != NULL)
 		tcp_release(s->client.conn);
-	else
+	else if (!s->gone)
 		udp_release(s->client.sock);
-	prefixes_release(&l->prefixes, s->prefix, s->client.conn != NULL);
+	s->prefix->stored[s->tcp] -= inflight_stored(s->wire_len);
+	prefixes_release(&l->prefixes, s->prefix, s->tcp);
 	inflight_remove(&l->inflight, s);
 }
 
@@ -205,7 +213,7 @@ query_end(struct listener *l, struct inflight_slot *s, const struct verdict *v,
 	if (s->begun) {
 		tcp_break(s->client.conn);
 		listener_count_out(l, LSTAT_dropped_send);
-	} else {
+	} else if (!s->gone) {
 		query_note_told(l, s);
 		reply_error(l, &s->client, &s->query, inflight_wire(s), v);
 	}
@@ -329,6 +337,18 @@ query_is_repeated(struct listener *l, const struct client *client,
 	return inflight_repeats(&l->inflight, *hash, client, wire, len);
 }
 
+/* True if it is short, or its client may have more of the store. */
+static bool
+query_fits(
+    const struct listener *l, const struct prefix *p, bool tcp, size_t len)
+{
+	const struct inflight *t = &l->inflight;
+
+	return inflight_stored(len) == 0 ||
+	       shed_shares((uint32_t)t->longs.max, (uint32_t)t->longs.bytes,
+		   inflight_stored_same(t, tcp), p->stored[tcp]);
+}
+
 /* Gives a query its slot and its place in line; NULL if there is none. */
 static struct inflight_slot *
 query_admit(struct listener *l, const struct client *client,
@@ -337,17 +357,19 @@ query_admit(struct listener *l, const struct client *client,
 	struct prefix *p = prefixes_find(&l->prefixes, &client->peer);
 	struct tcp_conn *conn = client->conn;
 	struct inflight_slot *s = NULL;
+	bool tcp = conn != NULL;
 
-	prefixes_hold(&l->prefixes, p, conn != NULL);
-	if (query_make_room(l, client, p))
+	prefixes_hold(&l->prefixes, p, tcp);
+	if (query_fits(l, p, tcp, len) && query_make_room(l, client, p))
 		s = inflight_add(&l->inflight, client,
 		    conn != NULL ? tcp_queries(conn) : NULL, q, wire, len,
 		    listener_now(l) + query_given_ms(l));
 	if (s == NULL) {
-		prefixes_release(&l->prefixes, p, conn != NULL);
+		prefixes_release(&l->prefixes, p, tcp);
 		return NULL;
 	}
 	s->prefix = p;
+	p->stored[tcp] += inflight_stored(len);
 	s->arrived_us = l->now_us;
 	s->stalled_ms = shed_asked(&l->shed, s->ahead, listener_now(l));
 	if (conn != NULL)
@@ -437,7 +459,7 @@ query_with_pool(struct listener *l, uint64_t handle)
 {
 	struct inflight_slot *s = inflight_find(&l->inflight, handle);
 
-	if (s != NULL && s->sent && (!s->waiting || s->begun))
+	if (s != NULL && query_is_with_pool(s))
 		return s;
 	l->counters[LSTAT_stale_answers]++;
 	return NULL;
@@ -470,10 +492,14 @@ query_answer(
 		l->counters[LSTAT_bad_answers]++;
 		return;
 	}
-	if (!s->transfer) {
+	if (!s->transfer)
 		query_note_answer(l, s);
-		query_note_told(l, s);
+	if (s->gone) {
+		query_unhook(l, s, true);
+		return;
 	}
+	if (!s->transfer)
+		query_note_told(l, s);
 	limit = reply_limit(&s->client, &s->query);
 	if (len > limit) {
 		len = dns_truncate(wire, len, &s->query, limit, l->scratch);
@@ -495,7 +521,7 @@ query_part(struct listener *l, uint64_t handle, const uint8_t *wire, size_t len)
 
 	if (s == NULL)
 		return;
-	if ((!s->transfer && s->client.conn != NULL) ||
+	if ((!s->transfer && s->tcp) ||
 	    !dns_answer_matches(inflight_wire(s), s->wire_len, wire, len)) {
 		l->counters[LSTAT_bad_answers]++;
 		return;
@@ -557,7 +583,13 @@ void
 query_abandon(struct listener *l, struct inflight_slot *s)
 {
 	listener_count_out(l, LSTAT_abandoned);
-	query_unhook(l, s, false);
+	if (!query_is_with_pool(s) || s->transfer) {
+		query_unhook(l, s, false);
+		return;
+	}
+	/* An upstream has it to do all the same: so it keeps its place. */
+	tcp_release(s->client.conn);
+	inflight_leave(&l->inflight, s);
 }
 
 void

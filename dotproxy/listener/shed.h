@@ -79,8 +79,8 @@ shed_set_limit(struct shed *sh, uint32_t limit)
 }
 
 /*
- * True if one more may wait: total do, same of them over its transport, and
- * mine of these are its client's.
+ * True if more of so many places may be taken, 2^25 at most: total are, same of
+ * them over the same transport, and mine of these by the same client.
  *
  * A client's limit falls with the square of what is free.  So n that all want
  * much leave a part of 1 / (8 * sqrt(n)) free, where with a limit that falls in
@@ -88,18 +88,25 @@ shed_set_limit(struct shed *sh, uint32_t limit)
  * with some hundred of them.
  */
 static inline bool
-shed_admits(const struct shed *sh, uint32_t total, uint32_t same, uint32_t mine)
+shed_shares(uint32_t places, uint32_t total, uint32_t same, uint32_t mine)
 {
-	uint32_t room = sh->window - sh->window / SHED_KEPT;
+	uint32_t room = places - places / SHED_KEPT;
 	uint64_t free;
 
-	if (total >= sh->window || same >= room)
+	if (total >= places || same >= room)
 		return false;
-	free = sh->window - total;
+	free = places - total;
 	if (free > room - same)
 		free = room - same;
 	return (uint64_t)mine * room <
 	       (uint64_t)SHED_KEPT * (SHED_KEPT - 1) * free * free;
+}
+
+/* True if one more query may wait, by the same rule. */
+static inline bool
+shed_admits(const struct shed *sh, uint32_t total, uint32_t same, uint32_t mine)
+{
+	return shed_shares(sh->window, total, same, mine);
 }
 
 /* True if a query that was sent then is not in line any more. */

@@ -255,9 +255,9 @@ conn_unsend(struct conn *c, struct query *q)
 }
 
 /*
- * True if an upstream leaves too much unanswered.  What clients have asked and
- * given up at once is no fault of its, and anybody could have connections
- * closed with it; but IDs are not without end.
+ * True if an upstream leaves too much unanswered.  What was given up at once,
+ * for a copy was answered or the listener wants it no more, is no fault of its;
+ * but IDs are not without end.
  */
 static bool
 conn_is_worn(const struct conn *c, const struct query *q)

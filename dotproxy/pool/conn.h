@@ -35,7 +35,8 @@ struct upstream;
 #define CONN_HARD_MAX 16384u
 /* One that leaves so many queries unanswered is replaced. */
 #define CONN_ABANDONED_MAX 1024u
-/* So many if it has had no more than this time for the last: clients left. */
+/* So many if it has had no more than this time for the last: it may come yet.
+ */
 #define CONN_CANCELLED_MAX 8192u
 #define CONN_CANCELLED_MS 250u
 /* Tickets, key updates and the like it may bring beyond one an answer. */

@@ -367,6 +367,8 @@ test_who_waits_gives_up(void **state)
 	(void)setsockopt(tcp, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(tcp);
 	rig_until(rig_count(LSTAT_abandoned) == 3);
+	assert_int_equal(rig.l->turns.n, 1);
+	rig_answer(&rig.queries[0], 0);
 	/* So one has its turn; another waits behind it, in vain. */
 	rig_until(rig.nqueries == 2);
 	ask_many(fd, 3, 1);

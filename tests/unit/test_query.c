@@ -422,6 +422,56 @@ test_full_table(void **state)
 	close(fd);
 }
 
+/* Sends a query over UDP with so many bytes behind it. */
+static void
+send_long(int fd, uint16_t id, size_t len)
+{
+	memset(buf, 0, len);
+	rig_make_query(&pkt, id, "long.example", 0);
+	memcpy(buf, pkt.buf, pkt.w.pos);
+	assert_int_equal(send(fd, buf, len, 0), len);
+	rig_settle();
+}
+
+/* Who sends long queries leaves others room for theirs, and over TCP, too. */
+static void
+test_memory_for_long_queries_is_shared(void **state)
+{
+	int fd = rig_udp_client(&rig.udp_addr), tcp = rig_tcp_client();
+	int other = rig_udp_client_at("127.0.0.2");
+	const struct store *longs = &rig.l->inflight.longs;
+	size_t n;
+	uint16_t id;
+
+	(void)state;
+	for (id = 0; rig_count(LSTAT_failed_busy) == 0 && id < 300; id++)
+		send_long(fd, id, 60000);
+	assert_in_range(longs->bytes, INFLIGHT_LONG_MAX / 2,
+	    INFLIGHT_LONG_MAX - INFLIGHT_LONG_MAX / 5);
+	n = rig.nqueries;
+	send_long(fd, id, 400);
+	assert_int_equal(rig_count(LSTAT_failed_busy), 2);
+	send_long(other, 1, 60000);
+	send_long(other, 2, 400);
+	rig_make_query(&pkt, 3, "short.example", 0);
+	rig_send(fd, &pkt);
+	rig_make_query(&pkt, 4, "long.example", 0);
+	pkt.w.pos = 400;
+	rig_send_tcp(tcp, &pkt);
+	rig_until(rig.nqueries == n + 4);
+	assert_int_equal(rig_count(LSTAT_failed_busy), 2);
+	while (n > 0) {
+		rig_answer(&rig.queries[--n], 0);
+		rig_turn();
+	}
+	rig_until(rig.l->inflight.count == 4);
+	assert_int_equal(longs->bytes, 60000 + 400 + 400);
+	assert_int_equal(rig.l->inflight.longs_tcp, 400);
+	close(fd);
+	close(other);
+	close(tcp);
+}
+
 /* Who waits is in line, however long, until somebody later was answered. */
 static void
 test_overtaken_yield_in_a_full_table(void **state)
@@ -585,6 +635,7 @@ main(void)
 		RIG_TEST(test_deadline_is_the_backstop),
 		RIG_TEST(test_shorter_timeout_after_reload),
 		RIG_TEST(test_full_table),
+		RIG_TEST(test_memory_for_long_queries_is_shared),
 		RIG_TEST(test_overtaken_yield_in_a_full_table),
 		RIG_TEST(test_udp_leaves_room_for_tcp),
 		RIG_TEST(test_identity_of_counters),

@@ -12,25 +12,76 @@
 #include "tests/unit/listener_tcp.h"
 
 static void
-test_client_goes_with_queries_in_flight(void **state)
+reset(int fd)
 {
-	struct linger rst = { 1, 0 };
-	int fd = rig_tcp_client();
-	struct rig_query q;
+	const struct linger rst = { 1, 0 };
 
-	(void)state;
-	q = *ask(fd, 1);
-	(void)ask(fd, 2);
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &rst, sizeof(rst));
 	close(fd);
+}
+
+/* The upstream has its queries to do: it must not have room for more. */
+static void
+test_client_goes_with_queries_in_flight(void **state)
+{
+	struct msg_failed failed = { CAUSE_TIMEOUT, MSG_NO_UPSTREAM };
+	int fd = rig_tcp_client();
+	const struct prefix *p;
+	struct rig_query q[2];
+
+	(void)state;
+	q[0] = *ask(fd, 1);
+	q[1] = *ask(fd, 2);
+	reset(fd);
 	rig_until(rig_count(LSTAT_tcp_open) == 0);
 	assert_int_equal(rig_count(LSTAT_abandoned), 2);
 	assert_int_equal(rig_count(LSTAT_in_flight), 0);
-	rig_until(rig.ncancelled == 2); /* the newest first */
-	assert_int_equal(rig.cancelled, q.handle);
-	rig_answer(&q, 0);
-	rig_settle();
-	assert_int_equal(rig_count(LSTAT_stale_answers), 1);
+	assert_int_equal(rig.l->inflight.count, 2);
+	assert_int_equal(rig.l->inflight.count_tcp, 2);
+	p = inflight_first(&rig.l->inflight)->prefix;
+	assert_int_equal(p->count[true], 2);
+	rig_answer(&q[0], 0);
+	assert_true(msg_send_failed(&rig.pool, q[1].handle, &failed));
+	rig_until(rig.l->inflight.count == 0);
+	assert_int_equal(p->count[true], 0);
+	assert_int_equal(rig.l->inflight.count_tcp, 0);
+	assert_int_equal(rig_count(LSTAT_stale_answers), 0);
+	assert_int_equal(rig.ncancelled, 0);
+}
+
+/* Nobody waits for them: the next pool does not get them. */
+static void
+test_queries_of_a_client_that_went_are_not_sent_again(void **state)
+{
+	int fd = rig_tcp_client(), other = rig_tcp_client();
+
+	(void)state;
+	(void)ask(fd, 1);
+	(void)ask(other, 2);
+	reset(fd);
+	rig_until(rig_count(LSTAT_abandoned) == 1);
+	rig_link();
+	rig_until(rig.nqueries == 3);
+	assert_int_equal(rig_count(LSTAT_resent), 1);
+	assert_int_equal(rig.l->inflight.count, 1);
+	close(other);
+}
+
+/* But not for longer than anybody's. */
+static void
+test_deadline_of_a_client_that_went(void **state)
+{
+	int fd = rig_tcp_client();
+
+	(void)state;
+	rig.client.query_timeout_ms = 50;
+	rig_reload("127.0.0.0", 8);
+	(void)ask(fd, 1);
+	reset(fd);
+	rig_until(rig_count(LSTAT_abandoned) == 1);
+	rig_until(rig.l->inflight.count == 0);
+	assert_int_equal(rig_count(LSTAT_failed_timeout), 0);
+	rig_until(rig.ncancelled == 1);
 }
 
 /* Told to drain: who is owed nothing goes, and nobody comes. */
@@ -372,6 +423,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(test_client_goes_with_queries_in_flight),
+		RIG_TEST(test_queries_of_a_client_that_went_are_not_sent_again),
+		RIG_TEST(test_deadline_of_a_client_that_went),
 		RIG_TEST(test_drained),
 		RIG_TEST(test_last_call),
 		RIG_TEST(test_no_last_call),
