@@ -370,5 +370,6 @@ link_send_waiting(struct listener *l)
 			return;
 	if (l->turns.n > 0)
 		send_in_turn(l);
-	window_loaded(&l->turns.window, link_load(l));
+	window_loaded(
+	    &l->turns.window, link_load(l), l->prefixes.nheld, listener_now(l));
 }

@@ -118,4 +118,5 @@ prefixes_release_last(struct prefixes *t, struct prefix *p)
 	memset(&p->net, 0, sizeof(p->net));
 	p->known = false;
 	TAILQ_INSERT_HEAD(&t->idle, p, idle);
+	t->nheld--;
 }

@@ -47,6 +47,7 @@ struct prefixes {
 	uint32_t touched;            /* records below this have been used */
 	uint32_t limit;    /* so many are used before one is used again */
 	uint32_t nbuckets; /* of these, in use; a power of two */
+	uint32_t nheld;    /* records of clients with queries in flight */
 	struct prefix_queue idle; /* the first is the next to be used */
 };
 
@@ -119,8 +120,10 @@ void prefixes_release_last(struct prefixes *, struct prefix *);
 static inline void
 prefixes_hold(struct prefixes *t, struct prefix *p, bool tcp)
 {
-	if (prefix_queries(p) == 0)
+	if (prefix_queries(p) == 0) {
 		TAILQ_REMOVE(&t->idle, p, idle);
+		t->nheld++;
+	}
 	p->count[tcp]++;
 }
 

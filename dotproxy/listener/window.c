@@ -5,8 +5,12 @@
  */
 #include "dotproxy/listener/window.h"
 
-/* Beyond one half of what answers take without a line, so much is no line. */
+/*
+ * Beyond one half of what answers take without a line, so much is no line: less
+ * if there are several clients, and one may wait for what another has asked.
+ */
 #define SLACK_US 5000u
+#define SLACK_SHARED_US 1000u
 /*
  * A period is so long, or what an answer takes: halved, a window shows no
  * sooner.  And it has so many answers, or, if they are slow, lasts longer.
@@ -40,8 +44,8 @@ begin(struct window *w, enum window_phase phase, uint64_t now_ms)
 }
 
 /*
- * This is the window.  An eighth of the answers may be missing and a trial
- * still succeeds: so much is given in addition.
+ * This is the window.  An eighth of the answers may be missing and a trial of
+ * half still succeeds: so much is given in addition.
  */
 static void
 settle(struct window *w, uint32_t hold, uint64_t now_ms)
@@ -63,15 +67,15 @@ try_less(struct window *w, uint32_t n, uint64_t now_ms)
 		w->hold = 2 * n;
 	w->bound_ms = now_ms;
 	w->told_us = w->mean_us;
-	w->size = n / 2;
+	w->size = w->less.in_vain > 0 ? n - n / 4 : n / 2;
 	begin(w, WINDOW_DRAIN, now_ms);
 	w->over = 2 * (n - w->size);
 }
 
 static void
-try_more(struct window *w, uint64_t now_ms)
+try_more(struct window *w, uint32_t size, uint64_t now_ms)
 {
-	w->size = 2 * w->hold;
+	w->size = size;
 	begin(w, WINDOW_FILL, now_ms);
 }
 
@@ -97,9 +101,12 @@ is_more(uint64_t rate, uint64_t than)
 
 /* True if answers that took so long now take longer. */
 static bool
-is_slow(uint64_t us, uint64_t than_us)
+is_slow(const struct window *w, uint64_t us, uint64_t than_us)
 {
-	return us > than_us + than_us / 2 + SLACK_US;
+	bool shared = w->judged_ms < w->shared_ms;
+
+	return us >
+	       than_us + than_us / 2 + (shared ? SLACK_SHARED_US : SLACK_US);
 }
 
 /*
@@ -136,7 +143,7 @@ watch(struct window *w, uint64_t now_ms)
 static void
 judge_steady(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 {
-	bool first = w->rate == 0, slow = is_slow(w->mean_us, w->base_us);
+	bool first = w->rate == 0, slow = is_slow(w, w->mean_us, w->base_us);
 	bool rises = is_more(rate, w->rate + w->rate / 8);
 	bool falls = is_more(w->rate, rate + rate / 8);
 	uint32_t n = w->peak < w->size ? w->peak : w->size;
@@ -152,37 +159,47 @@ judge_steady(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 	/* It may be another upstream now, or the last trial was wrong. */
 	if (rises || falls)
 		w->more.next_ms = 0;
-	if (is_slow(w->mean_us, w->told_us))
-		w->less.next_ms = 0;
+	if (is_slow(w, w->mean_us, w->told_us))
+		w->less = (struct window_trial){ 0 };
 	if (slow && n >= 2 * WINDOW_MIN && !rises && !falls &&
 	    now_ms >= w->less.next_ms)
 		try_less(w, n, now_ms);
 	else if (line && w->hold != WINDOW_NONE && now_ms >= w->more.next_ms)
-		try_more(w, now_ms);
+		try_more(w, w->hold + w->hold / 2, now_ms);
 }
 
-/* A period with half of what was before is over. */
+/*
+ * Of three quarters, after half was too few, fewer answers may be missing: else
+ * one such trial after another would succeed, and lose as much each time.
+ */
+static uint64_t
+may_be_missing(const struct window *w)
+{
+	return w->rate / (w->less.in_vain > 0 ? 32 : 8);
+}
+
+/* A period with fewer than before is over. */
 static void
 judge_less(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 {
 	if (!line) { /* there was nothing to be learnt */
 		w->less.next_ms = now_ms + PAUSE_MS;
 		settle(w, w->hold, now_ms);
-	} else if (rate < w->rate - w->rate / 8) {
+	} else if (rate < w->rate - may_be_missing(w)) {
 		give_up(w, now_ms);
 	} else {
-		w->less.in_vain -= w->less.in_vain > 0;
+		w->less.in_vain = 0;
 		w->more.next_ms = now_ms + PAUSE_MS;
 		if (rate > w->rate)
 			w->rate = rate;
 		settle(w, w->size, now_ms);
-		if (is_slow(w->mean_us, w->base_us) &&
+		if (is_slow(w, w->mean_us, w->base_us) &&
 		    w->hold >= 2 * WINDOW_MIN)
 			try_less(w, w->hold, now_ms);
 	}
 }
 
-/* A period with twice as many is over. */
+/* A period with more is over. */
 static void
 judge_more(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 {
@@ -194,7 +211,7 @@ judge_more(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 	w->rate = rate;
 	settle(w, w->size, now_ms);
 	if (line && w->hold != WINDOW_NONE)
-		try_more(w, now_ms);
+		try_more(w, 2 * w->hold, now_ms);
 }
 
 /* True if a trial of less has failed already. */
@@ -236,7 +253,7 @@ is_calm(struct window *w, uint64_t us, uint64_t now_ms)
 	bool was_calm = w->calm;
 
 	w->calm = w->hold == WINDOW_NONE && w->phase == WINDOW_STEADY &&
-		  (w->peak < 2 * WINDOW_MIN || !is_slow(us, w->base_us));
+		  (w->peak < 2 * WINDOW_MIN || !is_slow(w, us, w->base_us));
 	note_base(w, us, now_ms - w->since_ms);
 	if (!was_calm && !w->calm)
 		return false;

@@ -8,10 +8,11 @@
  * is there is tried.  If answers come as fast as before, only waiting was
  * saved: that is the window, and half of it is tried.  If they do not, it was
  * no line but the way; there may be as many as before, and it is long until the
- * next trial.  While there is a line, twice the window is tried now and then,
- * too, and kept if answers come faster.  So it is the number of answers that
- * decides, and how long each takes is only a reason to ask: an upstream far
- * away, or of slow names, costs a short trial now and then.
+ * next trial, which is of three quarters.  While there is a line, half as many
+ * more are tried now and then, too, and kept if answers come faster; then twice
+ * as many.  So it is the number of answers that decides, and how long each
+ * takes is only a reason to ask: an upstream far away, or of slow names, costs
+ * a short trial now and then.
  */
 #ifndef LISTENER_WINDOW_H
 #define LISTENER_WINDOW_H
@@ -30,21 +31,23 @@
  */
 #define WINDOW_BATCH 32u
 #define WINDOW_BATCH_MS 5u
+/* So long after several clients had queries, there are several. */
+#define WINDOW_SHARED_MS 1000u
 /* Without a line for so long there is no window any more. */
 #define WINDOW_KEPT_MS 5000u
 
 enum window_phase {
 	WINDOW_STEADY,
-	WINDOW_DRAIN, /* half is to be tried; until there are no more */
+	WINDOW_DRAIN, /* fewer are to be tried; until there are no more */
 	WINDOW_LESS,  /* it is tried */
-	WINDOW_FILL,  /* twice as many are to be; until the first are back */
+	WINDOW_FILL,  /* more are to be; until the first are back */
 	WINDOW_MORE,
 };
 
 /* A kind of trial. */
 struct window_trial {
 	uint64_t next_ms; /* not before that */
-	uint32_t in_vain; /* so many were, less those that were not */
+	uint32_t in_vain; /* so many were lately */
 };
 
 struct window {
@@ -66,6 +69,7 @@ struct window {
 	struct window_trial less;
 	struct window_trial more;
 	bool calm;            /* no window, and no reason for one */
+	uint64_t shared_ms;   /* until then there are several clients */
 	uint64_t answered_ms; /* the last answer, or when the line began */
 	uint64_t bound_ms;    /* when a query had to wait last */
 };
@@ -89,12 +93,14 @@ window_answered(struct window *w, uint64_t took_ms, uint64_t now_ms)
 	return ++w->batch % WINDOW_BATCH == 0;
 }
 
-/* So many are with the pool at the end of a turn. */
+/* So many are with the pool at the end of a turn, and of so many clients. */
 static inline void
-window_loaded(struct window *w, uint32_t n)
+window_loaded(struct window *w, uint32_t n, uint32_t nclients, uint64_t now_ms)
 {
 	if (n > w->peak)
 		w->peak = n;
+	if (nclients > 1)
+		w->shared_ms = now_ms + WINDOW_SHARED_MS;
 }
 
 /* Draws the conclusion; others wait here or not. */

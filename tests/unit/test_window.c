@@ -34,6 +34,7 @@ static struct sim {
 	uint32_t slow;      /* one in so many takes slow_us more; 0: none */
 	uint64_t slow_us;
 	bool silent;
+	uint32_t nclients; /* of whom there are queries */
 	uint64_t ask_us;   /* so much time from one query to the next */
 	uint32_t most;     /* and no more while so many wait in all */
 	uint64_t free_us;  /* when the upstream has done what it has */
@@ -126,7 +127,7 @@ send_some(void)
 	}
 	if (sim.waiting > 0)
 		w.bound_ms = sim.now_us / 1000;
-	window_loaded(&w, sim.n);
+	window_loaded(&w, sim.n, sim.nclients, sim.now_us / 1000);
 }
 
 static void
@@ -231,6 +232,7 @@ setup(void **state)
 	window_init(&w);
 	sim.now_us = 100 * SECOND;
 	sim.random = 1;
+	sim.nclients = 1;
 	/* Little is asked at first: 100 in a second. */
 	sim.way_us = 300;
 	flood(10000, 10);
@@ -269,6 +271,38 @@ test_line_gets_short(void **state)
 		pass(3 * SECOND);
 		assert_well(20, 4000, 30);
 	}
+}
+
+/* What a line of some milliseconds costs, another client pays. */
+static void
+test_short_line_matters_to_several_clients(void **state)
+{
+	uint32_t n;
+
+	for (n = 1; n <= 2; n++) {
+		setup(state);
+		sim.nclients = n;
+		sim.gap_us = 25;
+		pass(SECOND);
+		flood(10, 100);
+		pass(3 * SECOND);
+		assert_well(20, 40000, n == 1 ? 100 : 40);
+		if (n == 1)
+			assert_int_equal(w.size, WINDOW_NONE);
+	}
+}
+
+/* There are 45 under way if nobody waits. */
+static void
+test_line_is_hardly_longer_than_needed(void **state)
+{
+	(void)state;
+	sim.gap_us = 250;
+	sim.way_us = 11000;
+	pass(2 * SECOND);
+	flood(125, 7000);
+	pass(8 * SECOND);
+	assert_well(20, 4000, 60);
 }
 
 /*
@@ -495,6 +529,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_line_gets_short),
+		T(test_short_line_matters_to_several_clients),
+		T(test_line_is_hardly_longer_than_needed),
 		T(test_line_from_the_beginning),
 		T(test_line_of_a_very_slow_upstream),
 		T(test_line_far_away),
