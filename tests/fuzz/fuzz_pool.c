@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* LINK: tests/fuzz/pool_small.c tests/fuzz/pool_stage.c */
 /* LINK: tests/fuzz/pool_listener.c tests/fuzz/pool_peer.c */
-/* LINK: tests/replay/vnet.c tests/replay/vevent.c tests/replay/vtls.c */
+/* LINK: tests/replay/vnet.c tests/replay/vcall.c tests/replay/vevent.c */
+/* LINK: tests/replay/vtls.c */
 /* LINK: dotproxy/pool/admin.c dotproxy/pool/config.c dotproxy/pool/conn.c */
 /* LINK: dotproxy/pool/conn_io.c dotproxy/pool/dispatch.c */
 /* LINK: dotproxy/pool/edit.c dotproxy/pool/errors.c dotproxy/pool/health.c */
