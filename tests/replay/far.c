@@ -97,6 +97,7 @@ far_query_free(struct world *w, struct far_query *q)
 		TAILQ_REMOVE(&w->replies, q, due);
 	TAILQ_REMOVE(&q->conn->queries, q, entry);
 	q->conn->nqueries--;
+	q->conn->far->nheld--;
 	q->conn->ids[dns_id(q->wire) / 8] &=
 	    (uint8_t) ~(1u << dns_id(q->wire) % 8);
 	free(q);
@@ -147,6 +148,8 @@ far_take_query(
 	memcpy(q->wire, wire, len);
 	TAILQ_INSERT_TAIL(&c->queries, q, entry);
 	c->nqueries++;
+	if (++f->nheld > f->most)
+		f->most = f->nheld;
 	c->used_us = vclock_us();
 	if (q->how == FAR_SILENT)
 		return;

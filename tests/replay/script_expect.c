@@ -154,6 +154,8 @@ expect_far(struct script *s, const struct far *f)
 			value = f->nopen;
 		else if (strcmp(what, "queries") == 0)
 			value = f->nqueries;
+		else if (strcmp(what, "most") == 0)
+			value = f->most;
 		else if (!pool_side_upstream(s->w, f->name, what, &value)) {
 			world_fail(s->w, "%s has no %s", f->name, what);
 			return;

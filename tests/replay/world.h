@@ -180,6 +180,8 @@ struct far {
 	uint32_t nplain; /* of these, without TCP Fast Open */
 	uint32_t nresumed;
 	uint32_t nqueries;
+	uint32_t nheld; /* of these, not answered yet */
+	uint32_t most;  /* at a time */
 	uint32_t nopen;
 	TAILQ_HEAD(far_conns, far_conn) conns;
 };
