@@ -256,8 +256,8 @@ query_is_next(const struct listener *l, const struct client *client,
 
 /*
  * Finds room for one more query, which its client's record counts already, at
- * the cost of those that were overtaken: of the same client, and of clients
- * that have no fewer in flight.
+ * the cost of those that were overtaken: of the same client, of clients that
+ * have no fewer in flight, and of those that have gone.
  */
 static bool
 query_make_room(
@@ -273,7 +273,7 @@ query_make_room(
 		s = inflight_first(t);
 		if (s == NULL || !s->sent ||
 		    !shed_overtaken(&l->shed, s->sent_ms) ||
-		    (s->prefix != p &&
+		    (s->prefix != p && !s->gone &&
 			prefix_queries(p) - 1 > prefix_queries(s->prefix)))
 			return false;
 		query_end(l, s, &verdict_full, false);

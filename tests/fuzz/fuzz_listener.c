@@ -37,6 +37,8 @@ enum step {
 	STEP_FORGE,   /* these bytes as the answer to some query */
 	STEP_CONTROL, /* bytes of a control client */
 	STEP_TURN,
+	STEP_FAIL,    /* what the pool says of some query */
+	STEP_RESPAWN, /* another pool, in the middle of it all */
 	STEPS
 };
 
@@ -161,6 +163,19 @@ answer(uint16_t which, const uint8_t *data, size_t len, enum step how)
 		(void)msg_send_answer(&rig.pool, q->handle, msg, q->len + len);
 }
 
+static void
+fail_some(uint16_t which, const uint8_t *data, size_t len)
+{
+	struct msg_failed f = { CAUSE_TIMEOUT, MSG_NO_UPSTREAM };
+
+	if (rig.nqueries == 0 || rig.pool.down)
+		return;
+	if (len > 0)
+		f.cause = data[0] % CAUSE_COUNT;
+	(void)msg_send_failed(
+	    &rig.pool, rig.queries[which % rig.nqueries].handle, &f);
+}
+
 /* A pool that broke the protocol gets a new channel, as from the parent. */
 static void
 turn(void)
@@ -204,6 +219,12 @@ step(struct talk talks[CLIENTS], uint8_t what, const uint8_t *data, size_t len)
 		if (!ctl.chan.down)
 			(void)!send(ctl.chan.fd, data, len,
 			    MSG_NOSIGNAL | MSG_DONTWAIT);
+		break;
+	case STEP_FAIL:
+		fail_some(what >> 4, data, len);
+		break;
+	case STEP_RESPAWN:
+		rig_link();
 		break;
 	case STEP_TURN:
 	case STEPS:
@@ -280,6 +301,10 @@ add_step(uint8_t *data, size_t len, size_t max, struct fuzz_random *rnd)
 		p[1] = (uint8_t)fuzz_below(rnd, 4);
 		n = dns_mutate(p, 0, 500, rnd);
 		n = dns_mutate(p, n, 500, rnd);
+		if (fuzz_below(rnd, 4) == 0) { /* too long for its slot */
+			memset(p + n, 0, 400);
+			n += 400;
+		}
 		if (tcp)
 			wire_store_u16(p - 2, (uint16_t)n);
 		break;
@@ -298,6 +323,10 @@ add_step(uint8_t *data, size_t len, size_t max, struct fuzz_random *rnd)
 	case STEP_PART:
 		n = fuzz_below(rnd, 900);
 		memset(p, 0xaa, n);
+		break;
+	case STEP_FAIL:
+		n = 1;
+		p[0] = (uint8_t)fuzz_below(rnd, CAUSE_COUNT);
 		break;
 	default:
 		break;

@@ -93,13 +93,20 @@ make_wire(struct ask *a, const struct ask_how *how)
 	static struct pkt p;
 	char name[64];
 	bool edns = how->udp_size != 0;
+	uint8_t *option;
 
 	(void)snprintf(name, sizeof(name), "n.%u.test", (unsigned int)a->index);
 	pkt_start(
 	    &p, (uint16_t)(QUERY_FLAGS | how->opcode << 11), 1, 0, 0, edns);
 	pkt_question(&p, how->name != NULL ? how->name : name, how->type);
 	if (edns)
-		pkt_opt(&p, how->udp_size, 0, 0);
+		pkt_opt(&p, how->udp_size, 0,
+		    (uint16_t)(how->bytes > 0 ? 4 + how->bytes : 0));
+	if (edns && how->bytes > 0) {
+		option = p.buf + p.w.pos - how->bytes - 4;
+		wire_store_u16(option, 65001); /* for local use */
+		wire_store_u16(option + 2, how->bytes);
+	}
 	dns_set_id(p.buf, a->id);
 	a->len = p.w.pos;
 	a->wire = malloc(a->len);

@@ -11,6 +11,7 @@
 #include "dotproxy/listener/listener.h"
 #include "tests/replay/world.h"
 #include "tests/support/ended.h"
+#include "tests/support/listener_tables.h"
 
 void
 listener_side_start(struct world *w, int parent_fd)
@@ -93,6 +94,7 @@ listener_side_check(struct world *w)
 	struct listener *l = w->listener;
 	const struct inflight_slot *s;
 	uint64_t n = 0, last_ms = 0;
+	const char *wrong;
 	const uint64_t *c;
 
 	if (l == NULL || w->failed)
@@ -111,6 +113,9 @@ listener_side_check(struct world *w)
 		last_ms = s->deadline_ms;
 	}
 	same(w, "the table", l->inflight.count, n);
+	wrong = listener_tables_wrong(l);
+	if (wrong != NULL)
+		world_fail(w, "listener: %s", wrong);
 	check_turns(w);
 }
 

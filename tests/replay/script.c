@@ -424,6 +424,8 @@ ask_one(struct script *s, const char *label)
 			how.id = (int)script_number(s);
 		else if (script_is(s, "edns"))
 			how.udp_size = (uint16_t)script_number(s);
+		else if (script_is(s, "bytes"))
+			how.bytes = (uint16_t)script_number(s);
 		else if (script_is(s, "again")) {
 			how.again = client_find(s->w, s->words[s->at++]);
 			if (how.again == NULL)

@@ -123,7 +123,7 @@ walk_ask(struct walker *k)
 {
 	static const uint32_t bursts[] = { 1, 1, 1, 2, 5, 20, 150 };
 	uint32_t n = PICK(k, bursts), label = k->nasked++;
-	char from[64] = "", over[32] = "", what[32] = "";
+	char from[64] = "", over[32] = "", what[48] = "";
 
 	if (chance(k, 50))
 		(void)snprintf(from, sizeof(from), " from 10.0.%u.%u",
@@ -140,6 +140,9 @@ walk_ask(struct walker *k)
 	else if (chance(k, 10))
 		(void)snprintf(
 		    what, sizeof(what), " edns %u", chance(k, 50) ? 0u : 4096u);
+	else if (chance(k, 10))
+		(void)snprintf(what, sizeof(what), " bytes %u",
+		    (unsigned)below(k, chance(k, 70) ? 1000 : 60000));
 	if (n > 1)
 		step(k, "ask q%u.*%u%s%s%s", (unsigned)label, (unsigned)n, from,
 		    over, what);
@@ -150,6 +153,12 @@ walk_ask(struct walker *k)
 		    k->w->asks[k->w->nasks - 1]->label);
 	else
 		step(k, "ask q%u%s%s%s", (unsigned)label, from, over, what);
+	if (over[0] == '\0' || !chance(k, 15))
+		return;
+	/* It leaves before it is answered, or just after. */
+	step(k, "wait %uus", (unsigned)below(k, 20000));
+	step(k, "hangup %s%s", over + strlen(" tcp "),
+	    chance(k, 50) ? " reset" : "");
 }
 
 static void

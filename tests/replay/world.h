@@ -331,6 +331,7 @@ struct ask_how {
 	const char *conn;        /* NULL: over UDP */
 	int id;                  /* -1: one of its own */
 	uint16_t udp_size;       /* 0: no OPT record */
+	uint16_t bytes;          /* of an option in it; 0: no option */
 	const struct ask *again; /* the same as that one; or NULL */
 };
 

@@ -508,6 +508,48 @@ test_overtaken_yield_in_a_full_table(void **state)
 	close(fd);
 }
 
+/* But not to one who has more than they, unless nobody waits for them. */
+static void
+test_overtaken_of_a_client_that_went_yields_to_anybody(void **state)
+{
+	const struct linger reset = { 1, 0 };
+	int fd = rig_udp_client_at("127.0.0.2"), tcp = rig_tcp_client();
+	struct rig_query q;
+	uint16_t id;
+
+	(void)state;
+	rig.client.client.max_inflight = 8;
+	rig_reload("127.0.0.0", 8);
+	rig_make_query(&pkt, 1, "a.example", 0);
+	rig_send_tcp(tcp, &pkt);
+	rig_send_tcp(tcp, &pkt);
+	rig_until(rig.nqueries == 2);
+	rig_run_ms(SHED_OVERTAKEN_MS + 20);
+	for (id = 2; rig_count(LSTAT_failed_busy) == 0; id++) {
+		rig_make_query(&pkt, id, "b.example", 0);
+		rig_send(fd, &pkt);
+		rig_settle();
+	}
+	q = rig.queries[2];
+	rig_answer(&q, 0);
+	rig_until(rig_count(LSTAT_answered) == 1);
+	(void)rig_ask(fd, id++, "b.example", 0); /* in its place */
+	rig_make_query(&pkt, id++, "b.example", 0);
+	rig_send(fd, &pkt);
+	rig_until(rig_count(LSTAT_failed_busy) == 2);
+	(void)setsockopt(tcp, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(tcp);
+	rig_until(rig_count(LSTAT_abandoned) == 2);
+	assert_int_equal(rig.l->inflight.count_gone, 2);
+	rig_make_query(&pkt, id++, "b.example", 0);
+	rig_send(fd, &pkt);
+	rig_until(rig.ncancelled == 1);
+	assert_int_equal(rig.cancelled, rig.queries[0].handle);
+	assert_int_equal(rig.l->inflight.count_gone, 1);
+	assert_int_equal(rig_count(LSTAT_failed_busy), 2);
+	close(fd);
+}
+
 /* Queries over UDP, however many, leave places to those over TCP. */
 static void
 test_udp_leaves_room_for_tcp(void **state)
@@ -637,6 +679,8 @@ main(void)
 		RIG_TEST(test_full_table),
 		RIG_TEST(test_memory_for_long_queries_is_shared),
 		RIG_TEST(test_overtaken_yield_in_a_full_table),
+		RIG_TEST(
+		    test_overtaken_of_a_client_that_went_yields_to_anybody),
 		RIG_TEST(test_udp_leaves_room_for_tcp),
 		RIG_TEST(test_identity_of_counters),
 	};
