@@ -10,7 +10,7 @@
  * if there are several clients, and one may wait for what another has asked.
  */
 #define SLACK_US 5000u
-#define SLACK_SHARED_US 1000u
+#define SLACK_SHARED_US 2000u
 /*
  * A period is so long, or what an answer takes: halved, a window shows no
  * sooner.  And it has so many answers, or, if they are slow, lasts longer.

@@ -286,7 +286,7 @@ test_short_line_matters_to_several_clients(void **state)
 		pass(SECOND);
 		flood(10, 100);
 		pass(3 * SECOND);
-		assert_well(20, 40000, n == 1 ? 100 : 40);
+		assert_well(20, 40000, n == 1 ? 100 : 70);
 		if (n == 1)
 			assert_int_equal(w.size, WINDOW_NONE);
 	}
