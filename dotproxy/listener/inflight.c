@@ -144,8 +144,8 @@ inflight_add(struct inflight *t, const struct client *client,
 		LIST_INSERT_HEAD(list, s, conn);
 	t->count++;
 	t->count_tcp += s->tcp;
-	if (s->tcp)
-		t->longs_tcp += inflight_stored(len);
+	if (s->tcp && wire_long != NULL)
+		t->longs_tcp += s->wire_len;
 	return s;
 }
 
@@ -240,21 +240,32 @@ inflight_leave(struct inflight *t, struct inflight_slot *s)
 	t->count_gone++;
 }
 
+/* Gives back the memory of a long query. */
+static void
+wire_give(struct inflight *t, struct inflight_slot *s)
+{
+	if (s->tcp)
+		t->longs_tcp -= s->wire_len;
+	store_give(&t->longs, s->wire_long, s->wire_len);
+	s->wire_long = NULL;
+}
+
 void
 inflight_remove(struct inflight *t, struct inflight_slot *s)
 {
 	inflight_unwait(t, s);
 	order_leave(t, s);
-	if (s->client.conn != NULL)
-		LIST_REMOVE(s, conn);
-	t->count_tcp -= s->tcp;
-	t->count_gone -= s->gone;
-	if (s->tcp)
-		t->longs_tcp -= inflight_stored(s->wire_len);
+	if (s->tcp) {
+		t->count_tcp--;
+		if (s->gone)
+			t->count_gone--;
+		else
+			LIST_REMOVE(s, conn);
+	}
 	if (s->indexed)
 		LIST_REMOVE(s, same);
-	store_give(&t->longs, s->wire_long, s->wire_len);
-	s->wire_long = NULL;
+	if (s->wire_long != NULL)
+		wire_give(t, s);
 	s->used = false;
 	TAILQ_INSERT_HEAD(&t->free, s, order);
 	t->count--;

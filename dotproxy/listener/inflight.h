@@ -178,16 +178,9 @@ inflight_same(const struct inflight *t, const struct client *client)
 	return client->conn != NULL ? t->count_tcp : t->count - t->count_tcp;
 }
 
-/* What a query of so many bytes takes of the store. */
-static inline uint32_t
-inflight_stored(size_t len)
-{
-	return len > INFLIGHT_WIRE_INLINE ? (uint32_t)len : 0;
-}
-
 /* How many bytes of the store are of queries that came over that transport. */
 static inline uint32_t
-inflight_stored_same(const struct inflight *t, bool tcp)
+inflight_stored(const struct inflight *t, bool tcp)
 {
 	return tcp ? t->longs_tcp : (uint32_t)t->longs.bytes - t->longs_tcp;
 }

@@ -197,7 +197,8 @@ query_unhook(struct listener *l, struct inflight_slot *s, bool told)
 		tcp_release(s->client.conn);
 	else if (!s->gone)
 		udp_release(s->client.sock);
-	s->prefix->stored[s->tcp] -= inflight_stored(s->wire_len);
+	if (s->wire_long != NULL)
+		s->prefix->stored[s->tcp] -= s->wire_len;
 	prefixes_release(&l->prefixes, s->prefix, s->tcp);
 	inflight_remove(&l->inflight, s);
 }
@@ -344,9 +345,9 @@ query_fits(
 {
 	const struct inflight *t = &l->inflight;
 
-	return inflight_stored(len) == 0 ||
+	return len <= INFLIGHT_WIRE_INLINE ||
 	       shed_shares((uint32_t)t->longs.max, (uint32_t)t->longs.bytes,
-		   inflight_stored_same(t, tcp), p->stored[tcp]);
+		   inflight_stored(t, tcp), p->stored[tcp]);
 }
 
 /* Gives a query its slot and its place in line; NULL if there is none. */
@@ -369,7 +370,8 @@ query_admit(struct listener *l, const struct client *client,
 		return NULL;
 	}
 	s->prefix = p;
-	p->stored[tcp] += inflight_stored(len);
+	if (s->wire_long != NULL)
+		p->stored[tcp] += s->wire_len;
 	s->arrived_us = l->now_us;
 	s->stalled_ms = shed_asked(&l->shed, s->ahead, listener_now(l));
 	if (conn != NULL)
