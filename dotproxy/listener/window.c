@@ -160,7 +160,10 @@ judge_steady(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 	if (rises || falls)
 		w->more.next_ms = 0;
 	if (is_slow(w, w->mean_us, w->told_us))
-		w->less = (struct window_trial){ 0 };
+		w->less.next_ms = 0;
+	/* A long line is halved; some names that are slow are none. */
+	if (w->mean_us > 2 * w->told_us)
+		w->less.in_vain = 0;
 	if (slow && n >= 2 * WINDOW_MIN && !rises && !falls &&
 	    now_ms >= w->less.next_ms)
 		try_less(w, n, now_ms);
@@ -188,7 +191,7 @@ judge_less(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 	} else if (rate < w->rate - may_be_missing(w)) {
 		give_up(w, now_ms);
 	} else {
-		w->less.in_vain = 0;
+		w->less.in_vain -= w->less.in_vain > 0;
 		w->more.next_ms = now_ms + PAUSE_MS;
 		if (rate > w->rate)
 			w->rate = rate;

@@ -47,7 +47,7 @@ enum window_phase {
 /* A kind of trial. */
 struct window_trial {
 	uint64_t next_ms; /* not before that */
-	uint32_t in_vain; /* so many were lately */
+	uint32_t in_vain; /* so many were, less those that were not */
 };
 
 struct window {

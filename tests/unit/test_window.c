@@ -413,6 +413,35 @@ test_slow_names(void **state)
 	assert_well(20, 4000, 2 * 80 + 40);
 }
 
+/*
+ * Answers that are slow by chance, now more of them, now fewer: one trial after
+ * the other that only seems to succeed would cost a quarter of all.
+ */
+static void
+test_slow_names_cost_few_answers(void **state)
+{
+	uint64_t answers = 0;
+	uint32_t i;
+
+	for (i = 1; i <= 6; i++) {
+		setup(state);
+		sim.random = i;
+		sim.nclients = 2;
+		sim.gap_us = 50;
+		sim.unequal = 150;
+		sim.way_us = 1000;
+		sim.slow = 10;
+		sim.slow_us = SECOND;
+		pass(2 * SECOND);
+		flood(17, 1000);
+		pass(5 * SECOND);
+		pass(30 * SECOND);
+		answers += sim.answers;
+	}
+	/* Without any window 9,640 in a second, for there are 1,000. */
+	assert_in_range(answers, 6u * 30 * 8300, 6u * 30 * 9700);
+}
+
 /* So many names are slow that there are trials: nobody is kept for long. */
 static void
 test_slow_names_stop_nobody(void **state)
@@ -537,6 +566,7 @@ main(void)
 		T(test_line_before_an_unequal_upstream),
 		T(test_no_line_no_limit),
 		T(test_slow_names),
+		T(test_slow_names_cost_few_answers),
 		T(test_slow_names_stop_nobody),
 		T(test_quiet_load),
 		T(test_faster_and_slower),
