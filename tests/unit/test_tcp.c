@@ -149,6 +149,28 @@ test_last_call(void **state)
 	close(late);
 }
 
+/* What waits for an answer is waited for, not what nobody waits for. */
+static void
+test_the_end_is_not_kept_by_a_client_that_went(void **state)
+{
+	int fd = rig_tcp_client(), udp = rig_udp_client(&rig.udp_addr);
+	struct rig_query q;
+
+	(void)state;
+	(void)ask(fd, 1);
+	q = *rig_ask(udp, 2, "www.example", 0);
+	reset(fd);
+	rig_until(rig_count(LSTAT_abandoned) == 1);
+	assert_true(imsg_send_empty(&rig.parent, MSG_PL_FINISH, 0, -1));
+	rig_until(rig.l->finishing);
+	assert_true(listener_turn_end(rig.l));
+	rig_answer(&q, 0);
+	rig_until(rig_count(LSTAT_answered) == 1);
+	assert_int_equal(rig.l->inflight.count, 1);
+	assert_false(listener_turn_end(rig.l));
+	close(udp);
+}
+
 /* Without any there is nothing to wait for. */
 static void
 test_no_last_call(void **state)
@@ -427,6 +449,7 @@ main(void)
 		RIG_TEST(test_deadline_of_a_client_that_went),
 		RIG_TEST(test_drained),
 		RIG_TEST(test_last_call),
+		RIG_TEST(test_the_end_is_not_kept_by_a_client_that_went),
 		RIG_TEST(test_no_last_call),
 		RIG_TEST(test_idle_client_is_closed),
 		RIG_TEST(test_slow_pool_is_not_the_clients_fault),
