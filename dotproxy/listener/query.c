@@ -256,9 +256,29 @@ query_is_next(const struct listener *l, const struct client *client,
 }
 
 /*
+ * True if the oldest query, overtaken, yields to one of that client: if it has
+ * no fewer, or if nobody waits for it; but not in vain, for what its transport
+ * leaves to the other one is not the other's.
+ */
+static bool
+query_yields(const struct listener *l, const struct inflight_slot *s,
+    const struct client *client, const struct prefix *p)
+{
+	uint32_t window = l->shed.window;
+	uint32_t room = window - window / SHED_KEPT;
+
+	if (!s->sent || !shed_overtaken(&l->shed, s->sent_ms))
+		return false;
+	if (s->tcp != (client->conn != NULL) &&
+	    inflight_same(&l->inflight, client) >= room)
+		return false;
+	return s->prefix == p || s->gone ||
+	       prefix_queries(p) - 1 <= prefix_queries(s->prefix);
+}
+
+/*
  * Finds room for one more query, which its client's record counts already, at
- * the cost of those that were overtaken: of the same client, of clients that
- * have no fewer in flight, and of those that have gone.
+ * the cost of those that were overtaken.
  */
 static bool
 query_make_room(
@@ -272,10 +292,7 @@ query_make_room(
 		   &l->shed, t->count, inflight_same(t, client), *mine - 1) &&
 	       !query_is_next(l, client, p)) {
 		s = inflight_first(t);
-		if (s == NULL || !s->sent ||
-		    !shed_overtaken(&l->shed, s->sent_ms) ||
-		    (s->prefix != p && !s->gone &&
-			prefix_queries(p) - 1 > prefix_queries(s->prefix)))
+		if (s == NULL || !query_yields(l, s, client, p))
 			return false;
 		query_end(l, s, &verdict_full, false);
 	}
