@@ -232,12 +232,23 @@ void query_failed(
     struct listener *, uint64_t handle, const struct msg_failed *);
 /* Ends a query that was lost with the pool and cannot be sent again. */
 void query_lost(struct listener *, struct inflight_slot *);
+/* Ends an overtaken query: its place is needed. */
+void query_yield(struct listener *, struct inflight_slot *);
 /* Ends a query whose turn comes too late for an answer. */
 void query_expire(struct listener *, struct inflight_slot *);
 /* The client of a query is about to go: nobody waits for its answer. */
 void query_abandon(struct listener *, struct inflight_slot *);
 /* The timer of the first deadline; arg is the listener. */
 void query_deadline(int fd, short what, void *arg);
+
+/* --- query_room.c: places for queries --- */
+
+/*
+ * True if there is room for one more query of so many bytes, of a client whose
+ * record counts it already; others may have ended for it.
+ */
+bool query_make_room(struct listener *, const struct client *,
+    const struct prefix *, size_t len);
 
 /* --- transfer.c: answers of many messages --- */
 

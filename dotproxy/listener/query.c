@@ -238,67 +238,6 @@ query_judge(
 	return transfer_admits(l, client->conn) ? NULL : &verdict_transfers;
 }
 
-/*
- * True if there are lines, and the turn of one more query of this client would
- * come soon all the same: no matter how long another's line is, it has a place
- * if its transport has one at all.
- */
-static bool
-query_is_next(const struct listener *l, const struct client *client,
-    const struct prefix *p)
-{
-	const struct turns *t = &l->turns;
-	uint64_t ahead = ((uint64_t)p->nline + 1) * (t->nlines + 1);
-	uint32_t limit = l->shed.limit;
-
-	return t->n > 0 && ahead <= l->shed.window / 4 &&
-	       inflight_same(&l->inflight, client) < limit - limit / SHED_KEPT;
-}
-
-/*
- * True if the oldest query, overtaken, yields to one of that client: if it has
- * no fewer, or if nobody waits for it; but not in vain, for what its transport
- * leaves to the other one is not the other's.
- */
-static bool
-query_yields(const struct listener *l, const struct inflight_slot *s,
-    const struct client *client, const struct prefix *p)
-{
-	uint32_t window = l->shed.window;
-	uint32_t room = window - window / SHED_KEPT;
-
-	if (!s->sent || !shed_overtaken(&l->shed, s->sent_ms))
-		return false;
-	if (s->tcp != (client->conn != NULL) &&
-	    inflight_same(&l->inflight, client) >= room)
-		return false;
-	return s->prefix == p || s->gone ||
-	       prefix_queries(p) - 1 <= prefix_queries(s->prefix);
-}
-
-/*
- * Finds room for one more query, which its client's record counts already, at
- * the cost of those that were overtaken.
- */
-static bool
-query_make_room(
-    struct listener *l, const struct client *client, const struct prefix *p)
-{
-	struct inflight *t = &l->inflight;
-	const uint32_t *mine = &p->count[client->conn != NULL];
-	struct inflight_slot *s;
-
-	while (!shed_admits(
-		   &l->shed, t->count, inflight_same(t, client), *mine - 1) &&
-	       !query_is_next(l, client, p)) {
-		s = inflight_first(t);
-		if (s == NULL || !query_yields(l, s, client, p))
-			return false;
-		query_end(l, s, &verdict_full, false);
-	}
-	return true;
-}
-
 /* What a query is given in all, up to its deadline. */
 static uint64_t
 query_given_ms(const struct listener *l)
@@ -355,18 +294,6 @@ query_is_repeated(struct listener *l, const struct client *client,
 	return inflight_repeats(&l->inflight, *hash, client, wire, len);
 }
 
-/* True if it is short, or its client may have more of the store. */
-static bool
-query_fits(
-    const struct listener *l, const struct prefix *p, bool tcp, size_t len)
-{
-	const struct inflight *t = &l->inflight;
-
-	return len <= INFLIGHT_WIRE_INLINE ||
-	       shed_shares((uint32_t)t->longs.max, (uint32_t)t->longs.bytes,
-		   inflight_stored(t, tcp), p->stored[tcp]);
-}
-
 /* Gives a query its slot and its place in line; NULL if there is none. */
 static struct inflight_slot *
 query_admit(struct listener *l, const struct client *client,
@@ -378,7 +305,7 @@ query_admit(struct listener *l, const struct client *client,
 	bool tcp = conn != NULL;
 
 	prefixes_hold(&l->prefixes, p, tcp);
-	if (query_fits(l, p, tcp, len) && query_make_room(l, client, p))
+	if (query_make_room(l, client, p, len))
 		s = inflight_add(&l->inflight, client,
 		    conn != NULL ? tcp_queries(conn) : NULL, q, wire, len,
 		    listener_now(l) + query_given_ms(l));
@@ -589,6 +516,12 @@ void
 query_lost(struct listener *l, struct inflight_slot *s)
 {
 	query_end(l, s, &verdict_lost, true);
+}
+
+void
+query_yield(struct listener *l, struct inflight_slot *s)
+{
+	query_end(l, s, &verdict_full, false);
 }
 
 void
