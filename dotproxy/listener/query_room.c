@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Whether there is room for one more query, in the table and in the memory for
- * long ones, and who yields for it.  Runs in the listener.  Must not search, nor
- * take from one client what another may have, see shed.h.
+ * long ones, and who yields for it.  Runs in the listener.  Must not search,
+ * nor take from one client what another may have, see shed.h.
  */
 #include "dotproxy/listener/listener.h"
 
