@@ -370,6 +370,6 @@ link_send_waiting(struct listener *l)
 			return;
 	if (l->turns.n > 0)
 		send_in_turn(l);
-	window_loaded(
-	    &l->turns.window, link_load(l), l->prefixes.nheld, listener_now(l));
+	window_loaded(&l->turns.window, link_load(l), l->prefixes.nheld,
+	    prefixes_take_most(&l->prefixes), listener_now(l));
 }

@@ -48,6 +48,7 @@ struct prefixes {
 	uint32_t limit;    /* so many are used before one is used again */
 	uint32_t nbuckets; /* of these, in use; a power of two */
 	uint32_t nheld;    /* records of clients with queries in flight */
+	uint32_t most;     /* queries a client had when it asked, at most */
 	struct prefix_queue idle; /* the first is the next to be used */
 };
 
@@ -125,6 +126,18 @@ prefixes_hold(struct prefixes *t, struct prefix *p, bool tcp)
 		t->nheld++;
 	}
 	p->count[tcp]++;
+	if (prefix_queries(p) > t->most)
+		t->most = prefix_queries(p);
+}
+
+/* The most queries in flight a client had, of those who asked since then. */
+static inline uint32_t
+prefixes_take_most(struct prefixes *t)
+{
+	uint32_t most = t->most;
+
+	t->most = 0;
+	return most;
 }
 
 static inline void

@@ -5,12 +5,22 @@
  */
 #include "dotproxy/listener/window.h"
 
+#include <string.h>
+
 /*
- * Beyond one half of what answers take without a line, so much is no line: less
- * if there are several clients, and one may wait for what another has asked.
+ * Beyond a quarter of what answers take without a line, so much is no line:
+ * less if there are several clients, and one may wait for what another has
+ * asked.
  */
 #define SLACK_US 5000u
-#define SLACK_SHARED_US 2000u
+#define SLACK_SHARED_US 1000u
+/* At first nothing is known; answers that take longer may be in line already.
+ */
+#define FIRST_US 20000u
+/* Who has less of a line than that is not in the way of others. */
+#define MUCH 16u
+/* But many of these together are. */
+#define VERY_MUCH 512u
 /*
  * A period is so long, or what an answer takes: halved, a window shows no
  * sooner.  And it has so many answers, or, if they are slow, lasts longer.
@@ -28,8 +38,22 @@ void
 window_init(struct window *w)
 {
 	*w = (struct window){
-		.size = WINDOW_NONE, .hold = WINDOW_NONE, .calm = true
+		.size = WINDOW_NONE,
+		.hold = WINDOW_NONE,
+		.base_us = UINT64_MAX,
+		.calm = true,
 	};
+	memset(w->soon_ms, 0xff, sizeof(w->soon_ms));
+}
+
+void
+window_soon(struct window *w, uint64_t took_ms)
+{
+	uint32_t i = WINDOW_SOON - 1;
+
+	for (; i > 0 && w->soon_ms[i - 1] > took_ms; i--)
+		w->soon_ms[i] = w->soon_ms[i - 1];
+	w->soon_ms[i] = took_ms;
 }
 
 static void
@@ -40,12 +64,13 @@ begin(struct window *w, enum window_phase phase, uint64_t now_ms)
 	w->since_ms = now_ms;
 	w->answers = 0;
 	w->sum_ms = 0;
-	w->peak = 0;
+	w->sum_soon_ms = 0;
+	w->peak = w->most = 0;
 }
 
 /*
- * This is the window.  An eighth of the answers may be missing and a trial of
- * half still succeeds: so much is given in addition.
+ * This is the window.  A trial may succeed with a few too few, for what answers
+ * take differs: a seventh is given in addition.
  */
 static void
 settle(struct window *w, uint32_t hold, uint64_t now_ms)
@@ -60,16 +85,18 @@ settle(struct window *w, uint32_t hold, uint64_t now_ms)
  * to wait until those have come which are slow.
  */
 static void
-try_less(struct window *w, uint32_t n, uint64_t now_ms)
+try_less(struct window *w, uint32_t n, uint32_t cut, uint64_t now_ms)
 {
 	/* If that is in vain, twice as many are enough for some time. */
-	if (w->hold == WINDOW_NONE)
+	w->first = w->hold == WINDOW_NONE;
+	if (w->first)
 		w->hold = 2 * n;
 	w->bound_ms = now_ms;
-	w->told_us = w->mean_us;
-	w->size = w->less.in_vain > 0 ? n - n / 4 : n / 2;
+	w->told_us = w->least_us;
+	w->spared_us = cut * w->mean_us / n;
+	w->size = n - cut;
 	begin(w, WINDOW_DRAIN, now_ms);
-	w->over = 2 * (n - w->size);
+	w->over = 2 * cut;
 }
 
 static void
@@ -106,7 +133,28 @@ is_slow(const struct window *w, uint64_t us, uint64_t than_us)
 	bool shared = w->judged_ms < w->shared_ms;
 
 	return us >
-	       than_us + than_us / 2 + (shared ? SLACK_SHARED_US : SLACK_US);
+	       than_us + than_us / 4 + (shared ? SLACK_SHARED_US : SLACK_US);
+}
+
+/*
+ * Of n queries, how many are in line if what answers take beyond base_us is the
+ * wait for that (Little's law); not all if there are many.  Or 0, if that is
+ * not worth a trial.
+ */
+static uint32_t
+queued(const struct window *w, uint32_t n, uint64_t us, uint64_t least_us)
+{
+	uint64_t cut;
+
+	if (!is_slow(w, least_us, w->base_us) || n < 2 * WINDOW_MIN ||
+	    (w->most < MUCH && n < VERY_MUCH))
+		return 0;
+	cut = n * (least_us - w->base_us) / us;
+	if (cut > n / 2)
+		cut = n / 2;
+	if (w->less.in_vain > 0)
+		cut /= 2;
+	return cut >= n / 8 ? (uint32_t)cut : 0;
 }
 
 /*
@@ -133,7 +181,7 @@ note_base(struct window *w, uint64_t us, uint64_t ms)
 static void
 watch(struct window *w, uint64_t now_ms)
 {
-	if (now_ms < w->less.next_ms || w->peak < WINDOW_MIN)
+	if (now_ms < w->less.next_ms)
 		return;
 	w->size = 2 * w->peak;
 	w->bound_ms = now_ms;
@@ -143,14 +191,15 @@ watch(struct window *w, uint64_t now_ms)
 static void
 judge_steady(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 {
-	bool first = w->rate == 0, slow = is_slow(w, w->mean_us, w->base_us);
 	bool rises = is_more(rate, w->rate + w->rate / 8);
 	bool falls = is_more(w->rate, rate + rate / 8);
 	uint32_t n = w->peak < w->size ? w->peak : w->size;
+	uint32_t cut;
 
-	if (w->hold == WINDOW_NONE && rises && !first)
+	if (w->hold == WINDOW_NONE && rises && w->rate > 0)
 		watch(w, now_ms);
 	w->rate = rate;
+	cut = queued(w, n, w->mean_us, w->least_us);
 	begin(w, WINDOW_STEADY, now_ms);
 	if (w->hold != WINDOW_NONE && now_ms - w->bound_ms >= WINDOW_KEPT_MS) {
 		settle(w, WINDOW_NONE, now_ms);
@@ -159,46 +208,67 @@ judge_steady(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 	/* It may be another upstream now, or the last trial was wrong. */
 	if (rises || falls)
 		w->more.next_ms = 0;
-	if (is_slow(w, w->mean_us, w->told_us))
+	if (is_slow(w, w->least_us, w->told_us))
 		w->less.next_ms = 0;
-	/* A long line is halved; some names that are slow are none. */
-	if (w->mean_us > 2 * w->told_us)
+	/* It is another line now than what was none. */
+	if (w->least_us > 2 * w->told_us)
 		w->less.in_vain = 0;
-	if (slow && n >= 2 * WINDOW_MIN && !rises && !falls &&
-	    now_ms >= w->less.next_ms)
-		try_less(w, n, now_ms);
+	if (cut == 0 && w->hold == WINDOW_NONE)
+		w->size = WINDOW_NONE;
+	if (cut > 0 && !rises && !falls && now_ms >= w->less.next_ms)
+		try_less(w, n, cut, now_ms);
 	else if (line && w->hold != WINDOW_NONE && now_ms >= w->more.next_ms)
 		try_more(w, w->hold + w->hold / 2, now_ms);
 }
 
-/*
- * Of three quarters, after half was too few, fewer answers may be missing: else
- * one such trial after another would succeed, and lose as much each time.
- */
-static uint64_t
-may_be_missing(const struct window *w)
+/* True if answers take less with fewer, by half as much as behind a line. */
+static bool
+is_shorter(const struct window *w)
 {
-	return w->rate / (w->less.in_vain > 0 ? 32 : 8);
+	return w->least_us + w->spared_us / 2 <= w->told_us;
+}
+
+/*
+ * Fewer were in vain.  If answers took as long all the same, twice in a row,
+ * there is no line: so long is the way.
+ */
+static void
+judge_vain(struct window *w, uint64_t now_ms)
+{
+	bool again = w->refuted;
+
+	w->refuted = w->first && !is_shorter(w) && !again;
+	if (!w->first || is_shorter(w)) {
+		give_up(w, now_ms);
+		return;
+	}
+	if (again)
+		w->base_us = w->least_us;
+	else
+		w->less.next_ms = now_ms + PAUSE_MS;
+	settle(w, WINDOW_NONE, now_ms);
 }
 
 /* A period with fewer than before is over. */
 static void
 judge_less(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 {
+	uint32_t cut;
+
 	if (!line) { /* there was nothing to be learnt */
 		w->less.next_ms = now_ms + PAUSE_MS;
 		settle(w, w->hold, now_ms);
-	} else if (rate < w->rate - may_be_missing(w)) {
-		give_up(w, now_ms);
+	} else if (rate < w->rate - w->rate / 32 || !is_shorter(w)) {
+		judge_vain(w, now_ms);
 	} else {
 		w->less.in_vain -= w->less.in_vain > 0;
 		w->more.next_ms = now_ms + PAUSE_MS;
 		if (rate > w->rate)
 			w->rate = rate;
+		cut = queued(w, w->size, w->mean_us, w->least_us);
 		settle(w, w->size, now_ms);
-		if (is_slow(w, w->mean_us, w->base_us) &&
-		    w->hold >= 2 * WINDOW_MIN)
-			try_less(w, w->hold, now_ms);
+		if (cut > 0)
+			try_less(w, w->hold, cut, now_ms);
 	}
 }
 
@@ -227,15 +297,18 @@ is_hopeless(const struct window *w, uint64_t ms, uint64_t rate)
 
 /* True if the phase goes on for now. */
 static bool
-goes_on(struct window *w, uint64_t us, uint64_t now_ms)
+goes_on(struct window *w, uint64_t us, uint64_t least_us, uint64_t now_ms)
 {
 	uint64_t ms = now_ms - w->since_ms, mean_ms = us / 1000;
 
 	switch (w->phase) {
 	case WINDOW_DRAIN:
-		if (w->peak <= w->size)
+		if (w->peak <= w->size) {
+			/* The line may have grown until the trial began. */
+			if (w->told_us < least_us)
+				w->told_us = least_us;
 			begin(w, WINDOW_LESS, now_ms);
-		else if (ms > 2 * mean_ms + PERIOD_MS)
+		} else if (ms > 2 * mean_ms + PERIOD_MS)
 			give_up(w, now_ms); /* those will stay for long */
 		w->peak = 0;
 		return true;
@@ -251,13 +324,15 @@ goes_on(struct window *w, uint64_t us, uint64_t now_ms)
 
 /* True if there is no window, and no reason for one so far. */
 static bool
-is_calm(struct window *w, uint64_t us, uint64_t now_ms)
+is_calm(struct window *w, uint64_t us, uint64_t least_us, uint64_t now_ms)
 {
 	bool was_calm = w->calm;
 
+	if (w->base_us == UINT64_MAX)
+		w->base_us = least_us < FIRST_US ? least_us : FIRST_US;
 	w->calm = w->hold == WINDOW_NONE && w->phase == WINDOW_STEADY &&
-		  (w->peak < 2 * WINDOW_MIN || !is_slow(w, us, w->base_us));
-	note_base(w, us, now_ms - w->since_ms);
+		  queued(w, w->peak, us, least_us) == 0;
+	note_base(w, least_us, now_ms - w->since_ms);
 	if (!was_calm && !w->calm)
 		return false;
 	if (w->calm)
@@ -273,28 +348,35 @@ is_calm(struct window *w, uint64_t us, uint64_t now_ms)
 void
 window_judge(struct window *w, bool line, uint64_t now_ms)
 {
-	uint64_t us, ms, rate;
+	uint64_t us, ms, rate, least_us;
 
+	w->batch_soon_ms += w->soon_ms[WINDOW_SOON - 1];
+	memset(w->soon_ms, 0xff, sizeof(w->soon_ms));
 	if (now_ms < w->judged_ms + WINDOW_BATCH_MS)
 		return;
 	us = w->batch_ms * 1000 / w->batch;
+	least_us = w->batch_soon_ms * 1000 / (w->batch / WINDOW_BATCH);
 	w->sum_ms += w->batch_ms;
+	w->sum_soon_ms += w->batch_soon_ms;
 	w->answers += w->batch;
 	w->batch = 0;
-	w->batch_ms = 0;
+	w->batch_ms = w->batch_soon_ms = 0;
 	w->judged_ms = now_ms;
-	if (is_calm(w, us, now_ms))
+	if (is_calm(w, us, least_us, now_ms))
 		return;
 	ms = now_ms > w->since_ms ? now_ms - w->since_ms : 1;
 	rate = w->answers * 1000000 / ms;
 	us = w->sum_ms * 1000 / w->answers;
+	least_us = w->sum_soon_ms * 1000 / (w->answers / WINDOW_BATCH);
 	if (is_hopeless(w, ms, rate)) {
-		give_up(w, now_ms);
+		w->least_us = least_us;
+		judge_vain(w, now_ms);
 		return;
 	}
-	if (goes_on(w, us, now_ms))
+	if (goes_on(w, us, least_us, now_ms))
 		return;
 	w->mean_us = us;
+	w->least_us = least_us;
 	if (w->phase == WINDOW_LESS)
 		judge_less(w, line, rate, now_ms);
 	else if (w->phase == WINDOW_MORE)

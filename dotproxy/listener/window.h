@@ -4,15 +4,16 @@
  * waits here, where clients take turns (turns.h).  Runs in the listener.  Pure:
  * no table, no clock.
  *
- * Any number, until answers take much longer than they did.  Then half of what
- * is there is tried.  If answers come as fast as before, only waiting was
- * saved: that is the window, and half of it is tried.  If they do not, it was
- * no line but the way; there may be as many as before, and it is long until the
- * next trial, which is of three quarters.  While there is a line, half as many
- * more are tried now and then, too, and kept if answers come faster; then twice
- * as many.  So it is the number of answers that decides, and how long each
- * takes is only a reason to ask: an upstream far away, or of slow names, costs
- * a short trial now and then.
+ * Any number, until answers take longer than they did, all but a few of them:
+ * a line delays each, a slow name only itself.  By how much says how many are
+ * in line, if it is one.  If one client has many, or there are very many, it is
+ * tried without these, half at a time.  If answers are as many, and come
+ * sooner, only waiting was saved: that is the window, and the rest of the line
+ * is next.  If not, there may be as many as before, and it is long until the
+ * next trial; twice in vain at first says that it was no line but the way,
+ * which is longer now.  While there is a line, half as many more are tried now
+ * and then, too, and kept if there are more answers; then twice as many.  So it
+ * is the answers that decide, and how long they take is only a reason to ask.
  */
 #ifndef LISTENER_WINDOW_H
 #define LISTENER_WINDOW_H
@@ -31,6 +32,8 @@
  */
 #define WINDOW_BATCH 32u
 #define WINDOW_BATCH_MS 5u
+/* Of so many, what the fourth took, in order, the others took at least. */
+#define WINDOW_SOON 4u
 /* So long after several clients had queries, there are several. */
 #define WINDOW_SHARED_MS 1000u
 /* Without a line for so long there is no window any more. */
@@ -57,17 +60,25 @@ struct window {
 	enum window_phase phase;
 	uint32_t batch; /* answers not looked at yet */
 	uint64_t batch_ms;
-	uint64_t judged_ms; /* when answers were looked at last */
-	uint64_t since_ms;  /* when the phase, or a part of it, began */
-	uint64_t answers;   /* since then */
-	uint64_t sum_ms;    /* what they took, together */
-	uint32_t peak;      /* the most that were with the pool since then */
-	uint64_t base_us;   /* what they take without a line; 0 at first */
-	uint64_t mean_us;   /* what they took in the last period */
-	uint64_t told_us;   /* the same when less was tried last */
-	uint64_t rate;      /* how many came, in 1,000 s, with hold; 0: ? */
+	uint64_t batch_soon_ms;        /* the fourth of each WINDOW_BATCH */
+	uint64_t soon_ms[WINDOW_SOON]; /* the first of those not full yet */
+	uint64_t judged_ms;            /* when answers were looked at last */
+	uint64_t since_ms;    /* when the phase, or a part of it, began */
+	uint64_t answers;     /* since then */
+	uint64_t sum_ms;      /* what they took, together */
+	uint64_t sum_soon_ms; /* the fourth of each WINDOW_BATCH of them */
+	uint32_t peak;        /* the most that were with the pool since then */
+	uint32_t most;        /* the most one client had in flight since then */
+	uint64_t base_us;     /* what they take without a line, once known */
+	uint64_t mean_us;     /* what they took in the last period */
+	uint64_t least_us;    /* most of them at least */
+	uint64_t told_us;     /* the same when less was tried last */
+	uint64_t spared_us;   /* so much less it should be then */
+	uint64_t rate;        /* how many came, in 1,000 s, with hold; 0: ? */
 	struct window_trial less;
 	struct window_trial more;
+	bool first;           /* before what is tried there was no window */
+	bool refuted;         /* and the last time it had shown no line */
 	bool calm;            /* no window, and no reason for one */
 	uint64_t shared_ms;   /* until then there are several clients */
 	uint64_t answered_ms; /* the last answer, or when the line began */
@@ -75,6 +86,9 @@ struct window {
 };
 
 void window_init(struct window *);
+
+/* For window_answered(): an answer came sooner than others. */
+void window_soon(struct window *, uint64_t took_ms);
 
 /* So many may be with the pool now. */
 static inline uint32_t
@@ -88,17 +102,25 @@ static inline bool
 window_answered(struct window *w, uint64_t took_ms, uint64_t now_ms)
 {
 	w->batch_ms += took_ms;
+	if (took_ms < w->soon_ms[WINDOW_SOON - 1])
+		window_soon(w, took_ms);
 	w->answered_ms = now_ms;
 	w->over -= w->over > 0;
 	return ++w->batch % WINDOW_BATCH == 0;
 }
 
-/* So many are with the pool at the end of a turn, and of so many clients. */
+/*
+ * At the end of a turn so many are with the pool, and of so many clients; one
+ * of these had so many in flight.
+ */
 static inline void
-window_loaded(struct window *w, uint32_t n, uint32_t nclients, uint64_t now_ms)
+window_loaded(struct window *w, uint32_t n, uint32_t nclients, uint32_t most,
+    uint64_t now_ms)
 {
 	if (n > w->peak)
 		w->peak = n;
+	if (most > w->most)
+		w->most = most;
 	if (nclients > 1)
 		w->shared_ms = now_ms + WINDOW_SHARED_MS;
 }
