@@ -221,6 +221,19 @@ judge_steady(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 		try_more(w, w->hold + w->hold / 2, now_ms);
 }
 
+/*
+ * True if answers are missing with fewer: not some by chance, and more than a
+ * batch, for by batches they are counted.
+ */
+static bool
+is_fewer(const struct window *w, uint64_t rate, uint64_t now_ms)
+{
+	uint64_t ms = now_ms > w->since_ms ? now_ms - w->since_ms : 1;
+
+	return rate + WINDOW_BATCH * UINT64_C(1000000) / ms <
+	       w->rate - w->rate / 32;
+}
+
 /* True if answers take less with fewer, by half as much as behind a line. */
 static bool
 is_shorter(const struct window *w)
@@ -258,7 +271,7 @@ judge_less(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 	if (!line) { /* there was nothing to be learnt */
 		w->less.next_ms = now_ms + PAUSE_MS;
 		settle(w, w->hold, now_ms);
-	} else if (rate < w->rate - w->rate / 32 || !is_shorter(w)) {
+	} else if (is_fewer(w, rate, now_ms) || !is_shorter(w)) {
 		judge_vain(w, now_ms);
 	} else {
 		w->less.in_vain -= w->less.in_vain > 0;
