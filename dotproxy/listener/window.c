@@ -144,14 +144,17 @@ is_slow(const struct window *w, uint64_t us, uint64_t than_us)
 static uint32_t
 queued(const struct window *w, uint32_t n, uint64_t us, uint64_t least_us)
 {
-	uint64_t cut;
+	uint64_t cut, most;
 
 	if (!is_slow(w, least_us, w->base_us) || n < 2 * WINDOW_MIN ||
 	    (w->most < MUCH && n < VERY_MUCH))
 		return 0;
 	cut = n * (least_us - w->base_us) / us;
-	if (cut > n / 2)
-		cut = n / 2;
+	most = w->hold == WINDOW_NONE ? n / 2 : n - n / 4;
+	if (most > n - WINDOW_MIN)
+		most = n - WINDOW_MIN;
+	if (cut > most)
+		cut = most;
 	if (w->less.in_vain > 0)
 		cut /= 2;
 	return cut >= n / 8 ? (uint32_t)cut : 0;

@@ -7,7 +7,7 @@
  * Any number, until answers take longer than they did, all but a few of them:
  * a line delays each, a slow name only itself.  By how much says how many are
  * in line, if it is one.  If one client has many, or there are very many, it is
- * tried without these, half at a time.  If answers are as many, and come
+ * tried without these, half of all first.  If answers are as many, and come
  * sooner, only waiting was saved: that is the window, and the rest of the line
  * is next.  If not, there may be as many as before, and it is long until the
  * next trial; twice in vain at first says that it was no line but the way,
