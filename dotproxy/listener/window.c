@@ -370,20 +370,18 @@ window_judge(struct window *w, bool line, uint64_t now_ms)
 	memset(w->soon_ms, 0xff, sizeof(w->soon_ms));
 	if (now_ms < w->judged_ms + WINDOW_BATCH_MS)
 		return;
-	us = w->batch_ms * 1000 / w->batch;
-	least_us = w->batch_soon_ms * 1000 / (w->batch / WINDOW_BATCH);
 	w->sum_ms += w->batch_ms;
 	w->sum_soon_ms += w->batch_soon_ms;
 	w->answers += w->batch;
 	w->batch = 0;
 	w->batch_ms = w->batch_soon_ms = 0;
 	w->judged_ms = now_ms;
+	us = w->sum_ms * 1000 / w->answers;
+	least_us = w->sum_soon_ms * 1000 / (w->answers / WINDOW_BATCH);
 	if (is_calm(w, us, least_us, now_ms))
 		return;
 	ms = now_ms > w->since_ms ? now_ms - w->since_ms : 1;
 	rate = w->answers * 1000000 / ms;
-	us = w->sum_ms * 1000 / w->answers;
-	least_us = w->sum_soon_ms * 1000 / (w->answers / WINDOW_BATCH);
 	if (is_hopeless(w, ms, rate)) {
 		w->least_us = least_us;
 		judge_vain(w, now_ms);

@@ -33,6 +33,7 @@ static struct sim {
 	uint32_t unequal;   /* gap_us varies by so many per cent, every 50 ms */
 	uint32_t slow;      /* one in so many takes slow_us more; 0: none */
 	uint64_t slow_us;
+	uint32_t beside; /* one in so many does not wait in its line; 0: none */
 	bool silent;
 	uint32_t nclients; /* of whom there are queries */
 	uint32_t each;     /* nobody has more than so many; 0: any number */
@@ -100,12 +101,15 @@ gap_now_us(void)
 static void
 send_one(void)
 {
-	struct query q = { .sent_us = sim.now_us };
+	struct query q = { .sent_us = sim.now_us, .done_us = sim.now_us };
 
-	if (sim.free_us < sim.now_us)
-		sim.free_us = sim.now_us;
-	sim.free_us += gap_now_us();
-	q.done_us = sim.free_us + sim.way_us;
+	if (sim.beside == 0 || next_random(sim.beside) > 0) {
+		if (sim.free_us < sim.now_us)
+			sim.free_us = sim.now_us;
+		sim.free_us += gap_now_us();
+		q.done_us = sim.free_us;
+	}
+	q.done_us += sim.way_us;
 	if (sim.jitter_us > 0)
 		q.done_us += next_random((uint32_t)sim.jitter_us);
 	if (sim.slow > 0 && next_random(sim.slow) == 0)
@@ -308,6 +312,25 @@ test_line_is_hardly_longer_than_needed(void **state)
 	flood(125, 7000);
 	pass(8 * SECOND);
 	assert_well(20, 4000, 60);
+}
+
+/* Some batches have enough of these to look as if there were no line. */
+static void
+test_answers_beside_the_line_do_not_hide_it(void **state)
+{
+	static const uint32_t beside[] = { 30, 15, 11 };
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		setup(state);
+		sim.gap_us = 250;
+		sim.way_us = 10000;
+		sim.beside = beside[i];
+		pass(SECOND);
+		flood(125, 7000);
+		pass(12 * SECOND);
+		assert_well(20, 4000, 75);
+	}
 }
 
 /*
@@ -631,6 +654,7 @@ main(void)
 		T(test_line_gets_short),
 		T(test_short_line_matters_to_several_clients),
 		T(test_line_is_hardly_longer_than_needed),
+		T(test_answers_beside_the_line_do_not_hide_it),
 		T(test_line_from_the_beginning),
 		T(test_line_of_a_very_slow_upstream),
 		T(test_line_far_away),
