@@ -136,6 +136,13 @@ is_slow(const struct window *w, uint64_t us, uint64_t than_us)
 	       than_us + than_us / 4 + (shared ? SLACK_SHARED_US : SLACK_US);
 }
 
+/* True if nobody has many of n queries, nor are they very many. */
+static bool
+are_few(const struct window *w, uint32_t n)
+{
+	return w->most < MUCH && n < VERY_MUCH;
+}
+
 /*
  * Of n queries, how many are in line if what answers take beyond base_us is the
  * wait for that (Little's law); not all if there are many.  Or 0, if that is
@@ -147,7 +154,7 @@ queued(const struct window *w, uint32_t n, uint64_t us, uint64_t least_us)
 	uint64_t cut, most;
 
 	if (!is_slow(w, least_us, w->base_us) || n < 2 * WINDOW_MIN ||
-	    (w->most < MUCH && n < VERY_MUCH))
+	    are_few(w, n))
 		return 0;
 	cut = n * (least_us - w->base_us) / us;
 	most = w->hold == WINDOW_NONE ? n / 2 : n - n / 4;
@@ -162,8 +169,9 @@ queued(const struct window *w, uint32_t n, uint64_t us, uint64_t least_us)
 
 /*
  * Follows what answers take without a line: down at once; up if there are too
- * few for one, or, without a window, within some 16 s, so that no line can grow
- * as slowly: the way may have become longer.
+ * few for one, or, without a window, and if they are few, within some 16 s: the
+ * way may have become longer.  Not if one client has many: it could make a line
+ * that grows as slowly.  Then trials tell.
  */
 static void
 note_base(struct window *w, uint64_t us, uint64_t ms)
@@ -172,7 +180,7 @@ note_base(struct window *w, uint64_t us, uint64_t ms)
 		w->base_us -= (w->base_us - us) / 4;
 	else if (w->hold == WINDOW_NONE && w->peak < 2 * WINDOW_MIN)
 		w->base_us += (us - w->base_us) / 8;
-	else if (w->calm)
+	else if (w->calm && are_few(w, w->peak))
 		w->base_us +=
 		    (us - w->base_us) * (ms < 1000 ? ms : 1000) / 16384;
 }

@@ -333,6 +333,24 @@ test_answers_beside_the_line_do_not_hide_it(void **state)
 	}
 }
 
+/* An eighty-fifth more are asked in each second, up to some 1,500. */
+static void
+test_line_that_grows_slowly_is_seen(void **state)
+{
+	uint32_t most = 14000, i;
+
+	(void)state;
+	sim.nclients = 2;
+	sim.gap_us = 1000;
+	sim.way_us = 10000;
+	pass(2 * SECOND);
+	for (i = 0; i < 400; i++, most += most / 85) {
+		flood(10, most / 1000);
+		pass(SECOND);
+	}
+	assert_well(20, 1000, 50);
+}
+
 /*
  * The same without a time before it in which little was asked, and with an
  * upstream to which there is no connection yet.
@@ -655,6 +673,7 @@ main(void)
 		T(test_short_line_matters_to_several_clients),
 		T(test_line_is_hardly_longer_than_needed),
 		T(test_answers_beside_the_line_do_not_hide_it),
+		T(test_line_that_grows_slowly_is_seen),
 		T(test_line_from_the_beginning),
 		T(test_line_of_a_very_slow_upstream),
 		T(test_line_far_away),
