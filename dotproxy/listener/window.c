@@ -136,7 +136,10 @@ is_slow(const struct window *w, uint64_t us, uint64_t than_us)
 	       than_us + than_us / 4 + (shared ? SLACK_SHARED_US : SLACK_US);
 }
 
-/* True if nobody has many of n queries, nor are they very many. */
+/*
+ * True if nobody has many of n queries, nor are they very many: for so few no
+ * window is begun.
+ */
 static bool
 are_few(const struct window *w, uint32_t n)
 {
@@ -154,7 +157,7 @@ queued(const struct window *w, uint32_t n, uint64_t us, uint64_t least_us)
 	uint64_t cut, most;
 
 	if (!is_slow(w, least_us, w->base_us) || n < 2 * WINDOW_MIN ||
-	    are_few(w, n))
+	    (w->hold == WINDOW_NONE && are_few(w, n)))
 		return 0;
 	cut = n * (least_us - w->base_us) / us;
 	most = w->hold == WINDOW_NONE ? n / 2 : n - n / 4;
