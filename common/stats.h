@@ -47,6 +47,7 @@
 	X(abandoned, "client connection gone before the answer")        \
 	X(stale_answers, "answers for queries no longer waiting")       \
 	X(bad_answers, "answers that do not match their query")         \
+	X(in_turn, "queries that had to wait for their turn")           \
 	X(resent, "queries sent again to a new pool process")           \
 	X(tcp_accepted, "TCP connections accepted")                     \
 	X(tcp_open, "TCP connections open (gauge)")                     \

@@ -263,10 +263,12 @@ has_to_wait(struct listener *l)
 void
 link_send(struct listener *l, struct inflight_slot *s)
 {
-	if (!turns_are_off(&l->turns) && !s->transfer && has_to_wait(l))
+	if (!turns_are_off(&l->turns) && !s->transfer && has_to_wait(l)) {
 		turns_wait(&l->turns, s);
-	else if (!try_send(l, s))
+		l->counters[LSTAT_in_turn]++;
+	} else if (!try_send(l, s)) {
 		inflight_wait(&l->inflight, s);
+	}
 }
 
 void

@@ -301,6 +301,7 @@ test_clients_take_turns(void **state)
 		assert_int_equal(rig.nqueries, i < 6 ? i + 3 : 8);
 	}
 	assert_int_equal(rig_count(LSTAT_answered), 8);
+	assert_int_equal(rig_count(LSTAT_in_turn), 6);
 	close(fd);
 	close(other);
 }
