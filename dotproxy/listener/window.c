@@ -14,8 +14,7 @@
  */
 #define SLACK_US 5000u
 #define SLACK_SHARED_US 1000u
-/* At first nothing is known; answers that take longer may be in line already.
- */
+/* At first nothing is known: what takes longer may be in line already. */
 #define FIRST_US 20000u
 /* Who has less of a line than that is not in the way of others. */
 #define MUCH 16u
@@ -148,8 +147,8 @@ are_few(const struct window *w, uint32_t n)
 
 /*
  * Of n queries, how many are in line if what answers take beyond base_us is the
- * wait for that (Little's law); not all if there are many.  Or 0, if that is
- * not worth a trial.
+ * wait for that (Little's law): half of n at most while that is a guess, three
+ * quarters once there is a window.  Or 0, if that is not worth a trial.
  */
 static uint32_t
 queued(const struct window *w, uint32_t n, uint64_t us, uint64_t least_us)
@@ -210,10 +209,12 @@ judge_steady(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 	uint32_t n = w->peak < w->size ? w->peak : w->size;
 	uint32_t cut;
 
-	if (w->hold == WINDOW_NONE && rises && w->rate > 0)
+	cut = queued(w, n, w->mean_us, w->least_us);
+	if (w->hold == WINDOW_NONE && cut == 0)
+		w->size = WINDOW_NONE;
+	else if (w->hold == WINDOW_NONE && rises && w->rate > 0)
 		watch(w, now_ms);
 	w->rate = rate;
-	cut = queued(w, n, w->mean_us, w->least_us);
 	begin(w, WINDOW_STEADY, now_ms);
 	if (w->hold != WINDOW_NONE && now_ms - w->bound_ms >= WINDOW_KEPT_MS) {
 		settle(w, WINDOW_NONE, now_ms);
@@ -227,8 +228,6 @@ judge_steady(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 	/* It is another line now than what was none. */
 	if (w->least_us > 2 * w->told_us)
 		w->less.in_vain = 0;
-	if (cut == 0 && w->hold == WINDOW_NONE)
-		w->size = WINDOW_NONE;
 	if (cut > 0 && !rises && !falls && now_ms >= w->less.next_ms)
 		try_less(w, n, cut, now_ms);
 	else if (line && w->hold != WINDOW_NONE && now_ms >= w->more.next_ms)
@@ -335,8 +334,9 @@ goes_on(struct window *w, uint64_t us, uint64_t least_us, uint64_t now_ms)
 			if (w->told_us < least_us)
 				w->told_us = least_us;
 			begin(w, WINDOW_LESS, now_ms);
-		} else if (ms > 2 * mean_ms + PERIOD_MS)
+		} else if (ms > 2 * mean_ms + PERIOD_MS) {
 			give_up(w, now_ms); /* those will stay for long */
+		}
 		w->peak = 0;
 		return true;
 	case WINDOW_FILL:
