@@ -2,6 +2,7 @@
 /* LINK: common/%.c dotproxy/pool/%.c */
 /* LIBS: -levent_core -ltls -lssl -lcrypto */
 /* Bytes of a connection: framing, IDs, answers that are none, hostile peers. */
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,19 @@
 #include "tests/unit/pool_rig.h"
 
 static struct pkt pkt;
+static unsigned int reads; /* calls of tls_read() */
+
+/* The library's, counted. */
+ssize_t
+tls_read(struct tls *tls, void *buf, size_t len)
+{
+	static ssize_t (*real)(struct tls *, void *, size_t);
+
+	if (real == NULL)
+		*(void **)&real = dlsym(RTLD_NEXT, "tls_read");
+	reads++;
+	return real(tls, buf, len);
+}
 
 /* The upstream in use has n queries. */
 static struct peer *
@@ -48,6 +62,24 @@ test_query_and_answer_pass_unchanged(void **state)
 	assert_int_equal(h.count, 1);
 	assert_int_equal(rig.pool->counters[TSTAT_bytes_sent], pkt.w.pos);
 	assert_int_equal(rig.pool->counters[TSTAT_bytes_received], r->len);
+}
+
+/* To ask TLS for more, of which there is none, costs as much as the answer. */
+static void
+test_answer_is_read_once(void **state)
+{
+	struct peer *p;
+	uint64_t id;
+
+	(void)state;
+	for (id = 0; id < 10; id++) {
+		rig_ask(id);
+		p = peer_with(id + 1);
+		reads = 0;
+		peer_answer(p, id);
+		RIG_UNTIL(rig_answered(id));
+	}
+	assert_int_equal(reads, 1);
 }
 
 static void
@@ -529,6 +561,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST_ONE(test_query_and_answer_pass_unchanged),
+		RIG_TEST_ONE(test_answer_is_read_once),
 		RIG_TEST_ONE(test_answers_in_any_order),
 		RIG_TEST_ONE(test_ids_in_flight_are_all_different),
 		RIG_TEST_ONE(test_longest_messages),
