@@ -446,8 +446,7 @@ conn_decrypt(struct conn *c)
 		if (n > 0) {
 			conn_on_plain(c, pool->plain, (size_t)n);
 			/* Less than would fit: libssl has kept nothing. */
-			if (n < POOL_RECORD_MAX &&
-			    pool->rx_pos == pool->rx_len)
+			if (n < POOL_RECORD_MAX && pool->rx_pos == pool->rx_len)
 				return;
 		} else if (n == 0) {
 			conn_on_eof(c, 0);

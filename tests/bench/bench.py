@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: ISC
 """
 Forwarders side by side: the load generator and a cheap DNS-over-TLS upstream
-on one core, one forwarder at a time on the other.  In every round each of them
-is started anew and has all the loads in turn; what is printed are the medians
-over the rounds, and the sums of what became of the queries.  Uses no other
-network than loopback, no path outside of a directory of its own, and ends
-whatever it has started.
+on one core, the forwarders on the other.  In every round all of them are
+started anew, and have each load in turn, a second at a time, while the
+others wait: what the machine does besides falls on all.  Printed are the
+medians over the half of these turns of which the host of a virtual machine took
+least, and the sums, over all, of what became of the queries; memory is looked at
+before, of each alone.  Uses no other network than loopback, no path
+outside of a directory of its own, and ends whatever it has started.
 """
 
 import argparse
@@ -30,6 +32,7 @@ import report
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # The end of a query: its first label is one never asked before.
 READY = b"\7example\3org\0\0\1\0\1"
+TURN_S = 1      # of a load, then it is the next forwarder's
 
 
 def options():
@@ -153,28 +156,59 @@ class Bench:
         make_certificates(folder)
         self.upstream = Upstream(folder, opt.build, self.client_core)
 
-    def measure(self, child, port, load):
+    def load(self, port, load, seconds):
+        return loads.run(load, port, seconds, self.client_core,
+                         self.opt.build, self.folder)
+
+    def measure(self, child, port, load, seconds):
         """One load on one forwarder; returns what was counted."""
         queries = self.upstream.queries()
+        start, stolen = time.monotonic(), process.stolen_s()
         before = process.cpu_ns(child.pid)
-        result = loads.run(load, port, self.opt.seconds, self.client_core,
-                           self.opt.build, self.folder)
+        result = self.load(port, load, seconds)
         spent = process.cpu_between(before, process.cpu_ns(child.pid))
         result["cpu_us"] = (spent / 1000 / result["right"]
                             if result["right"] else None)
         result["upstream"] = self.upstream.queries() - queries
-        result["pss_kib"] = process.pss_kib(child.pid)
+        result["stolen"] = ((process.stolen_s() - stolen) / os.cpu_count()
+                            / (time.monotonic() - start))
         return result
 
-    def round(self):
-        """All forwarders, one after the other; gives (name, load, result)."""
+    def memory(self):
+        """Each forwarder alone, for what it shares would be divided by more;
+        returns {load: {name: KiB after it}}."""
+        found = {}
         for name in self.opt.forwarders:
             with running(peers.FORWARDERS[name], self) as (child, port):
-                # Connections are made and memory is touched before it counts.
-                loads.run("q20", port, min(self.opt.seconds, 0.5),
-                          self.client_core, self.opt.build, self.folder)
                 for load in self.opt.loads:
-                    yield name, load, self.measure(child, port, load)
+                    self.load(port, load, min(self.opt.seconds, TURN_S))
+                    found.setdefault(load, {})[name] = process.pss_kib(
+                        child.pid)
+        return found
+
+    def turns(self, started):
+        """Each load on all that runs, in turn, the first of them last in the
+        next; gives (name, load, result)."""
+        names = list(started)
+        n = max(1, round(self.opt.seconds / TURN_S))
+        for load in self.opt.loads:
+            for _ in range(n):
+                for name in names:
+                    yield name, load, self.measure(
+                        *started[name], load, self.opt.seconds / n)
+                names.append(names.pop(0))
+
+    def round(self):
+        """The same, with all forwarders started anew."""
+        with contextlib.ExitStack() as stack:
+            started = {}
+            for name in self.opt.forwarders:
+                started[name] = stack.enter_context(
+                    running(peers.FORWARDERS[name], self, name))
+                # Connections are made and memory is touched before it counts.
+                self.load(started[name][1], "q20",
+                          min(self.opt.seconds, TURN_S))
+            yield from self.turns(started)
 
 
 def version(forwarder):
@@ -187,28 +221,30 @@ def version(forwarder):
 
 
 def run(opt, folder):
-    results = {}
+    results = {load: {name: [] for name in opt.forwarders}
+               for load in opt.loads}
     load_average = os.getloadavg()[0]
     bench = Bench(opt, folder)
     try:
+        memory = bench.memory()
         for number in range(opt.rounds):
             for name, load, result in bench.round():
-                results.setdefault(load, {}).setdefault(
-                    name, []).append(result)
+                results[load][name].append(result)
                 print("round %d/%d %s %s: %d of %d right" % (
                     number + 1, opt.rounds, name, load, result["right"],
                     result["sent"]), file=sys.stderr, flush=True)
     finally:
         process.stop(bench.upstream.process)
+    table = report.summary(results, memory)
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "kernel": os.uname().release, "cores": os.cpu_count(),
         "load_average": load_average,  # before: what others do
+        "stolen": report.stolen(results),
         "rounds": opt.rounds, "seconds": opt.seconds,
         "versions": {name: version(peers.FORWARDERS[name])
                      for name in opt.forwarders},
-        "runs": results, "loads": report.summary(results),
-        "targets": report.targets(report.summary(results)),
+        "runs": results, "loads": table, "targets": report.targets(table),
     }
 
 

@@ -31,7 +31,6 @@ import peers
 import process
 
 OFF = "off"
-TURN = 0.5      # seconds
 VARIANTS = {  # sample rate of statsd, if it is on; is there an exporter
     OFF: (None, False),
     "statsd 0.01": ("0.01", False),
@@ -146,17 +145,11 @@ class Bench(bench.Bench):
         with contextlib.ExitStack() as stack:
             running = {name: stack.enter_context(self.variant(number, *what))
                        for number, (name, what) in enumerate(VARIANTS.items())}
-            names = list(VARIANTS)
-            for child, port in running.values():
-                loads.run("q20", port, TURN, self.client_core, self.opt.build,
-                          self.folder)
-            for load in self.opt.loads:
-                for _ in range(max(1, round(self.opt.seconds / TURN))):
-                    for name in names:
-                        one = self.measure(*running[name], load)
-                        one["spent"] = one["cpu_us"] * one["right"]
-                        add(sums.setdefault((load, name), {}), one)
-                    names = names[1:] + names[:1]
+            for _, port in running.values():
+                self.load(port, "q20", min(self.opt.seconds, bench.TURN_S))
+            for name, load, one in self.turns(running):
+                one["spent"] = one["cpu_us"] * one["right"]
+                add(sums.setdefault((load, name), {}), one)
             process.eventually(lambda: self.sink.count > datagrams,
                                "metrics to arrive")
         for one in sums.values():

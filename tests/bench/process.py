@@ -101,6 +101,13 @@ def cpu_between(before, after):
     return sum(ns - before.get(task, 0) for task, ns in after.items())
 
 
+def stolen_s():
+    """Time in which this machine would have run, but its host did not let it:
+    seconds, all cores together."""
+    with open("/proc/stat") as stat:
+        return int(stat.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def pss_kib(pid):
     """Memory of a process and all below it; None if we may not see it."""
     total = 0

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: ISC
-"""Medians over the rounds, tables of them, and the targets beside them."""
+"""
+Medians over the quieter runs, tables of them, and the targets beside them.
+"""
 
 import statistics
 
@@ -7,7 +9,7 @@ import loads
 from peers import FLOOR, OURS
 
 COUNTS = ("sent", "right", "errors", "wrong", "lost")
-FIGURES = ("cpu_us", "qps", "p50", "p90", "p99", "p999", "mean", "pss_kib")
+FIGURES = ("cpu_us", "qps", "p50", "p90", "p99", "p999", "mean")
 HEADS = {"cpu_us": "CPU µs", "qps": "queries/s", "p50": "p50", "p90": "p90",
          "p99": "p99", "p999": "p99.9", "mean": "mean", "pss_kib": "PSS MiB"}
 # A forwarder that answers less than this share is nobody's measure.
@@ -20,13 +22,28 @@ def _median(values):
     return None if middle == float("inf") else middle
 
 
-def summary(results):
-    """{load: {forwarder: medians of the figures, sums of the counts}}"""
+def _quiet(runs):
+    """The half of which the machine's host has taken the least time: whoever
+    it was that ran meanwhile, it tells nothing about the forwarder."""
+    return sorted(runs, key=lambda run: run["stolen"])[:(len(runs) + 1) // 2]
+
+
+def stolen(results):
+    """The host's share of the time of all runs: per core, 0 to 1."""
+    return statistics.mean(
+        run["stolen"] for by_name in results.values()
+        for runs in by_name.values() for run in runs)
+
+
+def summary(results, memory):
+    """{load: {forwarder: medians of the figures over the quieter half of its
+    runs, sums of the counts over all}}"""
     out = {}
     for load, by_name in results.items():
         for name, runs in by_name.items():
-            one = {key: _median([run[key] for run in runs])
+            one = {key: _median([run[key] for run in _quiet(runs)])
                    for key in FIGURES if key in runs[0]}
+            one["pss_kib"] = memory[load][name]
             for key in (*COUNTS, "upstream"):
                 found = [run[key] for run in runs]
                 one[key] = None if None in found else sum(found)
@@ -129,11 +146,12 @@ def _target_table(lines, markdown):
 
 def text(result, markdown):
     """Everything, to be read, or to be pasted into docs/PERFORMANCE.md."""
-    out = ("%s, Linux %s, %d cores, load average before %.1f; medians of %d "
-           "rounds\nof %g s; CPU per right answer and latency in µs; counts "
-           "are sums over the rounds.\n\n" % (
+    out = ("%s, Linux %s, %d cores, load average before %.1f, %.1f %% of the "
+           "time\nstolen by the host; medians over the quieter half of %d "
+           "rounds of %g s; CPU per\nright answer and latency in µs; counts "
+           "are sums over all rounds.\n\n" % (
                result["date"], result["kernel"], result["cores"],
-               result["load_average"],
+               result["load_average"], 100 * result["stolen"],
                result["rounds"], result["seconds"]))
     for load, by_name in result["loads"].items():
         out += _load_table(load, by_name, result["versions"], markdown)

@@ -43,9 +43,13 @@ def bench(tmp_path, *args):
 def check_run(name, load_name, one):
     assert one["sent"] == one["right"] > 0
     assert one["errors"] == one["wrong"] == one["lost"] == 0
-    # Nothing comes from a cache, and the floor has no upstream.
-    assert one["upstream"] == (one["sent"] if name == "dotproxy" else 0)
-    assert one["cpu_us"] > 0 and one["qps"] > 0 and one["pss_kib"] != 0
+    # Nothing comes from a cache, what is slow may be asked twice, and the
+    # floor has no upstream.
+    if name == "dotproxy":
+        assert one["sent"] <= one["upstream"] < 2 * one["sent"]
+    else:
+        assert one["upstream"] == 0
+    assert one["cpu_us"] > 0 and one["qps"] > 0
     assert 0 < one["p50"] <= one["p90"] <= one["p99"] <= one["p999"]
     if load_name == "r1000":
         assert 150 <= one["sent"] <= 201
@@ -62,8 +66,10 @@ def test_all_figures_are_there_and_the_counts_are_right(tmp_path):
                 check_run(name, load_name, one)
             total = result["loads"][load_name][name]
             assert total["right"] == sum(one["right"] for one in runs)
-            assert total["cpu_us"] == pytest.approx(
-                sum(one["cpu_us"] for one in runs) / 2)
+            assert total["pss_kib"] != 0
+            # Of two runs, the one that was disturbed less.
+            quieter = min(runs, key=lambda one: one["stolen"])
+            assert total["cpu_us"] == quieter["cpu_us"]
 
 
 def test_tables_are_complete(tmp_path):
