@@ -17,11 +17,13 @@
 
 #include "common/log.h"
 #include "common/util.h"
+#include "dotproxy/parent/notify.h"
 
 #define INHERIT_FIRST 3
 #define INHERIT_MAX 16384 /* all that a configuration can have */
 #define RESTART_VARIABLE "DOTPROXY_RESTART"
-#define NUMBER_TEXT_MAX 12 /* of a descriptor, and a space */
+#define NUMBER_TEXT_MAX 12   /* of a descriptor, and a space */
+#define INHERIT_NAME_MAX 256 /* no manager has longer ones */
 
 /* How many descriptors the environment speaks of, to this process. */
 static uint32_t
@@ -107,6 +109,7 @@ inherit_leave(uint64_t filter, uint32_t nfilters, const int *fds, uint32_t n)
 int
 inherit_init(struct inherit *in)
 {
+	const char *names = getenv("LISTEN_FDNAMES");
 	uint32_t i, n = count_listed();
 	int after = INHERIT_FIRST;
 
@@ -118,6 +121,8 @@ inherit_init(struct inherit *in)
 	(void)unsetenv(RESTART_VARIABLE);
 	if (n > 0 && (in->fds = calloc(n, sizeof(in->fds[0]))) == NULL)
 		fatal("calloc");
+	if (n > 0 && names != NULL && (in->names = strdup(names)) == NULL)
+		fatal("strdup");
 	for (i = 0; i < n; i++)
 		if (fcntl(INHERIT_FIRST + (int)i, F_SETFD, FD_CLOEXEC) != -1)
 			in->fds[in->n++] = INHERIT_FIRST + (int)i;
@@ -150,23 +155,42 @@ is_bound_to(int fd, const struct sockaddr_storage *addr, bool tcp)
 	       sockaddr_equal(&name, addr);
 }
 
-int
-inherit_take(struct inherit *in, const struct sockaddr_storage *addr, bool tcp)
+/* What the service manager calls a descriptor; a copy, empty if nothing. */
+static char *
+name_of(const struct inherit *in, int fd, char name[INHERIT_NAME_MAX])
 {
+	const char *p = in->names != NULL ? in->names : "";
+	int i;
+
+	for (i = INHERIT_FIRST; i < fd && *p != '\0'; i++) {
+		p += strcspn(p, ":");
+		p += *p == ':';
+	}
+	(void)snprintf(name, INHERIT_NAME_MAX, "%.*s", (int)strcspn(p, ":"), p);
+	return name;
+}
+
+int
+inherit_take(struct inherit *in, const struct sockaddr_storage *addr, bool tcp,
+    const char *name)
+{
+	char its[INHERIT_NAME_MAX];
+	int *found = NULL, fd, flags;
 	uint32_t i;
-	int fd, flags;
 
 	for (i = 0; i < in->n; i++) {
 		fd = in->fds[i];
 		if (fd == -1 || !is_bound_to(fd, addr, tcp))
 			continue;
-		flags = fcntl(fd, F_GETFL);
-		if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
-			continue;
-		in->fds[i] = -1;
-		return fd;
+		if (found == NULL || strcmp(name_of(in, fd, its), name) == 0)
+			found = &in->fds[i];
 	}
-	return -1;
+	if (found == NULL || (flags = fcntl(*found, F_GETFL)) == -1 ||
+	    fcntl(*found, F_SETFL, flags | O_NONBLOCK) == -1)
+		return -1;
+	fd = *found;
+	*found = -1;
+	return fd;
 }
 
 static bool
@@ -213,23 +237,33 @@ say_unused(int fd)
 			  "which is no socket for DNS: closed",
 		    fd);
 	else
-		log_warnx("the service manager handed over a socket for "
-			  "%s/%s, which is not in the configuration: closed",
+		log_warnx(
+		    "the service manager handed over a socket for "
+		    "%s/%s, of which the configuration has no use: closed",
 		    sockaddr_text(&name, text),
 		    get_int(fd, SO_TYPE) == SOCK_STREAM ? "tcp" : "udp");
 }
 
+/*
+ * A socket that the manager keeps goes on receiving: the kernel would give it
+ * its share of what comes to the others at the same address, for nobody.
+ */
 void
-inherit_end(struct inherit *in)
+inherit_end(struct inherit *in, int notify_fd)
 {
+	char name[INHERIT_NAME_MAX];
 	uint32_t i;
 
 	for (i = 0; i < in->n; i++)
 		if (in->fds[i] != -1) {
 			say_unused(in->fds[i]);
+			if (name_of(in, in->fds[i], name)[0] != '\0')
+				notify_forget(notify_fd, name);
 			close(in->fds[i]);
 		}
 	free(in->fds);
+	free(in->names);
 	in->fds = NULL;
+	in->names = NULL;
 	in->n = 0;
 }

@@ -18,6 +18,7 @@
 struct inherit {
 	int *fds; /* owned; -1: taken */
 	uint32_t n;
+	char *names;     /* owned; of all, with ":" between; NULL if none */
 	bool restarted;  /* they are this very process', of a program before */
 	uint64_t filter; /* that it has left, see sandbox_filter_name() */
 	uint32_t nfilters; /* how many of its kind; 0 if not restarted */
@@ -32,16 +33,20 @@ int inherit_init(struct inherit *);
 
 /*
  * Takes a socket that is bound to addr, and listens if tcp; the caller's to
- * close.  Returns it, or -1 if there is none.
+ * close.  Of several, the one that was handed over under this name if there is
+ * such a one.  Returns it, or -1 if there is none.
  */
-int inherit_take(
-    struct inherit *, const struct sockaddr_storage *addr, bool tcp);
+int inherit_take(struct inherit *, const struct sockaddr_storage *addr,
+    bool tcp, const char *name);
 
 /* The same for the listening Unix socket of a path. */
 int inherit_take_unix(struct inherit *, const char *path);
 
-/* Closes what was not taken, and says so in the log. */
-void inherit_end(struct inherit *);
+/*
+ * Closes what was not taken, says so in the log, and has the service manager
+ * at notify_fd (or -1) close it, too.
+ */
+void inherit_end(struct inherit *, int notify_fd);
 
 /*
  * Puts into the environment what inherit_init() finds there when this process

@@ -421,7 +421,7 @@ main(int argc, char *argv[])
 	if (sockets_open(parent, &parent->active, NULL, what, sizeof(what)) ==
 	    -1)
 		fatalx("%s", what);
-	inherit_end(&parent->inherited);
+	inherit_end(&parent->inherited, parent->notify_fd);
 	parent->ready_fd = -1;
 	if (!parent->options.foreground && !parent->inherited.restarted)
 		go_to_background(parent);

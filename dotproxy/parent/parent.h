@@ -41,6 +41,7 @@ struct parent_socket {
 
 /* The sockets of one worker, under one configuration. */
 struct parent_sockets {
+	uint32_t worker; /* from 0 */
 	struct parent_socket socks[PARENT_SOCKETS_MAX];
 	uint32_t n;
 	int control; /* listening unix socket; -1 if none */

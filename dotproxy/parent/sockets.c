@@ -31,6 +31,7 @@
 #define UDP_BUFFER_BYTES (4 * 1024 * 1024)
 #define TCP_BACKLOG 1024
 #define CONTROL_BACKLOG 16
+#define STORE_NAME_MAX (SOCKADDR_TEXT_MAX + 16)
 
 static int
 set_int(int fd, int level, int name, int value)
@@ -42,7 +43,8 @@ set_int(int fd, int level, int name, int value)
 static int
 set_options(int fd, bool tcp, int family, bool shared)
 {
-	if (shared && set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1) == -1)
+	/* One that was handed over may have been one of several. */
+	if (set_int(fd, SOL_SOCKET, SO_REUSEPORT, shared ? 1 : 0) == -1)
 		return -1;
 	if (tcp) {
 		/* An accepted connection inherits TCP_NODELAY. */
@@ -102,16 +104,33 @@ check_v6only(int fd)
 	return -1;
 }
 
+/* What the service manager knows a socket by: no colon may be in it. */
+static const char *
+store_name(const struct sockaddr_storage *ss, bool tcp, uint32_t worker,
+    char name[STORE_NAME_MAX])
+{
+	char addr[SOCKADDR_TEXT_MAX];
+	char *p;
+
+	(void)snprintf(name, STORE_NAME_MAX, "%s-%s-%u", tcp ? "tcp" : "udp",
+	    sockaddr_text(ss, addr), worker + 1);
+	while ((p = strchr(name, ':')) != NULL)
+		*p = '_';
+	return name;
+}
+
 /*
  * Makes one listening socket, or one that was handed over ready for use.
  * Returns it, or -1 with errno.
  */
 static int
 open_one(struct inherit *inherited, const struct conf_listen *line, bool tcp,
-    bool shared)
+    bool shared, uint32_t worker)
 {
 	int family = line->addr.ss_family, saved;
-	int fd = inherit_take(inherited, &line->addr, tcp);
+	char name[STORE_NAME_MAX];
+	int fd = inherit_take(inherited, &line->addr, tcp,
+	    store_name(&line->addr, tcp, worker, name));
 	bool bound = fd != -1;
 
 	if (!bound)
@@ -234,7 +253,7 @@ add_socket(struct parent *parent, const struct parent_sockets *old,
 		out->n++;
 		return 0;
 	}
-	s->fd = open_one(&parent->inherited, line, tcp, shared);
+	s->fd = open_one(&parent->inherited, line, tcp, shared, out->worker);
 	if (s->fd == -1)
 		return -1;
 	s->id = parent->next_socket_id++;
@@ -377,8 +396,10 @@ sockets_open(struct parent *parent, struct parent_conf *fresh,
 		(void)snprintf(what, whatsize, "out of memory");
 		return -1;
 	}
-	for (i = 0; i < conf->workers; i++)
+	for (i = 0; i < conf->workers; i++) {
+		fresh->sockets[i].worker = i;
 		fresh->sockets[i].control = -1;
+	}
 	for (i = 0; i < conf->workers; i++) {
 		have = worker_sockets(old, i);
 		if (open_listens(parent, conf, have, &fresh->sockets[i], what,
@@ -392,25 +413,11 @@ sockets_open(struct parent *parent, struct parent_conf *fresh,
 	return 0;
 }
 
-/* What the service manager knows a socket by: no colon may be in it. */
-static void
-store_name(
-    const struct parent_socket *s, uint32_t worker, char *name, size_t size)
-{
-	char addr[SOCKADDR_TEXT_MAX];
-	char *p;
-
-	(void)snprintf(name, size, "%s-%s-%u", s->tcp ? "tcp" : "udp",
-	    sockaddr_text(&s->addr, addr), worker + 1);
-	while ((p = strchr(name, ':')) != NULL)
-		*p = '_';
-}
-
 void
 sockets_store(struct parent *parent)
 {
 	struct parent_conf *pc = &parent->active;
-	char name[SOCKADDR_TEXT_MAX + 16];
+	char name[STORE_NAME_MAX];
 	struct parent_socket *s;
 	uint32_t i, k;
 
@@ -419,8 +426,8 @@ sockets_store(struct parent *parent)
 			s = &pc->sockets[i].socks[k];
 			if (s->stored)
 				continue;
-			store_name(s, i, name, sizeof(name));
-			notify_store(parent->notify_fd, name, s->fd);
+			notify_store(parent->notify_fd,
+			    store_name(&s->addr, s->tcp, i, name), s->fd);
 			s->stored = true;
 		}
 }
@@ -429,7 +436,7 @@ void
 sockets_forget(struct parent *parent, const struct parent_conf *pc,
     const struct parent_conf *keep)
 {
-	char name[SOCKADDR_TEXT_MAX + 16];
+	char name[STORE_NAME_MAX];
 	const struct parent_socket *s;
 	uint32_t i, k;
 
@@ -439,8 +446,8 @@ sockets_forget(struct parent *parent, const struct parent_conf *pc,
 			if (!s->stored || find_socket(worker_sockets(keep, i),
 					      &s->addr, s->tcp) != NULL)
 				continue;
-			store_name(s, i, name, sizeof(name));
-			notify_forget(parent->notify_fd, name);
+			notify_forget(parent->notify_fd,
+			    store_name(&s->addr, s->tcp, i, name));
 		}
 }
 

@@ -126,6 +126,24 @@ def test_own_restart_is_no_new_start(systemd, daemon):
     assert is_flawless(result), result
 
 
+def test_sockets_of_no_use_are_not_kept(systemd, daemon, upstream):
+    """The kernel would go on giving them their share, and nobody reads it."""
+    assert systemd.show("NFileDescriptorStore") == "4"
+    daemon.configure(upstream, workers=4)
+    assert systemd.ctl("restart", "dotproxy").returncode == 0
+    assert systemd.show("NFileDescriptorStore") == "16"
+    assert is_flawless(load(daemon.address, "-n", "100"))
+    daemon.configure(upstream, listen=["127.0.0.1 port %d" % daemon.port])
+    done = systemd.ctl("restart", "dotproxy")
+    assert done.returncode == 0, done.stderr
+    for _ in range(10):     # each from another port
+        for more in ((), ("-t",)):
+            result = load(daemon.address, "-n", "10", *more)
+            assert is_flawless(result), result
+    eventually(lambda: systemd.show("NFileDescriptorStore") == "2",
+               what="the end of the others")
+
+
 def test_query_of_a_dead_daemon_is_answered_by_the_next(systemd, daemon):
     found = systemd.processes()
     parent = found["dotproxy"]

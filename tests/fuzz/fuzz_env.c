@@ -62,8 +62,9 @@ check_inherit(char *line)
 		FUZZ_ASSERT(getenv(names[i]) == NULL);
 	memset(&addr, 0, sizeof(addr));
 	addr.ss_family = AF_INET;
-	FUZZ_ASSERT(inherit_take(&in, &addr, true) == -1);
+	FUZZ_ASSERT(inherit_take(&in, &addr, true, "") == -1);
 	free(in.fds);
+	free(in.names);
 }
 
 static void

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* LINK: dotproxy/parent/inherit.c common/log.c common/util.c */
+/* LINK: dotproxy/parent/inherit.c dotproxy/parent/notify.c */
+/* LINK: common/log.c common/util.c */
 /* Which of the sockets that were handed over fit a line of the file. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -92,13 +93,60 @@ what_fits_is_taken_once(void **state)
 	assert_null(getenv("LISTEN_PID"));
 	assert_null(getenv("LISTEN_FDNAMES"));
 	assert_int_equal(fcntl(FIRST, F_GETFD), FD_CLOEXEC);
-	assert_int_equal(inherit_take(&in, &addrs[UDP], false), FIRST + UDP);
+	assert_int_equal(
+	    inherit_take(&in, &addrs[UDP], false, ""), FIRST + UDP);
 	assert_int_not_equal(fcntl(FIRST + UDP, F_GETFL) & O_NONBLOCK, 0);
-	assert_int_equal(inherit_take(&in, &addrs[UDP], false), -1);
-	assert_int_equal(inherit_take(&in, &addrs[TCP], true), FIRST + TCP);
-	inherit_end(&in);
+	assert_int_equal(inherit_take(&in, &addrs[UDP], false, ""), -1);
+	assert_int_equal(inherit_take(&in, &addrs[TCP], true, ""), FIRST + TCP);
+	inherit_end(&in, -1);
 	assert_true(is_open(FIRST + UDP) && is_open(FIRST + TCP));
 	assert_false(is_open(FIRST + TCP_DEAF) || is_open(FIRST + PIPE));
+}
+
+/* Several workers' sockets have the same address. */
+static void
+what_has_the_name_is_taken_first(void **state)
+{
+	struct inherit in;
+
+	(void)state;
+	assert_int_equal(dup2(FIRST + UDP, FIRST + PIPE), FIRST + PIPE);
+	assert_int_equal(inherit_init(&in), FIRST + NHANDED);
+	assert_int_equal(
+	    inherit_take(&in, &addrs[UDP], false, "d"), FIRST + PIPE);
+	assert_int_equal(
+	    inherit_take(&in, &addrs[UDP], false, "d"), FIRST + UDP);
+	inherit_end(&in, -1);
+}
+
+/* Else it keeps them open, and the kernel goes on giving them queries. */
+static void
+the_manager_forgets_what_is_not_taken(void **state)
+{
+	static const char *const lines[] = { "FDSTOREREMOVE=1\nFDNAME=c",
+		"FDSTOREREMOVE=1\nFDNAME=d" };
+	struct inherit in;
+	char text[64];
+	int pair[2];
+	size_t i;
+	ssize_t n;
+
+	(void)state;
+	assert_int_equal(inherit_init(&in), FIRST + NHANDED);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+	assert_int_equal(
+	    inherit_take(&in, &addrs[UDP], false, ""), FIRST + UDP);
+	assert_int_equal(inherit_take(&in, &addrs[TCP], true, ""), FIRST + TCP);
+	inherit_end(&in, pair[0]);
+	close(pair[0]);
+	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		n = read(pair[1], text, sizeof(text) - 1);
+		assert_true(n > 0);
+		text[n] = '\0';
+		assert_string_equal(text, lines[i]);
+	}
+	assert_true(recv(pair[1], text, sizeof(text), MSG_DONTWAIT) <= 0);
+	close(pair[1]);
 }
 
 static void
@@ -108,12 +156,12 @@ what_does_not_fit_is_not(void **state)
 
 	(void)state;
 	assert_int_equal(inherit_init(&in), FIRST + NHANDED);
-	assert_int_equal(inherit_take(&in, &addrs[UDP], true), -1);
-	assert_int_equal(inherit_take(&in, &addrs[TCP], false), -1);
-	assert_int_equal(inherit_take(&in, &addrs[TCP_DEAF], true), -1);
+	assert_int_equal(inherit_take(&in, &addrs[UDP], true, ""), -1);
+	assert_int_equal(inherit_take(&in, &addrs[TCP], false, ""), -1);
+	assert_int_equal(inherit_take(&in, &addrs[TCP_DEAF], true, ""), -1);
 	((struct sockaddr_in *)&addrs[UDP])->sin_port ^= 0xffff;
-	assert_int_equal(inherit_take(&in, &addrs[UDP], false), -1);
-	inherit_end(&in);
+	assert_int_equal(inherit_take(&in, &addrs[UDP], false, ""), -1);
+	inherit_end(&in, -1);
 	assert_false(is_open(FIRST + UDP));
 }
 
@@ -124,8 +172,8 @@ none_are_taken(const char *n, const char *pid)
 
 	listed(n, pid);
 	assert_int_equal(inherit_init(&in), FIRST);
-	assert_int_equal(inherit_take(&in, &addrs[UDP], false), -1);
-	inherit_end(&in);
+	assert_int_equal(inherit_take(&in, &addrs[UDP], false, ""), -1);
+	inherit_end(&in, -1);
 	assert_true(is_open(FIRST + UDP)); /* main() closes from there on */
 }
 
@@ -154,7 +202,7 @@ a_list_that_is_too_long_has_what_there_is(void **state)
 	listed("9", NULL);
 	assert_int_equal(inherit_init(&in), FIRST + 9);
 	assert_int_equal(in.n, NHANDED);
-	inherit_end(&in);
+	inherit_end(&in, -1);
 }
 
 static int
@@ -180,9 +228,10 @@ what_a_restart_has_left_is_taken(void **state)
 	assert_int_equal(in.nfilters, 3);
 	assert_int_equal(in.n, 3);
 	assert_int_equal(fcntl(FIRST + UDP, F_GETFD), FD_CLOEXEC);
-	assert_int_equal(inherit_take(&in, &addrs[UDP], false), FIRST + UDP);
-	assert_int_equal(inherit_take(&in, &addrs[TCP], true), FIRST + TCP);
-	inherit_end(&in);
+	assert_int_equal(
+	    inherit_take(&in, &addrs[UDP], false, ""), FIRST + UDP);
+	assert_int_equal(inherit_take(&in, &addrs[TCP], true, ""), FIRST + TCP);
+	inherit_end(&in, -1);
 	assert_false(is_open(FIRST + PIPE));
 }
 
@@ -203,7 +252,7 @@ a_restart_of_somebody_else_is_none(void **state)
 		assert_false(in.restarted);
 		assert_int_equal(in.n + in.nfilters, 0);
 		assert_null(getenv("DOTPROXY_RESTART"));
-		inherit_end(&in);
+		inherit_end(&in, -1);
 	}
 }
 
@@ -225,10 +274,10 @@ unix_socket_is_known_by_its_path(void **state)
 	assert_int_equal(inherit_leave(0, 1, &fd, 1), 0);
 	assert_int_equal(inherit_init(&in), fd + 1);
 	assert_int_equal(inherit_take_unix(&in, other), -1);
-	assert_int_equal(inherit_take(&in, &addrs[TCP], true), -1);
+	assert_int_equal(inherit_take(&in, &addrs[TCP], true, ""), -1);
 	assert_int_equal(inherit_take_unix(&in, sun.sun_path), fd);
 	assert_int_equal(inherit_take_unix(&in, sun.sun_path), -1);
-	inherit_end(&in);
+	inherit_end(&in, -1);
 	assert_true(is_open(fd));
 	close(fd);
 }
@@ -238,6 +287,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(what_fits_is_taken_once, hand_over),
+		cmocka_unit_test_setup(
+		    what_has_the_name_is_taken_first, hand_over),
+		cmocka_unit_test_setup(
+		    the_manager_forgets_what_is_not_taken, hand_over),
 		cmocka_unit_test_setup(what_does_not_fit_is_not, hand_over),
 		cmocka_unit_test_setup(
 		    a_list_for_somebody_else_is_none, hand_over),
