@@ -161,7 +161,7 @@ static const struct allowance policy_parent[] = {
 	{ .nr = NR(lseek) },
 	{ .nr = NR(newfstatat) },
 	{ .nr = NR(fstat) },
-	/* realpath(); a restart's own name. */
+	/* A restart's own name. */
 	{ .nr = NR_OR(readlink, readlinkat) },
 	{ .nr = NR(getdents64) }, /* the children's root, empty still? */
 	{ .nr = NR(write) },      /* the log */

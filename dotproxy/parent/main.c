@@ -154,6 +154,21 @@ enter_sandbox(struct parent *parent)
 	(void)sandbox_enter(SANDBOX_PARENT, &opts); /* exits on failure */
 }
 
+/* NULL with errno if it cannot be said. */
+static const char *
+whole_path(const char *path)
+{
+	char *dir, *whole = NULL;
+
+	if (path[0] == '/')
+		return path;
+	dir = getcwd(NULL, 0);
+	if (dir != NULL && asprintf(&whole, "%s/%s", dir, path) == -1)
+		whole = NULL;
+	free(dir);
+	return whole;
+}
+
 /*
  * Goes on in a new process.  The one that was started waits until this one is
  * up, or has failed, and ends with a status that says which.
@@ -165,8 +180,11 @@ go_to_background(struct parent *parent)
 	char byte;
 	pid_t pid;
 
-	/* A reload finds it after the change of directory, too. */
-	parent->options.conf_path = realpath(parent->options.conf_path, NULL);
+	/*
+	 * A reload finds it after the change of directory, too; links in it
+	 * are not resolved, for they may point elsewhere by then.
+	 */
+	parent->options.conf_path = whole_path(parent->options.conf_path);
 	if (parent->options.conf_path == NULL || pipe2(fds, O_CLOEXEC) == -1)
 		fatal("cannot go to the background");
 	pid = fork();

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """The command lines of dotproxy and dotproxyctl."""
 
+import contextlib
 import os
 import re
 import signal
@@ -135,22 +136,47 @@ def test_file_in_place_of_the_control_socket_is_left_alone(tmp_path, upstream):
     assert (tmp_path / "ctl").read_text() == "precious"
 
 
-def test_background_start_ends_when_it_serves(tmp_path, upstream):
-    daemon = Daemon(tmp_path)
-    daemon.configure(upstream)
+@contextlib.contextmanager
+def in_background(daemon, file):
+    """Starts it without -d; its PID, until it is ended."""
     # No pipe: in a sanitized build the children hold on to stderr.
-    started = subprocess.run([DOTPROXY, "-f", str(daemon.file)], timeout=30,
-                             stderr=subprocess.DEVNULL)
+    started = subprocess.run([DOTPROXY, "-f", file], cwd=daemon.folder,
+                             timeout=30, stderr=subprocess.DEVNULL)
     assert started.returncode == 0
     shown = daemon.ctl_json("show", "processes")["processes"]
     pid = {p["role"]: p["pid"] for p in shown}["parent"]
     try:
-        query = make_query("www.test")
-        assert is_right(query, udp(daemon.address, query))
-        assert os.getsid(pid) == pid
+        yield pid
     finally:
         os.kill(pid, signal.SIGTERM)
         eventually(lambda: not os.path.exists("/proc/%d" % pid), what="end")
+
+
+def test_background_start_ends_when_it_serves(tmp_path, upstream):
+    daemon = Daemon(tmp_path)
+    daemon.configure(upstream)
+    with in_background(daemon, str(daemon.file)) as pid:
+        query = make_query("www.test")
+        assert is_right(query, udp(daemon.address, query))
+        assert os.getsid(pid) == pid
+
+
+def test_link_to_the_file_is_followed_at_each_reload(tmp_path, upstream):
+    """In the background, too, where the directory is another by then."""
+    daemon = Daemon(tmp_path)
+    for i in 1, 2:
+        daemon.configure(settings='retries %d\ninclude "up.conf"' % i)
+        (tmp_path / str(i)).mkdir()
+        daemon.file.rename(tmp_path / str(i) / "conf")
+    (tmp_path / "up.conf").write_text(upstream.block("up"))
+    daemon.file.symlink_to("1/conf")
+    with in_background(daemon, daemon.file.name):
+        daemon.reload()
+        assert "retries 1\n" in daemon.ctl("show", "config").stdout
+        daemon.file.unlink()
+        daemon.file.symlink_to("2/conf")
+        daemon.reload()
+        assert "retries 2\n" in daemon.ctl("show", "config").stdout
 
 
 def test_background_start_that_fails_says_why(tmp_path, upstream):
