@@ -408,7 +408,7 @@ static int
 prepare_next(struct parent *parent)
 {
 	struct conf_errors *errs = malloc(sizeof(*errs));
-	char what[256];
+	char what[280];
 
 	if (errs == NULL) {
 		abandon(parent, "out of memory");
@@ -426,7 +426,8 @@ prepare_next(struct parent *parent)
 	 */
 	if (parent->next.conf->workers < parent->npairs) {
 		(void)snprintf(what, sizeof(what),
-		    "%.200s%sworkers: %u are running, fewer take a restart",
+		    "%.200s%sworkers: %u are running, fewer take a stop "
+		    "and a start",
 		    parent->next.conf->workers_at,
 		    parent->next.conf->workers_at[0] != '\0' ? ": " : "",
 		    parent->npairs);

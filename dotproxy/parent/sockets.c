@@ -272,7 +272,7 @@ listen_hint(const struct parent *parent, int err)
 	case EACCES:
 		if (parent->base != NULL)
 			return " (dotproxy was started without a port below "
-			       "1024: restart it)";
+			       "1024: stop it and start it)";
 		return " (a port below 1024 takes root: start it as root, or "
 		       "listen on another port)";
 	case EADDRNOTAVAIL:
