@@ -213,8 +213,9 @@ parent_up(struct parent *parent)
 	int null;
 
 	parent->up = true;
-	sockets_store(parent);
+	/* First what must not get lost: of sockets it may be told too many. */
 	status_ready(parent, NULL);
+	sockets_store(parent);
 	if (parent->ready_fd == -1) {
 		log_info("started, version %s", DOTPROXY_VERSION);
 		return;

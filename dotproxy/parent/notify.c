@@ -86,8 +86,11 @@ notify_open(uint32_t *watchdog_ms)
 	return fd;
 }
 
-/* Sends text, with a descriptor unless sock is -1. */
-static void
+/*
+ * Sends text, with a descriptor unless sock is -1.  False if that has to be
+ * tried again; any other failure is only logged.
+ */
+static bool
 send_text(int fd, char *text, size_t len, int sock)
 {
 	union {
@@ -108,21 +111,25 @@ send_text(int fd, char *text, size_t len, int sock)
 		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(cmsg), &sock, sizeof(sock));
 	}
-	if (sendmsg(fd, &msg, MSG_NOSIGNAL) == -1)
-		log_warn("service manager");
+	if (sendmsg(fd, &msg, MSG_NOSIGNAL) != -1)
+		return true;
+	if (sock != -1 && errno == EAGAIN)
+		return false;
+	log_warn("service manager");
+	return true;
 }
 
-static void
+static bool
 send_format(int fd, int sock, const char *fmt, va_list ap)
 {
 	char text[NOTIFY_MAX];
 	int n;
 
 	if (fd == -1)
-		return;
+		return true;
 	n = vsnprintf(text, sizeof(text), fmt, ap);
-	if (n > 0 && (size_t)n < sizeof(text))
-		send_text(fd, text, (size_t)n, sock);
+	return n <= 0 || (size_t)n >= sizeof(text) ||
+	       send_text(fd, text, (size_t)n, sock);
 }
 
 void
@@ -131,25 +138,27 @@ notify_send(int fd, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	send_format(fd, -1, fmt, ap);
+	(void)send_format(fd, -1, fmt, ap); /* never again */
 	va_end(ap);
 }
 
-static void __attribute__((format(printf, 3, 4)))
+static bool __attribute__((format(printf, 3, 4)))
 send_with(int fd, int sock, const char *fmt, ...)
 {
 	va_list ap;
+	bool sent;
 
 	va_start(ap, fmt);
-	send_format(fd, sock, fmt, ap);
+	sent = send_format(fd, sock, fmt, ap);
 	va_end(ap);
+	return sent;
 }
 
-void
+bool
 notify_store(int fd, const char *name, int sock)
 {
 	/* Polled, one with an error to report would be thrown away. */
-	send_with(fd, sock, "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
+	return send_with(fd, sock, "FDSTORE=1\nFDNAME=%s\nFDPOLL=0", name);
 }
 
 void

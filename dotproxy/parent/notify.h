@@ -8,6 +8,7 @@
 #ifndef PARENT_NOTIFY_H
 #define PARENT_NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -24,9 +25,10 @@ void notify_send(int fd, const char *fmt, ...)
 
 /*
  * Has the manager keep a socket under a name for the next start; it comes back
- * as inherit.h describes.
+ * as inherit.h describes.  Returns false if it has to be told later: only so
+ * many messages may wait for it.
  */
-void notify_store(int fd, const char *name, int sock);
+bool notify_store(int fd, const char *name, int sock);
 
 /* Has it forget what has that name. */
 void notify_forget(int fd, const char *name);

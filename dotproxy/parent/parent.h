@@ -237,7 +237,10 @@ int sockets_open(struct parent *, struct parent_conf *fresh,
  */
 void sockets_close(struct parent_conf *, const struct parent_conf *keep);
 
-/* Has the service manager keep all sockets of the active configuration. */
+/*
+ * Has the service manager keep all sockets of the active configuration; those
+ * for which it has no time now when status_due() comes.
+ */
 void sockets_store(struct parent *);
 
 /* Has it forget those which keep does not have. */

@@ -426,9 +426,12 @@ sockets_store(struct parent *parent)
 			s = &pc->sockets[i].socks[k];
 			if (s->stored)
 				continue;
-			notify_store(parent->notify_fd,
+			s->stored = notify_store(parent->notify_fd,
 			    store_name(&s->addr, s->tcp, i, name), s->fd);
-			s->stored = true;
+			if (!s->stored) { /* the rest in a second */
+				status_changed(parent);
+				return;
+			}
 		}
 }
 

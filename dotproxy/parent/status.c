@@ -130,15 +130,16 @@ is_serving(const struct parent *parent)
 void
 status_due(evutil_socket_t fd, short what, void *arg)
 {
-	const struct parent *parent = arg;
+	struct parent *parent = arg;
 	char line[STATUS_MAX];
 
 	(void)fd;
 	(void)what;
-	if (!is_serving(parent))
-		return; /* status_ready() will say it */
-	status_line(parent, line);
-	notify_send(parent->notify_fd, "STATUS=%s", line);
+	if (is_serving(parent)) { /* else status_ready() will say it */
+		status_line(parent, line);
+		notify_send(parent->notify_fd, "STATUS=%s", line);
+	}
+	sockets_store(parent);
 }
 
 void

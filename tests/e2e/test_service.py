@@ -144,6 +144,18 @@ def test_sockets_of_no_use_are_not_kept(systemd, daemon, upstream):
                what="the end of the others")
 
 
+def test_more_sockets_than_messages_may_wait(make_systemd, daemon, upstream):
+    """Of 512 (net.unix.max_dgram_qlen), whether it is ready is not lost."""
+    daemon.configure(upstream, workers=10, listen=[
+        "127.0.0.%d port %d" % (i, daemon.port) for i in range(1, 31)])
+    systemd = make_systemd(drop_in="TimeoutStartSec=15s")
+    done = systemd.ctl("start", "dotproxy")
+    assert done.returncode == 0, done.stderr + systemd.log()
+    eventually(lambda: systemd.show("NFileDescriptorStore") == "600",
+               seconds=20, what="all sockets in the store")
+    assert systemd.show("StatusText") == "1 of 1 upstream up"
+
+
 def test_query_of_a_dead_daemon_is_answered_by_the_next(systemd, daemon):
     found = systemd.processes()
     parent = found["dotproxy"]

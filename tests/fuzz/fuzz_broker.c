@@ -45,6 +45,12 @@ notify_send(int fd, const char *fmt, ...)
 }
 
 void
+sockets_store(struct parent *parent)
+{
+	FUZZ_ASSERT(parent->notify_fd == -1);
+}
+
+void
 reload_send(struct child *c, const struct parent_conf *pc)
 {
 	FUZZ_ASSERT(c->state == CHILD_READY && pc->conf != NULL);

@@ -74,7 +74,7 @@ without_a_manager_nothing_happens(void **state)
 	assert_int_equal(notify_open(&ms), -1);
 	assert_int_equal(ms, 0);
 	notify_send(-1, "READY=1");
-	notify_store(-1, "name", 0);
+	assert_true(notify_store(-1, "name", 0));
 	notify_forget(-1, "name");
 }
 
@@ -107,7 +107,7 @@ check_conversation(const char *name)
 	assert_int_equal(heard(there), -1);
 	assert_string_equal(text, "READY=1\nSTATUS=serving");
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	notify_store(fd, "udp-127.0.0.1_53-1", pair[0]);
+	assert_true(notify_store(fd, "udp-127.0.0.1_53-1", pair[0]));
 	sock = heard(there);
 	assert_string_equal(
 	    text, "FDSTORE=1\nFDNAME=udp-127.0.0.1_53-1\nFDPOLL=0");
@@ -122,6 +122,32 @@ check_conversation(const char *name)
 	close(sock);
 	close(fd);
 	close(there);
+}
+
+static void
+a_socket_too_many_is_stored_later(void **state)
+{
+	char dir[] = "/tmp/notifyXXXXXX", name[64];
+	int there, fd, sock;
+	uint32_t ms, n = 0;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(name, sizeof(name), "%s/socket", dir);
+	there = manager(name);
+	fd = notify_open(&ms);
+	assert_true(fd != -1);
+	while (n < 100000 && notify_store(fd, "name", 0))
+		n++;
+	assert_in_range(n, 1, 99999);
+	sock = heard(there);
+	assert_int_not_equal(sock, -1);
+	close(sock);
+	assert_true(notify_store(fd, "name", 0));
+	close(fd);
+	close(there);
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(rmdir(dir), 0);
 }
 
 static void
@@ -181,6 +207,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_manager_nothing_happens),
 		cmocka_unit_test(a_socket_that_is_not_there_is_no_failure),
+		cmocka_unit_test(a_socket_too_many_is_stored_later),
 		cmocka_unit_test(messages_and_sockets_arrive),
 		cmocka_unit_test(the_watchdog_is_for_this_process),
 	};

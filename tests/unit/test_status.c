@@ -43,6 +43,12 @@ notify_send(int fd, const char *fmt, ...)
 	rig.sent++;
 }
 
+void
+sockets_store(struct parent *parent)
+{
+	assert_ptr_equal(parent, &rig.parent);
+}
+
 static void
 name(struct conf *conf, uint32_t i, const char *text)
 {
