@@ -87,6 +87,16 @@ def test_example_of_the_distribution_is_accepted(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_what_the_example_has_as_a_comment_is_accepted(tmp_path):
+    text = (ROOT / "etc/dotproxy.conf").read_text()
+    _, begin, block = text.partition('#upstream "home"')
+    lines = [line[1:] for line in (begin + block).splitlines()
+             if "client certificate" not in line]   # is not there
+    done = check(write(tmp_path, "\n".join(["listen on ::1", *lines, ""])))
+    assert begin
+    assert done.returncode == 0, done.stderr
+
+
 ERRORS = {
     "unknown keyword": "nonsense",
     "unknown client keyword": "client { nonsense 5 }",
