@@ -139,7 +139,8 @@ status_due(evutil_socket_t fd, short what, void *arg)
 		status_line(parent, line);
 		notify_send(parent->notify_fd, "STATUS=%s", line);
 	}
-	sockets_store(parent);
+	if (parent->up && !parent->finishing && !parent->stopping)
+		sockets_store(parent);
 }
 
 void
