@@ -311,7 +311,7 @@ int tcp_open(struct listener *, const struct msg_listen *, int fd);
 void tcp_retire(struct listener *,
     bool (*keep)(const struct conf_run *, uint32_t id),
     const struct conf_run *);
-/* A new configuration is in force: timeouts may have changed. */
+/* A new configuration is in force: its timeouts, and who may ask. */
 void tcp_configure(struct listener *);
 void tcp_resume(struct listener *);
 /* Closes those that are idle, and the others when they are answered. */

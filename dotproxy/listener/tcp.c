@@ -29,7 +29,7 @@ tcp_idle_ms(const struct listener *l)
 	uint32_t full = l->conf.client.tcp_read_timeout_ms;
 	uint64_t ms;
 
-	open = l->counters[LSTAT_tcp_open];
+	open = l->counters[LSTAT_tcp_open] - l->tcp->nleaving;
 	left = open < max ? max - open : 0;
 	if (2 * left >= max)
 		return full;
@@ -123,7 +123,7 @@ leave_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	l->tcp->leave_timer.due_ms = 0;
 	while ((c = overdue(l, &l->tcp->all.leaving, TCP_LEAVE_MS)) != NULL)
-		tcp_close(c, LSTAT_COUNT);
+		tcp_close(c, c->leaving ? LSTAT_COUNT : LSTAT_tcp_timeout);
 	arm_timers(l);
 }
 
@@ -199,9 +199,9 @@ tcp_free(struct listener *l)
 }
 
 /*
- * The connection that can best be spared: one that was refused, else one that
- * is idle, else one that does not take its answers, else one that waits for
- * answers which do not come.
+ * The connection that can best be spared: one that was refused or would be,
+ * else one that is idle, else one that does not take its answers, else one that
+ * waits for answers which do not come.
  */
 static struct tcp_conn *
 least_needed(struct listener *l, const struct tcp_queues *q)
@@ -362,9 +362,23 @@ tcp_retire(struct listener *l,
 	}
 }
 
+/* Who may ask may be others now. */
+static void
+place_again(const struct tcp_conns *queue)
+{
+	struct tcp_conn *c, *next;
+
+	for (c = TAILQ_FIRST(queue); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, entry);
+		tcp_place(c);
+	}
+}
+
 void
 tcp_configure(struct listener *l)
 {
+	place_again(&l->tcp->all.leaving);
+	place_again(&l->tcp->all.idle);
 	arm_timers(l);
 }
 
@@ -372,7 +386,8 @@ void
 tcp_drain(struct listener *l)
 {
 	struct tcp_queues *all = &l->tcp->all;
-	struct tcp_conns *queues[] = { &all->idle, &all->busy, &all->stuck };
+	struct tcp_conns *queues[] = { &all->idle, &all->busy, &all->stuck,
+		&all->leaving };
 	struct tcp_conn *c;
 	size_t i;
 
@@ -462,6 +477,17 @@ tcp_unsent(const struct listener *l)
 	return n;
 }
 
+/* Takes a connection out of the queues it is in. */
+static void
+leave_queues(struct tcp_conn *c)
+{
+	struct tcp *t = c->listener->tcp;
+
+	TAILQ_REMOVE(c->queue, c, entry);
+	TAILQ_REMOVE(c->peer_queue, c, peer_entry);
+	t->nleaving -= c->queue == &t->all.leaving;
+}
+
 void
 tcp_close(struct tcp_conn *c, enum listener_counter why)
 {
@@ -480,8 +506,7 @@ tcp_close(struct tcp_conn *c, enum listener_counter why)
 	tcp_buf_free(t, &c->in);
 	tcp_buf_free(t, &c->out);
 	tcp_buf_free(t, &c->outcomes);
-	TAILQ_REMOVE(c->queue, c, entry);
-	TAILQ_REMOVE(c->peer_queue, c, peer_entry);
+	leave_queues(c);
 	tcp_peer_drop(c->peer_of);
 	if (c->dirty)
 		TAILQ_REMOVE(&t->dirty, c, dirty_entry);
@@ -524,19 +549,18 @@ tcp_place(struct tcp_conn *c)
 	} else if (c->waiting > 0) {
 		queue = &all->busy;
 		peer_queue = &own->busy;
-	} else if (c->leaving) {
+	} else if (c->leaving || !acl_admits(&l->acl, &c->peer.sa)) {
 		queue = &all->leaving;
 		peer_queue = &own->leaving;
 	}
 	c->active = c->progress = false;
 	if (c->queue == queue && !moves)
 		return;
-	if (c->queue != NULL) {
-		TAILQ_REMOVE(c->queue, c, entry);
-		TAILQ_REMOVE(c->peer_queue, c, peer_entry);
-	}
+	if (c->queue != NULL)
+		leave_queues(c);
 	TAILQ_INSERT_TAIL(queue, c, entry);
 	TAILQ_INSERT_TAIL(peer_queue, c, peer_entry);
+	l->tcp->nleaving += queue == &l->tcp->all.leaving;
 	c->queue = queue;
 	c->peer_queue = peer_queue;
 	c->since_ms = listener_now(l);
@@ -551,6 +575,9 @@ worst_holder(struct tcp *t)
 
 	if (c != NULL)
 		return c;
+	TAILQ_FOREACH (c, &t->all.leaving, entry)
+		if (c->in.data != NULL)
+			return c;
 	TAILQ_FOREACH (c, &t->all.idle, entry)
 		if (c->in.data != NULL)
 			return c;

@@ -30,9 +30,10 @@
 /* Bytes in the buffers of all connections; above, the worst are closed. */
 #define TCP_BYTES_MAX ((size_t)64 * 1024 * 1024)
 /*
- * Who was refused is given so long to close, and so many bytes that it had sent
- * before it knew are thrown away: closed over unread bytes, a connection is
- * reset, and the answer may be lost with it (RFC 1122 4.2.2.13).
+ * Who may not ask is given so long to do so all the same.  Who was refused is
+ * given so long to close, and so many bytes that it had sent before it knew are
+ * thrown away: closed over unread bytes, a connection is reset, and the answer
+ * may be lost with it (RFC 1122 4.2.2.13).
  */
 #define TCP_LEAVE_MS 1000
 #define TCP_DISCARD_MAX ((size_t)256 * 1024)
@@ -103,6 +104,7 @@ struct tcp_conn {
 struct tcp {
 	struct tcp_socks socks;
 	struct tcp_queues all; /* each connection is in one of these */
+	uint32_t nleaving;     /* of these, in all.leaving */
 	struct tcp_peers peers;
 	struct tcp_conns dirty;
 	struct tcp_conns held;
@@ -124,9 +126,9 @@ void tcp_close(struct tcp_conn *, enum listener_counter why);
 void tcp_mark_dirty(struct tcp_conn *);
 /*
  * How long a connection may be idle now (RFC 7766 6.2.3): the read timeout
- * while no more than half of the connections are open that may be; then less
- * the fewer are left, down to LISTENER_YIELD_MS (or the read timeout, if that
- * is less).
+ * while no more than half of the connections are open that may be, but for
+ * those that leave; then less the fewer are left, down to LISTENER_YIELD_MS (or
+ * the read timeout, if that is less).
  */
 uint32_t tcp_idle_ms(const struct listener *);
 /* Puts a connection in the queues it belongs to. */

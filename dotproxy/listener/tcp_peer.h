@@ -19,7 +19,8 @@ TAILQ_HEAD(tcp_conns, tcp_conn);
  * Connections by where they stand, in the order in which they came there.
  * idle: it owes us a message, until the read timeout.  busy: we owe it an
  * answer.  stuck: it has to take what we sent, until the write timeout.
- * leaving: it has had its last answer, and is waited for to close.
+ * leaving: it has had its last answer, and is waited for to close; or it may
+ * not ask, and has not yet.
  */
 struct tcp_queues {
 	struct tcp_conns idle;

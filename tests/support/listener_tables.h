@@ -120,8 +120,9 @@ listener_tables_wrong(const struct listener *l)
 	const struct tcp_conns *queues[] = { &q->idle, &q->busy, &q->stuck,
 		&q->leaving };
 	struct tables_sum all = { 0 }, *sums;
-	uint32_t gone = 0, transfers = 0, held = 0;
+	uint32_t gone = 0, transfers = 0, held = 0, nleaving = 0;
 	const struct inflight_slot *s;
+	const struct tcp_conn *c;
 	const char *wrong = NULL;
 	size_t i;
 
@@ -138,6 +139,10 @@ listener_tables_wrong(const struct listener *l)
 	}
 	for (i = 0; i < 4 && wrong == NULL; i++)
 		wrong = tables_conns(queues[i], &held);
+	TAILQ_FOREACH (c, &q->leaving, entry)
+		nleaving++;
+	if (wrong == NULL && nleaving != l->tcp->nleaving)
+		wrong = "connections that leave are miscounted";
 	if (wrong == NULL && held != all.count[1] - gone)
 		wrong = "a query is of no connection";
 	if (wrong == NULL)

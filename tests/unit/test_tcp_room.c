@@ -175,6 +175,90 @@ test_own_busy_ones_stay(void **state)
 	close(other);
 }
 
+/* Strangers, who say nothing: they hold no place that somebody may want. */
+static void
+connect_strangers(int *fds, int n)
+{
+	uint64_t open = rig_count(LSTAT_tcp_open);
+	int i;
+
+	for (i = 0; i < n; i++) {
+		rig_run_ms(3);
+		fds[i] = client_from(i % 2 == 0 ? "127.0.0.2" : "127.0.0.3");
+		rig_until(rig_count(LSTAT_tcp_open) == open + (uint64_t)i + 1);
+	}
+}
+
+static void
+test_not_allowed_makes_room_first(void **state)
+{
+	int idle = rig_tcp_client(), strangers[3], next, i;
+
+	(void)state;
+	rig.client.client.max_tcp = 4;
+	rig_reload("127.0.0.1", 32);
+	exchange(idle);
+	connect_strangers(strangers, 3);
+	next = rig_tcp_client();
+	rig_until(rig_count(LSTAT_tcp_timeout) == 1);
+	assert_true(rig_is_closed(strangers[0]));
+	exchange(next);
+	exchange(idle);
+	close(next);
+	close(idle);
+	for (i = 0; i < 3; i++)
+		close(strangers[i]);
+}
+
+/* Nor has anybody less time for them; and they have little. */
+static void
+test_not_allowed_is_no_pressure(void **state)
+{
+	int idle = rig_tcp_client(), strangers[3], i;
+
+	(void)state;
+	rig.client.client.max_tcp = 4;
+	rig_reload("127.0.0.1", 32);
+	exchange(idle);
+	connect_strangers(strangers, 3);
+	/* Half a message is none. */
+	assert_int_equal(send(strangers[0], "\0\100some", 6, 0), 6);
+	assert_int_equal(
+	    tcp_idle_ms(rig.l), rig.client.client.tcp_read_timeout_ms);
+	rig_until(rig_count(LSTAT_tcp_timeout) == 3);
+	assert_int_equal(rig_count(LSTAT_tcp_open), 1);
+	assert_int_equal(rig.l->tcp->bytes, 0);
+	exchange(idle);
+	close(idle);
+	for (i = 0; i < 3; i++)
+		close(strangers[i]);
+}
+
+/* A reload makes him one who may ask, or the other way round. */
+static void
+test_not_allowed_any_more(void **state)
+{
+	int a = rig_tcp_client(), b = client_from("127.0.0.2"), next;
+
+	(void)state;
+	rig.client.client.max_tcp = 2;
+	exchange(a);
+	exchange(b);
+	rig_reload("127.0.0.1", 32);
+	assert_int_equal(rig.l->tcp->nleaving, 1);
+	rig_reload("127.0.0.2", 32);
+	assert_int_equal(rig.l->tcp->nleaving, 1);
+	rig_run_ms(3);
+	next = client_from("127.0.0.2");
+	rig_until(rig_is_closed(a));
+	exchange(b);
+	exchange(next);
+	assert_int_equal(rig.l->tcp->nleaving, 0);
+	close(a);
+	close(b);
+	close(next);
+}
+
 /* Who has left leaves his place. */
 static void
 test_places_come_back(void **state)
@@ -216,7 +300,8 @@ test_idle_time_under_pressure(void **state)
 		{ 1, 0, 5000, 5000 },
 		{ 1, 1, 5000, 250 },
 	};
-	static struct listener l;
+	static struct tcp tcp;
+	static struct listener l = { .tcp = &tcp };
 	size_t i;
 
 	(void)state;
@@ -379,6 +464,9 @@ main(void)
 		RIG_TEST(test_long_stuck_makes_room),
 		RIG_TEST(test_own_oldest_idle_yields),
 		RIG_TEST(test_own_busy_ones_stay),
+		RIG_TEST(test_not_allowed_makes_room_first),
+		RIG_TEST(test_not_allowed_is_no_pressure),
+		RIG_TEST(test_not_allowed_any_more),
 		RIG_TEST(test_places_come_back),
 		cmocka_unit_test(test_idle_time_under_pressure),
 		RIG_TEST(test_pressure_closes_idle_clients),
