@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/conf.h"
 #include "common/log.h"
 #include "common/util.h"
 #include "dotproxy/parent/notify.h"
@@ -248,19 +249,61 @@ say_unused(int fd)
  * A socket that the manager keeps goes on receiving: the kernel would give it
  * its share of what comes to the others at the same address, for nobody.
  */
+static void
+give_back(struct inherit *in, uint32_t i, int notify_fd)
+{
+	char name[INHERIT_NAME_MAX];
+
+	say_unused(in->fds[i]);
+	if (name_of(in, in->fds[i], name)[0] != '\0')
+		notify_forget(notify_fd, name);
+	close(in->fds[i]);
+	in->fds[i] = -1;
+}
+
+/* True if a line of the configuration has its address. */
+static bool
+has_line(int fd, const struct conf *conf)
+{
+	const struct conf_listen *l;
+	uint32_t i;
+
+	for (i = 0; i < conf->nlistens; i++) {
+		l = &conf->listens[i];
+		if ((l->udp && is_bound_to(fd, &l->addr, false)) ||
+		    (l->tcp && is_bound_to(fd, &l->addr, true)))
+			return true;
+	}
+	return false;
+}
+
+void
+inherit_give_back(struct inherit *in, const struct conf *conf, int notify_fd)
+{
+	bool any = false;
+	uint32_t i;
+	int domain;
+
+	for (i = 0; i < in->n; i++) {
+		domain = get_int(in->fds[i], SO_DOMAIN);
+		if ((domain != AF_INET && domain != AF_INET6) ||
+		    has_line(in->fds[i], conf))
+			continue;
+		give_back(in, i, notify_fd);
+		any = true;
+	}
+	if (any && in->names != NULL) /* else it was told nothing */
+		notify_wait(notify_fd);
+}
+
 void
 inherit_end(struct inherit *in, int notify_fd)
 {
-	char name[INHERIT_NAME_MAX];
 	uint32_t i;
 
 	for (i = 0; i < in->n; i++)
-		if (in->fds[i] != -1) {
-			say_unused(in->fds[i]);
-			if (name_of(in, in->fds[i], name)[0] != '\0')
-				notify_forget(notify_fd, name);
-			close(in->fds[i]);
-		}
+		if (in->fds[i] != -1)
+			give_back(in, i, notify_fd);
 	free(in->fds);
 	free(in->names);
 	in->fds = NULL;

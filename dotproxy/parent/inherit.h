@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct conf;
+
 struct inherit {
 	int *fds; /* owned; -1: taken */
 	uint32_t n;
@@ -41,6 +43,14 @@ int inherit_take(struct inherit *, const struct sockaddr_storage *addr,
 
 /* The same for the listening Unix socket of a path. */
 int inherit_take_unix(struct inherit *, const char *path);
+
+/*
+ * Does what inherit_end() does with sockets whose address no line of the
+ * configuration has, and waits until they are closed: an address may be bound
+ * next that they stand in the way of, as 127.0.0.1 does of 0.0.0.0.
+ */
+void inherit_give_back(
+    struct inherit *, const struct conf *conf, int notify_fd);
 
 /*
  * Closes what was not taken, says so in the log, and has the service manager

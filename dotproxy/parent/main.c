@@ -437,6 +437,8 @@ main(int argc, char *argv[])
 	nofile_raise(parent);
 	parent->next_socket_id = 1;
 	reload_assign_ids(parent, &parent->active, &parent->next);
+	inherit_give_back(
+	    &parent->inherited, parent->active.conf, parent->notify_fd);
 	if (sockets_open(parent, &parent->active, NULL, what, sizeof(what)) ==
 	    -1)
 		fatalx("%s", what);

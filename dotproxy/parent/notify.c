@@ -6,6 +6,8 @@
 #include "dotproxy/parent/notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -18,6 +20,7 @@
 #include "common/log.h"
 
 #define NOTIFY_MAX 1024
+#define WAIT_MS 5000
 
 static uint32_t
 watchdog_interval(void)
@@ -165,4 +168,19 @@ void
 notify_forget(int fd, const char *name)
 {
 	notify_send(fd, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+}
+
+void
+notify_wait(int fd)
+{
+	struct pollfd end = { .events = 0 };
+	int ends[2];
+
+	if (fd == -1 || pipe2(ends, O_CLOEXEC) == -1)
+		return;
+	(void)send_with(fd, ends[1], "BARRIER=1"); /* or nobody has it */
+	close(ends[1]);
+	end.fd = ends[0];
+	(void)poll(&end, 1, WAIT_MS); /* in vain is as good as not at all */
+	close(ends[0]);
 }

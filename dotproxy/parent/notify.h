@@ -33,4 +33,7 @@ bool notify_store(int fd, const char *name, int sock);
 /* Has it forget what has that name. */
 void notify_forget(int fd, const char *name);
 
+/* Waits until the manager has done what it was told, but not for ever. */
+void notify_wait(int fd);
+
 #endif

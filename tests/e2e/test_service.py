@@ -144,6 +144,16 @@ def test_sockets_of_no_use_are_not_kept(systemd, daemon, upstream):
                what="the end of the others")
 
 
+def test_kept_sockets_are_not_in_the_way(systemd, daemon, upstream):
+    """Of a wildcard, and a wildcard of an address."""
+    for host in ("0.0.0.0", "127.0.0.1"):
+        daemon.configure(upstream, listen=["%s port %d" % (host, daemon.port)])
+        done = systemd.ctl("restart", "dotproxy")
+        assert done.returncode == 0, systemd.log()
+        assert is_flawless(load(daemon.address, "-n", "10"))
+    assert systemd.show("NRestarts") == "0"
+
+
 def test_more_sockets_than_messages_may_wait(make_systemd, daemon, upstream):
     """Of 512 (net.unix.max_dgram_qlen), whether it is ready is not lost."""
     daemon.configure(upstream, workers=10, listen=[

@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/conf.h"
 #include "dotproxy/parent/inherit.h"
 
 #define FIRST 3
@@ -116,6 +117,28 @@ what_has_the_name_is_taken_first(void **state)
 	    inherit_take(&in, &addrs[UDP], false, "d"), FIRST + PIPE);
 	assert_int_equal(
 	    inherit_take(&in, &addrs[UDP], false, "d"), FIRST + UDP);
+	inherit_end(&in, -1);
+}
+
+/* Before others are bound, which they could be in the way of. */
+static void
+what_no_line_has_is_given_back(void **state)
+{
+	static struct conf conf = { .nlistens = 2 };
+	struct inherit in;
+
+	(void)state;
+	conf.listens[0].addr = addrs[UDP];
+	conf.listens[0].udp = true;
+	conf.listens[1].addr = addrs[TCP]; /* only what does not fit */
+	conf.listens[1].udp = true;
+	assert_int_equal(inherit_init(&in), FIRST + NHANDED);
+	inherit_give_back(&in, &conf, -1);
+	assert_true(is_open(FIRST + UDP) && is_open(FIRST + PIPE));
+	assert_false(is_open(FIRST + TCP) || is_open(FIRST + TCP_DEAF));
+	assert_int_equal(inherit_take(&in, &addrs[TCP], true, ""), -1);
+	assert_int_equal(
+	    inherit_take(&in, &addrs[UDP], false, ""), FIRST + UDP);
 	inherit_end(&in, -1);
 }
 
@@ -291,6 +314,8 @@ main(void)
 		    what_has_the_name_is_taken_first, hand_over),
 		cmocka_unit_test_setup(
 		    the_manager_forgets_what_is_not_taken, hand_over),
+		cmocka_unit_test_setup(
+		    what_no_line_has_is_given_back, hand_over),
 		cmocka_unit_test_setup(what_does_not_fit_is_not, hand_over),
 		cmocka_unit_test_setup(
 		    a_list_for_somebody_else_is_none, hand_over),

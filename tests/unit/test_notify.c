@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* LINK: dotproxy/parent/notify.c common/log.c */
+/* LINK: dotproxy/parent/notify.c common/log.c common/util.c */
 /* What reaches the socket of a service manager, and when there is none. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,8 +13,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/util.h"
 #include "dotproxy/parent/notify.h"
 
 static char text[256];
@@ -76,6 +78,7 @@ without_a_manager_nothing_happens(void **state)
 	notify_send(-1, "READY=1");
 	assert_true(notify_store(-1, "name", 0));
 	notify_forget(-1, "name");
+	notify_wait(-1);
 }
 
 static void
@@ -122,6 +125,40 @@ check_conversation(const char *name)
 	close(sock);
 	close(fd);
 	close(there);
+}
+
+/* It has done what it was told when it closes the descriptor. */
+static void
+the_manager_is_waited_for(void **state)
+{
+	char name[64];
+	uint32_t ms;
+	int there, fd, status;
+	uint64_t start_ms;
+	pid_t pid;
+
+	(void)state;
+	(void)snprintf(name, sizeof(name), "@notify-wait-%ld", (long)getpid());
+	there = manager(name);
+	fd = notify_open(&ms);
+	assert_true(fd != -1);
+	start_ms = util_now_ms();
+	pid = fork();
+	if (pid == 0) {
+		while (recv(there, text, 0, MSG_PEEK) == -1)
+			usleep(1000);
+		(void)heard(there);
+		usleep(100000);
+		_exit(strcmp(text, "BARRIER=1") != 0);
+	}
+	close(there);
+	notify_wait(fd);
+	assert_in_range(util_now_ms() - start_ms, 99, 4000);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	notify_wait(fd); /* nobody is there: at once */
+	assert_true(util_now_ms() - start_ms < 4000);
+	close(fd);
 }
 
 static void
@@ -207,6 +244,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_manager_nothing_happens),
 		cmocka_unit_test(a_socket_that_is_not_there_is_no_failure),
+		cmocka_unit_test(the_manager_is_waited_for),
 		cmocka_unit_test(a_socket_too_many_is_stored_later),
 		cmocka_unit_test(messages_and_sockets_arrive),
 		cmocka_unit_test(the_watchdog_is_for_this_process),
