@@ -460,6 +460,38 @@ test_draining_ends_after_the_read_timeout(void **state)
 	RIG_UNTIL(rig_answered(1));
 }
 
+/* One that is due does not take those with it that are not. */
+static void
+test_draining_goes_on_without_the_oldest(void **state)
+{
+	struct peer *p;
+
+	(void)state;
+	rig.ups[0].conf.read_timeout_ms = 1000;
+	rig_configure();
+	p = rig_peer(1, 0);
+	rig_ask(1);
+	RIG_UNTIL(p->ngot == 1);
+	rig_pass(300);
+	rig_ask(2);
+	RIG_UNTIL(p->ngot == 2);
+	peer_answer(p, 1);
+	RIG_UNTIL(rig_answered(2));
+	rig_pass(400);
+	pkt_start(&pkt, DNS_OPCODE_UPDATE << 11, 1, 0, 0, 0);
+	pkt_question(&pkt, "zone.example", 6);
+	rig_ask_wire(3, 4000, pkt.buf, pkt.w.pos);
+	RIG_UNTIL(p->ngot == 3);
+	conn_drain(first_conn());
+	rig_pass(400);
+	/* The first one has moved, and the connection is there still. */
+	RIG_UNTIL(rig_peer(1, 1) != NULL && rig_peer(1, 1)->ngot == 1);
+	assert_false(p->eof);
+	peer_answer(p, 2);
+	RIG_UNTIL(rig_answered(3));
+	RIG_UNTIL(p->eof);
+}
+
 /* No steady stream of timer events: nothing happens while nothing is due. */
 static void
 test_timers_do_not_spin(void **state)
@@ -519,6 +551,7 @@ main(void)
 		RIG_TEST(test_closed_in_the_handshake),
 		RIG_TEST_ONE(test_one_with_too_many_unanswered_is_replaced),
 		RIG_TEST_ONE(test_draining_ends_after_the_read_timeout),
+		RIG_TEST_ONE(test_draining_goes_on_without_the_oldest),
 		RIG_TEST_ONE(test_timers_do_not_spin),
 		RIG_TEST_ONE(test_query_does_not_arm_the_timer_for_now),
 	};
