@@ -413,8 +413,11 @@ upstream_conn_ended(struct conn *c, const struct conn_end *end)
 		upstream_fail(up, c, end);
 	}
 	upstream_refresh(up);
-	/* A dial for a transfer that fails costs other queries no try. */
-	if (up->failed || (c->lone && c->ready_ms == 0))
+	/*
+	 * A dial for a transfer that fails costs other queries no try, and one
+	 * that the parent has no room for now costs nobody any.
+	 */
+	if (up->failed || (c->lone && c->ready_ms == 0 && end->counts))
 		take_waiting(up, &waiting, !up->failed && c->apart);
 	dispatch_list_again(up->pool, &lost, up, end->cause,
 	    end->blame ? up->index : POLICY_NONE);

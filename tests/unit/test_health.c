@@ -293,6 +293,35 @@ test_limit_of_the_parent_is_no_failure(void **state)
 	assert_int_equal(rig_up(0)->n.failures[PHASE_CONNECT], 0);
 }
 
+/* Neither is it for a connection that only one query wants. */
+static void
+test_limit_of_the_parent_costs_no_try(void **state)
+{
+	static const uint8_t odd[DNS_HDR_LEN] = { 0, 0, 1 };
+	uint64_t first;
+	size_t i;
+
+	(void)state;
+	rig.conf.forward.retries = 2;
+	rig.manual = true;
+	rig_configure();
+	first = rig.last_request;
+	rig_ask(1);
+	rig_ask_wire(2, 60000, odd, sizeof(odd));
+	for (i = 1; i < 5; i++) {
+		RIG_UNTIL(rig.ndials == i + 1 || rig.nreplies > 0);
+		assert_int_equal(rig.nreplies, 0);
+		assert_true(msg_send_u32(&rig.parent, MSG_PT_CONNECT_FAILED,
+		    rig.last_request, EAGAIN));
+	}
+	assert_int_equal(rig.pool->counters[TSTAT_retries], 0);
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PT_CONNECTED, first, rig_connect()));
+	(void)rig_accept(1);
+	served_by(3, 1);
+	assert_int_equal(rig_up(0)->nwaiting, 0);
+}
+
 /* Accepts, takes a query, closes: over and over. */
 static void
 test_accepted_but_never_answered_is_a_failure(void **state)
@@ -499,6 +528,7 @@ main(void)
 		RIG_TEST(test_recovery_is_noticed_quickly),
 		RIG_TEST(test_parked_queries_end_with_the_cause),
 		RIG_TEST(test_limit_of_the_parent_is_no_failure),
+		RIG_TEST(test_limit_of_the_parent_costs_no_try),
 		RIG_TEST(test_accepted_but_never_answered_is_a_failure),
 		RIG_TEST(test_backoff_grows_until_an_answer),
 		RIG_TEST(test_refused_extra_connection_takes_nobody_out),
