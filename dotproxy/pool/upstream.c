@@ -479,11 +479,15 @@ upstream_reset(struct upstream *up, struct query_list *list)
 	up->failed = up->suspect = up->need_answer = false;
 	for (c = TAILQ_FIRST(&up->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->state == CONN_ASKED)
+		if (c->state == CONN_ASKED) {
+			conn_unprepare(c); /* it may have a ticket */
 			continue;
+		}
 		conn_take_all(c, list);
 		conn_close(c);
 	}
+	/* Our clock did not see how long ago they were verified. */
+	session_tickets_clear(&up->tickets);
 	upstream_refresh(up);
 }
 

@@ -137,6 +137,44 @@ test_old_verification_is_not_resumed(void **state)
 	assert_int_equal(rig_up(0)->n.resumed, 0);
 }
 
+/* The clock of tickets stands still in a sleep, a certificate's does not. */
+static void
+test_sleep_is_no_time_for_a_verification_to_last(void **state)
+{
+	(void)state;
+	rig_configure();
+	exchange(1);
+	assert_int_equal(rig_up(0)->tickets.n, 1);
+	rig.pool->asleep_ms -= SESSION_UNVERIFIED_MAX_MS;
+	rig_turn();
+	RIG_UNTIL(rig_peer(1, 0) == NULL);
+	rig_ask(2);
+	RIG_UNTIL(rig_up(0)->nready == 1);
+	assert_int_equal(rig_up(0)->n.opened, 2);
+	assert_int_equal(rig_up(0)->n.resumed, 0);
+}
+
+/* Nor of what was under way when the machine fell asleep. */
+static void
+test_sleep_drops_the_ticket_of_a_dial(void **state)
+{
+	(void)state;
+	rig_configure();
+	exchange(1);
+	rig.manual = true;
+	upstream_dial(rig_up(0), USE_MANY);
+	RIG_UNTIL(rig.ndials == 2);
+	assert_int_equal(rig_up(0)->tickets.n, 0);
+	rig.pool->asleep_ms -= SESSION_UNVERIFIED_MAX_MS;
+	rig_turn();
+	assert_true(imsg_send_empty(
+	    &rig.parent, MSG_PT_CONNECTED, rig.last_request, rig_connect()));
+	(void)rig_accept(1);
+	RIG_UNTIL(rig_up(0)->nready == 1);
+	assert_int_equal(rig_up(0)->n.opened, 2);
+	assert_int_equal(rig_up(0)->n.resumed, 0);
+}
+
 /* Resuming for ever would mean to verify once. */
 static void
 test_resumption_does_not_renew_verification(void **state)
@@ -195,6 +233,8 @@ main(void)
 		RIG_TEST(test_resumed_after_a_close_without_notify),
 		RIG_TEST(test_resumed_after_a_reset),
 		RIG_TEST(test_old_verification_is_not_resumed),
+		RIG_TEST(test_sleep_is_no_time_for_a_verification_to_last),
+		RIG_TEST(test_sleep_drops_the_ticket_of_a_dial),
 		RIG_TEST(test_resumption_does_not_renew_verification),
 		RIG_TEST(test_reload_forgets_tickets),
 		RIG_TEST(
