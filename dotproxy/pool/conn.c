@@ -527,7 +527,8 @@ conn_on_due(struct conn *c)
 {
 	const struct conf_upstream *conf = &c->up->conf;
 	uint64_t now_ms = c->up->pool->now_ms;
-	bool drained = c->state == CONN_DRAINING &&
+	/* As conn_due() has it: a transfer takes the time it takes. */
+	bool drained = c->state == CONN_DRAINING && !c->apart &&
 		       c->phase_us / 1000 + conf->read_timeout_ms <= now_ms;
 
 	if (c->pending_len > 0 &&
@@ -536,7 +537,7 @@ conn_on_due(struct conn *c)
 	else if (c->waiting_since != 0 &&
 		 c->waiting_since + conf->read_timeout_ms <= now_ms)
 		conn_fail(c, PHASE_TIMEOUT, CAUSE_TIMEOUT, "no answer");
-	else if (!TAILQ_EMPTY(&c->sent) && (!drained || c->apart))
+	else if (!TAILQ_EMPTY(&c->sent) && !drained)
 		conn_move_oldest(c);
 	else if (c->state == CONN_READY)
 		standby_on_due(c);
