@@ -118,7 +118,7 @@ def test_parent_keeps_no_capability_its_configuration_does_not_need(start):
     daemon.file.write_text(more)
     done = daemon.ctl("reload")
     assert done.returncode == 1
-    assert "restart" in done.stderr
+    assert "stop it and start it" in done.stderr
     assert serves(daemon)
 
 
