@@ -264,11 +264,33 @@ add_socket(struct parent *parent, const struct parent_sockets *old,
 	return 0;
 }
 
+/* True if clients are served on that port now, at whatever address. */
+static bool
+has_port(const struct parent_conf *pc, const struct conf_listen *l, bool tcp)
+{
+	const struct parent_socket *s;
+	uint32_t i;
+
+	for (i = 0; pc->sockets != NULL && i < pc->sockets[0].n; i++) {
+		s = &pc->sockets[0].socks[i];
+		if (s->tcp == tcp && s->addr.ss_family == l->addr.ss_family &&
+		    sockaddr_port(&s->addr) == sockaddr_port(&l->addr))
+			return true;
+	}
+	return false;
+}
+
 /* What to do about an address that cannot be had. */
 static const char *
-listen_hint(const struct parent *parent, int err)
+listen_hint(const struct parent *parent, const struct conf_listen *l, bool tcp,
+    int err)
 {
 	switch (err) {
+	case EADDRINUSE:
+		if (!has_port(&parent->active, l, tcp))
+			return "";
+		return " (if by dotproxy: to go from one address to all, or "
+		       "back, stop it and start it)";
 	case EACCES:
 		if (parent->base != NULL)
 			return " (dotproxy was started without a port below "
@@ -303,7 +325,8 @@ explain(const struct parent *parent, const struct conf_listen *l, bool tcp,
 		return;
 	}
 	(void)snprintf(what, whatsize, "cannot listen on %s/%s: %s%s", addr,
-	    tcp ? "tcp" : "udp", strerror(err), listen_hint(parent, err));
+	    tcp ? "tcp" : "udp", strerror(err),
+	    listen_hint(parent, l, tcp, err));
 }
 
 /* Opens the sockets for clients of one worker.  Returns 0, or -1 and what. */

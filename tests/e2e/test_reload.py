@@ -139,7 +139,17 @@ def test_listen_line_that_cannot_be_bound_changes_nothing(
         proxy.configure(upstream, listen=["127.0.0.1 port %d" % port])
         done = proxy.ctl("reload")
     assert done.returncode == 1
-    assert done.stderr.strip()
+    assert done.stderr.strip().endswith("Address already in use")
+    assert serves(proxy.address)
+
+
+def test_reload_from_an_address_to_all_says_what_it_takes(
+        make_proxy, upstream):
+    proxy = make_proxy(upstream)
+    proxy.configure(upstream, listen=["0.0.0.0 port %d" % proxy.address[1]])
+    done = proxy.ctl("reload")
+    assert done.returncode == 1
+    assert "from one address to all, or back, stop it" in done.stderr
     assert serves(proxy.address)
 
 
