@@ -28,8 +28,8 @@
 #define CHECK_LOOKS 3 /* before something is found wanting */
 #define CHECK_PAUSE_MS 200
 #define RESTART_PAUSE_MS 50
-/* Longer than queries in flight may take, mostly. */
-#define RESTART_LIMIT_MS 15000
+/* Queries in flight are answered first. */
+#define RESTART_LIMIT_MS (CONF_QUERY_TIMEOUT_MAX_MS + 15000u)
 
 /* What went wrong, on stderr; the errors of a configuration are several. */
 static void
@@ -309,41 +309,69 @@ health(const struct options *o, const struct command *cmd)
 	return printed(ret, well ? 0 : 1);
 }
 
-/* How long the parent has been what it is; UINT64_MAX: it does not say. */
-static uint64_t
-parent_uptime_ms(const struct options *o)
+/*
+ * Looks what has become of a restart that was agreed to so long ago: 1 if the
+ * daemon is another, -1 if it goes on as it was, with new children, or was
+ * stopped, 0 if it is not known yet.
+ */
+static int
+restart_look(const struct options *o, uint64_t ago_ms)
 {
 	const struct command cmd = { .request = MSG_CL_SHOW,
 		.show = SHOW_SUMMARY };
 	char error[CLIENT_ERROR_MAX];
 	struct data *data = data_new();
-	uint64_t uptime_ms = UINT64_MAX;
+	int ret = 0;
 
 	if (data != NULL && ask_one(o, &cmd, data, error) == 0 &&
-	    data->have_process[ROLE_PARENT])
-		uptime_ms = data->processes[ROLE_PARENT].uptime_ms;
+	    data->have_process[ROLE_PARENT] &&
+	    data->have_process[ROLE_LISTENER]) {
+		if (data->processes[ROLE_PARENT].uptime_ms < ago_ms)
+			ret = 1;
+		else if (data->processes[ROLE_LISTENER].uptime_ms < ago_ms)
+			ret = -1;
+	}
 	data_free(data);
-	return uptime_ms;
+	return access(o->socket, F_OK) == 0 ? ret : -1;
 }
 
-/* Waits until the daemon that has agreed to it is another. */
+/* Waits until the daemon that has agreed to it is another, or is not. */
+static int
+restart_wait(const struct options *o, uint64_t begin_ms)
+{
+	const struct timespec pause = { 0, RESTART_PAUSE_MS * 1000000L };
+	uint64_t ago_ms;
+	int ret;
+
+	do {
+		(void)nanosleep(&pause, NULL);
+		ago_ms = util_now_ms() - begin_ms;
+		ret = restart_look(o, ago_ms);
+	} while (ret == 0 && ago_ms < RESTART_LIMIT_MS);
+	return ret;
+}
+
 static int
 restart(const struct options *o, const struct command *cmd)
 {
-	const struct timespec pause = { 0, RESTART_PAUSE_MS * 1000000L };
-	uint64_t begin_ms = util_now_ms(), now_ms;
-	int status = show(o, cmd);
+	char error[CLIENT_ERROR_MAX];
+	const char *why = error;
+	uint64_t begin_ms = util_now_ms();
+	struct data *data = data_new();
+	int ret = 0;
 
-	if (status != 0)
-		return status;
-	do {
-		(void)nanosleep(&pause, NULL);
-		now_ms = util_now_ms();
-		if (parent_uptime_ms(o) < now_ms - begin_ms)
-			return 0;
-	} while (now_ms - begin_ms < RESTART_LIMIT_MS);
-	complain(o, "it has not been restarted: its log says why");
-	return 1;
+	if (data == NULL)
+		return fail(o, "out of memory");
+	if (ask_one(o, cmd, data, error) == 0)
+		why = refusal(data);
+	if (why == NULL && restart_wait(o, begin_ms) != 1)
+		why = "it has not been restarted: its log says why";
+	if (why != NULL)
+		ret = fail(o, why);
+	else if (o->json)
+		ret = printed(output_json_result(stdout, NULL), 0);
+	data_free(data);
+	return ret;
 }
 
 /* Shows it until somebody has had enough: only a signal ends it. */

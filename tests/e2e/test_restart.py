@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """dotproxyctl restart: the same process and sockets, another program."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -53,10 +54,10 @@ def install_other_version(daemon):
     install(daemon, data.replace(VERSION, OTHER))
 
 
-def ask_restart(daemon):
+def ask_restart(daemon, *options):
     """There is a pause between two."""
     for _ in range(10):
-        done = daemon.ctl("restart")
+        done = daemon.ctl(*options, "restart")
         if "try again" not in done.stderr:
             break
         time.sleep(1)
@@ -208,7 +209,10 @@ def test_program_that_goes_in_the_last_moment(daemon):
     background = BackgroundLoad(daemon.address, "-r", "300", "-T", "3")
     daemon.children_may_die = True
     children = daemon.children()
-    assert ask_restart(daemon).returncode == 1    # it has not happened
+    done = ask_restart(daemon, "-j")
+    assert done.returncode == 1    # it has not happened
+    result = json.loads(done.stdout)
+    assert not result["ok"] and "not been restarted" in result["error"]
     assert "restart failed, the old program goes on" in daemon.log()
     eventually(lambda: len(daemon.children()) == 2)
     assert not set(daemon.children().values()) & set(children.values())
@@ -236,12 +240,14 @@ def test_stopped_in_the_middle(daemon, upstream):
     upstream.set("delay=1500")
     background = BackgroundLoad(daemon.address, "-n", "1")
     eventually(lambda: upstream.stats()["queries"] > 0)
-    thread = threading.Thread(target=ask_restart, args=(daemon,))
+    asked = []
+    thread = threading.Thread(target=lambda: asked.append(ask_restart(daemon)))
     thread.start()
     eventually(lambda: "restarting" in daemon.log())
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.process.wait(20) == 0
     daemon.process = None
     thread.join()
+    assert asked[0].returncode == 1    # and does not wait to the last
     assert is_flawless(background.result())
     assert daemon.log().count("started, version") == 1
