@@ -282,8 +282,8 @@ has_port(const struct parent_conf *pc, const struct conf_listen *l, bool tcp)
 
 /* What to do about an address that cannot be had. */
 static const char *
-listen_hint(const struct parent *parent, const struct conf_listen *l, bool tcp,
-    int err)
+listen_hint(
+    const struct parent *parent, const struct conf_listen *l, bool tcp, int err)
 {
 	switch (err) {
 	case EADDRINUSE:
