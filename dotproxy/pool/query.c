@@ -215,6 +215,7 @@ query_remove(struct query_table *t, struct query *q)
 	if (q->twin != NULL) {
 		enter_slot(t, q->twin);
 		q->twin->twin = NULL;
+		q->twin->copy = false; /* all that is left of the query */
 		t->npairs--;
 	}
 	leave_due(t, q);

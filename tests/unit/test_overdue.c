@@ -105,6 +105,9 @@ test_connection_of_original_lost(void **state)
 	peer_answer(o, o->ngot - 1);
 	RIG_UNTIL(rig_answered(1));
 	assert_int_equal(rig_nreplies(1), 1);
+	/* Nothing was left to win against: neither here nor there. */
+	assert_int_equal(count(TSTAT_hedges_won), 0);
+	assert_int_equal(rig_up(0)->n.hedges_won, 0);
 }
 
 static void

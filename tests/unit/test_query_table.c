@@ -248,6 +248,7 @@ test_twins(void **state)
 		query_remove(&t, i == 1 ? c : q);
 		q = i == 1 ? q : c;
 		assert_null(q->twin);
+		assert_false(q->copy); /* of nothing any more */
 		assert_memory_equal(q->wire, wire, lens[i]);
 		assert_int_equal(query_held(&t), 1);
 		query_remove(&t, q);
