@@ -68,8 +68,11 @@ conn_due(const struct conn *c)
 		return phase_ms + conf->connect_timeout_ms;
 	if (c->state == CONN_HANDSHAKE)
 		return phase_ms + conf->handshake_timeout_ms;
-	/* The listener sees to it that the client does not wait for ever. */
-	if (c->stopped)
+	/*
+	 * It is we who do not read.  The listener sees to it that the client
+	 * does not wait for ever, and the parent that the listener goes on.
+	 */
+	if (c->stopped || c->paused)
 		return UINT64_MAX;
 	if (c->state == CONN_DRAINING && !c->apart)
 		due = phase_ms + conf->read_timeout_ms;
@@ -313,6 +316,33 @@ conn_save_ticket(struct conn *c)
 }
 
 void
+conn_pause(struct conn *c)
+{
+	event_del(&c->ev_read);
+	c->paused = true;
+	c->paused_ms = c->up->pool->now_ms;
+	TAILQ_INSERT_TAIL(&c->up->pool->paused, c, pause);
+}
+
+void
+conn_resume(struct conn *c)
+{
+	struct pool *pool = c->up->pool;
+	struct query *q;
+
+	TAILQ_REMOVE(&pool->paused, c, pause);
+	c->paused = false;
+	if (c->waiting_since != 0)
+		c->waiting_since = pool->now_ms;
+	/* Answers may lie there: who has asked long ago waits for them, too. */
+	if (pool->now_ms - c->paused_ms >= CONN_QUIET_MS)
+		TAILQ_FOREACH (q, &c->sent, place)
+			q->sent_us = pool->now_us;
+	conn_arm(c);
+	loop_watch(&c->ev_read, NULL);
+}
+
+void
 conn_on_waiting(struct conn *c)
 {
 	uint64_t now_ms = c->up->pool->now_ms;
@@ -332,7 +362,8 @@ conn_check_quiet(struct conn *c)
 	uint64_t now_ms = c->up->pool->now_ms;
 
 	if ((c->state != CONN_READY && c->state != CONN_DRAINING) || c->lone ||
-	    c->waiting_since == 0 || c->waiting_since + CONN_QUIET_MS > now_ms)
+	    c->paused || c->waiting_since == 0 ||
+	    c->waiting_since + CONN_QUIET_MS > now_ms)
 		return;
 	overdue_quiet(c);
 	if (c->state == CONN_DRAINING)

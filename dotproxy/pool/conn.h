@@ -102,6 +102,7 @@ struct conn {
 	uint64_t heard_ms;      /* last complete answer, or ready_ms */
 	uint64_t waiting_since; /* ms, see conn_due(); 0: nothing is awaited */
 	uint64_t write_ms;      /* when pending last moved */
+	uint64_t paused_ms;     /* if paused, since when */
 	uint64_t given;         /* queries written */
 	uint64_t served;        /* answers, late ones too */
 	uint32_t extras;        /* TLS records that are not for us */
@@ -200,6 +201,13 @@ conn_keep_no_ticket(struct conn *c)
 {
 	c->saved |= c->state != CONN_ASKED;
 }
+
+/*
+ * The link to the listener is full: the connection is not read, and has no
+ * deadline, until conn_resume().
+ */
+void conn_pause(struct conn *);
+void conn_resume(struct conn *);
 
 /* Arms the timer again after timeouts have changed. */
 void conn_retime(struct conn *);

@@ -476,10 +476,9 @@ conn_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	pool_turn_begin(pool);
-	if (imsg_congested(&pool->link)) {
-		event_del(&c->ev_read);
-		c->paused = true;
-		TAILQ_INSERT_TAIL(&pool->paused, c, pause);
+	/* A handshake brings nothing for the link. */
+	if (c->ready_ms != 0 && imsg_congested(&pool->link)) {
+		conn_pause(c);
 		return;
 	}
 	if (c->transfer.unpaid >= MSG_TRANSFER_WINDOW) {

@@ -386,7 +386,8 @@ overdue_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	pool_turn_begin(pool);
 	c->late_armed = false;
-	if (!is_on(pool))
+	/* What has come and is not read is not late. */
+	if (!is_on(pool) || c->paused)
 		return;
 	if (c->suspect && !c->silent &&
 	    c->suspect_us + hedge_silent_us(&c->up->late) <= pool->now_us)

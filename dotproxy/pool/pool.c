@@ -294,11 +294,8 @@ pool_turn_end(struct pool *pool)
 	(void)imsg_flush(&pool->link);   /* on_down has the failure */
 	(void)imsg_flush(&pool->parent); /* on_down exits */
 	while (!imsg_congested(&pool->link) &&
-	       (c = TAILQ_FIRST(&pool->paused)) != NULL) {
-		TAILQ_REMOVE(&pool->paused, c, pause);
-		c->paused = false;
-		loop_watch(&c->ev_read, NULL);
-	}
+	       (c = TAILQ_FIRST(&pool->paused)) != NULL)
+		conn_resume(c);
 	dispatch_arm_deadline(pool);
 	free_dead(pool);
 	pool->in_turn = false;
