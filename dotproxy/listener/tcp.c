@@ -219,23 +219,27 @@ least_needed(struct listener *l, const struct tcp_queues *q)
 
 /*
  * Makes room for one more connection of a peer, which is counted already, at
- * the cost of its own if it has its share.  Returns false if there is none.
+ * the cost of its own if it has its share.  Where a reload has lowered a limit
+ * that takes several, of which one at most is owed anything.  Returns false if
+ * there is none.
  */
 static bool
 make_room(struct listener *l, const struct tcp_peer *peer)
 {
 	const struct conf_client *conf = &l->conf.client;
-	bool own = peer->count > conf->max_tcp_per_client;
-	struct tcp_conn *oldest;
+	bool owed = conf->max_tcp == 0, own;
+	struct tcp_conn *c;
 
-	if (!own && l->counters[LSTAT_tcp_open] < conf->max_tcp)
-		return true;
-	oldest = least_needed(l, own ? &peer->queues : &l->tcp->all);
-	if (oldest == NULL || conf->max_tcp == 0)
-		return false;
-	tcp_close(oldest, LSTAT_tcp_timeout);
-	return peer->count <= conf->max_tcp_per_client &&
-	       l->counters[LSTAT_tcp_open] < conf->max_tcp;
+	for (;;) {
+		own = peer->count > conf->max_tcp_per_client;
+		if (!own && l->counters[LSTAT_tcp_open] < conf->max_tcp)
+			return true;
+		c = least_needed(l, own ? &peer->queues : &l->tcp->all);
+		if (c == NULL || owed)
+			return false;
+		owed = c->waiting > 0 || c->out.data != NULL;
+		tcp_close(c, LSTAT_tcp_timeout);
+	}
 }
 
 /* Takes on a client; fd is consumed. */

@@ -236,6 +236,24 @@ def test_one_client_can_not_keep_others_out(make_proxy, upstream):
         assert stats["tcp_open"] == 5 and stats["tcp_refused"] == 0
 
 
+def test_lowered_limit_still_lets_a_further_one_in(make_proxy, upstream):
+    """It takes the place of idle ones, however many are too many."""
+    limit = "client { max tcp connections per client %d }"
+    proxy = make_proxy(upstream, settings=limit % 8)
+    query = make_query("www.test")
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(Stream(proxy.address))
+                   for _ in range(8)]
+        for stream in streams:
+            assert is_right(query, stream.exchange(query))
+        proxy.configure(upstream, settings=limit % 2)
+        proxy.reload()
+        last = stack.enter_context(Stream(proxy.address))
+        assert is_right(query, last.exchange(query))
+        assert all(stream.at_end() for stream in streams[:-1])
+        assert is_right(query, streams[-1].exchange(query))
+
+
 def test_idle_connections_go_sooner_when_there_are_many(make_proxy, upstream):
     proxy = make_proxy(upstream, settings="client {\nmax tcp connections 20\n"
                        "max tcp connections per client 20\n"

@@ -147,6 +147,35 @@ test_own_oldest_idle_yields(void **state)
 		close(fds[i]);
 }
 
+/* A limit that a reload has lowered costs idle ones, and one that waits. */
+static void
+test_lowered_limit(void **state)
+{
+	int busy[3], idle[3], next, i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		busy[i] = rig_tcp_client();
+		(void)ask(busy[i], (uint16_t)(i + 1));
+		idle[i] = rig_tcp_client();
+		exchange(idle[i]);
+	}
+	rig_run_ms(LISTENER_YIELD_MS + 50);
+	rig.client.client.max_tcp_per_client = 1;
+	rig_reload("127.0.0.0", 8);
+	next = rig_tcp_client();
+	rig_until(rig_count(LSTAT_tcp_refused) == 1);
+	assert_int_equal(rig_count(LSTAT_tcp_timeout), 4);
+	assert_true(rig_is_closed(busy[0]));
+	assert_false(rig_is_closed(busy[1]));
+	assert_false(rig_is_closed(busy[2]));
+	close(next);
+	for (i = 0; i < 3; i++) {
+		close(busy[i]);
+		close(idle[i]);
+	}
+}
+
 /* What it waits for is not lost by its having come once more. */
 static void
 test_own_busy_ones_stay(void **state)
@@ -463,6 +492,7 @@ main(void)
 		RIG_TEST(test_long_busy_makes_room),
 		RIG_TEST(test_long_stuck_makes_room),
 		RIG_TEST(test_own_oldest_idle_yields),
+		RIG_TEST(test_lowered_limit),
 		RIG_TEST(test_own_busy_ones_stay),
 		RIG_TEST(test_not_allowed_makes_room_first),
 		RIG_TEST(test_not_allowed_is_no_pressure),
