@@ -21,6 +21,8 @@
 
 /* Connections accepted from one socket before others have their turn. */
 #define TCP_ACCEPTS 64
+/* The same for a socket that is closed then: all its backlog can hold. */
+#define TCP_LAST_ACCEPTS 1025
 
 uint32_t
 tcp_idle_ms(const struct listener *l)
@@ -301,14 +303,18 @@ accept_one(struct tcp_sock *s)
 }
 
 static void
+accept_some(struct tcp_sock *s, unsigned int most)
+{
+	while (most > 0 && accept_one(s))
+		most--;
+}
+
+static void
 tcp_acceptable(evutil_socket_t fd, short what, void *arg)
 {
-	unsigned int n = 0;
-
 	(void)fd;
 	(void)what;
-	while (n < TCP_ACCEPTS && accept_one(arg))
-		n++;
+	accept_some(arg, TCP_ACCEPTS);
 }
 
 static struct tcp_sock *
@@ -361,7 +367,7 @@ tcp_retire(struct listener *l,
 		next = TAILQ_NEXT(s, entry);
 		if (keep(run, s->id))
 			continue;
-		tcp_acceptable(s->fd, EV_READ, s);
+		accept_some(s, TCP_LAST_ACCEPTS);
 		sock_close(l->tcp, s);
 	}
 }

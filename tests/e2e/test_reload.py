@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: ISC
 """A new configuration without a lost query; a broken one without effect."""
 
+import contextlib
 import os
 import signal
 import socket
 import time
 
+import dns.message
 import dns.rcode
 import pytest
 
-from dnsclient import eventually, is_right, make_query, tcp, udp
+from dnsclient import Stream, eventually, is_right, make_query, tcp, udp
 from programs import free_port, is_flawless, open_files
 
 
@@ -68,6 +70,32 @@ def test_listen_lines_come_and_go(make_proxy, upstream, reload):
     with pytest.raises(ConnectionRefusedError):
         tcp(first, make_query("www.test"))
     assert serves(second)
+
+
+def test_who_has_connected_is_answered_though_the_listen_line_goes(
+        make_proxy, upstream):
+    lines = ["127.0.0.1 port %d" % free_port() for _ in range(2)]
+    proxy = make_proxy(upstream, listen=lines)
+    address = ("127.0.0.1", int(lines[0].split()[-1]))
+    query = make_query("www.test")
+    listener = proxy.child("listener")
+    with contextlib.ExitStack() as stack:
+        os.kill(listener, signal.SIGSTOP)
+        try:
+            streams = [stack.enter_context(Stream(address))
+                       for _ in range(300)]
+            for stream in streams:
+                stream.send(query.to_wire())
+            proxy.configure(upstream, listen=lines[1:])
+            by_signal(proxy)
+            eventually(lambda: "reload requested" in proxy.log())
+            time.sleep(0.2)     # the parent has sent all of it
+        finally:
+            os.kill(listener, signal.SIGCONT)
+        for stream in streams:
+            assert dns.message.from_wire(
+                stream.receive()).rcode() == dns.rcode.NOERROR
+    eventually(lambda: refuses(address), what="end of the listen line")
 
 
 def test_allow_is_exchanged(make_proxy, upstream):
