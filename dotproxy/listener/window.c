@@ -109,8 +109,8 @@ try_more(struct window *w, uint32_t size, uint64_t now_ms)
 static void
 give_up(struct window *w, uint64_t now_ms)
 {
-	bool less = w->phase == WINDOW_DRAIN || w->phase == WINDOW_LESS;
-	struct window_trial *t = less ? &w->less : &w->more;
+	bool more = w->phase == WINDOW_FILL || w->phase == WINDOW_MORE;
+	struct window_trial *t = more ? &w->more : &w->less;
 
 	t->next_ms = now_ms + (PAUSE_MS << t->in_vain);
 	if (t->in_vain < PAUSE_DOUBLED)
@@ -317,8 +317,9 @@ judge_more(struct window *w, bool line, uint64_t rate, uint64_t now_ms)
 static bool
 is_hopeless(const struct window *w, uint64_t ms, uint64_t rate)
 {
-	return w->phase == WINDOW_LESS && w->answers >= 2 * WINDOW_BATCH &&
-	       1000 * ms >= w->mean_us && rate < w->rate / 2 + w->rate / 8;
+	return (w->phase == WINDOW_FEWER || w->phase == WINDOW_LESS) &&
+	       w->answers >= 2 * WINDOW_BATCH && 1000 * ms >= w->mean_us &&
+	       rate < w->rate / 2 + w->rate / 8;
 }
 
 /* True if the phase goes on for now. */
@@ -333,11 +334,16 @@ goes_on(struct window *w, uint64_t us, uint64_t least_us, uint64_t now_ms)
 			/* The line may have grown until the trial began. */
 			if (w->told_us < least_us)
 				w->told_us = least_us;
-			begin(w, WINDOW_LESS, now_ms);
+			begin(w, WINDOW_FEWER, now_ms);
 		} else if (ms > 2 * mean_ms + PERIOD_MS) {
 			give_up(w, now_ms); /* those will stay for long */
 		}
 		w->peak = 0;
+		return true;
+	case WINDOW_FEWER:
+		/* What was sent before has waited behind more. */
+		if (1000 * ms + w->spared_us > w->told_us)
+			begin(w, WINDOW_LESS, now_ms);
 		return true;
 	case WINDOW_FILL:
 		if (ms > mean_ms)

@@ -42,6 +42,7 @@
 enum window_phase {
 	WINDOW_STEADY,
 	WINDOW_DRAIN, /* fewer are to be tried; until there are no more */
+	WINDOW_FEWER, /* there are no more; until the first are back */
 	WINDOW_LESS,  /* it is tried */
 	WINDOW_FILL,  /* more are to be; until the first are back */
 	WINDOW_MORE,

@@ -69,7 +69,7 @@ test_answers_beside_the_line_do_not_hide_it(void **state)
 		sim.beside = beside[i];
 		pass(SECOND);
 		flood(125, 7000);
-		pass(12 * SECOND);
+		pass(14 * SECOND);
 		assert_well(20, 4000, 75);
 	}
 }
@@ -109,6 +109,25 @@ test_line_from_the_beginning(void **state)
 		pass(8 * SECOND);
 		/* Of what comes late at first a part might be the way. */
 		assert_well(20, 4000, i == 0 ? 30 : 120);
+	}
+}
+
+/* Then half as much less is tried, which shows no sooner. */
+static void
+test_line_after_a_trial_in_vain(void **state)
+{
+	uint32_t in_vain;
+
+	for (in_vain = 1; in_vain <= 3; in_vain++) {
+		setup(state);
+		sim.gap_us = 1000;
+		pass(SECOND);
+		w.less.in_vain = in_vain;
+		w.less.next_ms = sim.now_us / 1000 + 3000;
+		w.told_us = 700000;
+		flood(100, 800);
+		pass(12 * SECOND);
+		assert_well(30, 1000, 30);
 	}
 }
 
@@ -419,6 +438,7 @@ main(void)
 		T(test_answers_beside_the_line_do_not_hide_it),
 		T(test_line_that_grows_slowly_is_seen),
 		T(test_line_from_the_beginning),
+		T(test_line_after_a_trial_in_vain),
 		T(test_line_of_a_very_slow_upstream),
 		T(test_line_far_away),
 		T(test_line_before_an_unequal_upstream),
