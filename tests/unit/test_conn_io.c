@@ -515,11 +515,13 @@ test_full_link_stops_reading_upstreams(void **state)
 {
 	static uint8_t wire[60000];
 	struct peer *p;
+	struct conn *c;
 	size_t i, k, n = 60;
 
 	(void)state;
 	rig.ups[0].conf.pool_size = 1;
 	rig.ups[0].conf.read_timeout_ms = 200;
+	rig.conf.forward.hedge_percent = 5; /* or nobody is late */
 	rig_configure();
 	for (i = 0; i < n; i++)
 		rig_ask(i);
@@ -544,7 +546,8 @@ test_full_link_stops_reading_upstreams(void **state)
 	peer_send(p, wire, sizeof(wire));
 	event_base_loop(rig.base, EVLOOP_NONBLOCK);
 	pool_turn_end(rig.pool);
-	assert_true(TAILQ_FIRST(&rig_up(0)->conns)->paused);
+	c = TAILQ_FIRST(&rig_up(0)->conns);
+	assert_true(c->paused);
 	/* It is not the upstream that is silent. */
 	for (k = 0; k < 150; k++) {
 		rig_now_us += 5000;
@@ -554,6 +557,9 @@ test_full_link_stops_reading_upstreams(void **state)
 	assert_int_equal(rig_up(0)->n.failures[PHASE_TIMEOUT], 0);
 	assert_false(rig_up(0)->suspect);
 	assert_int_equal(rig.pool->counters[TSTAT_retries], 0);
+	assert_false(c->suspect);
+	RIG_UNTIL(!c->paused);
+	assert_in_range(c->waiting_since, c->paused_ms + 700, UINT64_MAX);
 	for (i++; i < n; i++) {
 		p->got[i].wire[2] |= 0x80;
 		memcpy(wire, p->got[i].wire, p->got[i].len);
