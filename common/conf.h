@@ -46,6 +46,7 @@
 #define CONF_POOL_SIZE_MAX 64u
 #define CONF_INFLIGHT_MAX 65536u
 #define CONF_TCP_MAX 65536u
+#define CONF_TCP_BACKLOG 1024 /* of a socket: connections not accepted yet */
 #define CONF_WORKERS_MAX 64u
 #define CONF_TRANSFERS_MAX 256u
 #define CONF_RATE_MAX 1000000u /* queries a second */

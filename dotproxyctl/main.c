@@ -310,45 +310,51 @@ health(const struct options *o, const struct command *cmd)
 }
 
 /*
- * Looks what has become of a restart that was agreed to so long ago: 1 if the
- * daemon is another, -1 if it goes on as it was, with new children, or was
- * stopped, 0 if it is not known yet.
+ * Looks what has become of a restart that was agreed to after begin_ms: 1 if
+ * the daemon is another, -1 if it goes on as it was, with new children, 0 if it
+ * is not known yet.  The answer is of some time between asking and having it.
  */
 static int
-restart_look(const struct options *o, uint64_t ago_ms)
+restart_look(const struct options *o, uint64_t begin_ms)
 {
 	const struct command cmd = { .request = MSG_CL_SHOW,
 		.show = SHOW_SUMMARY };
+	uint64_t asked_ms = util_now_ms();
 	char error[CLIENT_ERROR_MAX];
 	struct data *data = data_new();
+	const struct info_process *p;
 	int ret = 0;
 
 	if (data != NULL && ask_one(o, &cmd, data, error) == 0 &&
 	    data->have_process[ROLE_PARENT] &&
 	    data->have_process[ROLE_LISTENER]) {
-		if (data->processes[ROLE_PARENT].uptime_ms < ago_ms)
+		p = data->processes;
+		if (p[ROLE_PARENT].uptime_ms < util_now_ms() - begin_ms)
 			ret = 1;
-		else if (data->processes[ROLE_LISTENER].uptime_ms < ago_ms)
+		else if (p[ROLE_LISTENER].uptime_ms < asked_ms - begin_ms)
 			ret = -1;
 	}
 	data_free(data);
-	return access(o->socket, F_OK) == 0 ? ret : -1;
+	return ret;
 }
 
-/* Waits until the daemon that has agreed to it is another, or is not. */
-static int
+/*
+ * Waits until the daemon that has agreed to it is another.  Returns NULL, or
+ * why it is not.
+ */
+static const char *
 restart_wait(const struct options *o, uint64_t begin_ms)
 {
 	const struct timespec pause = { 0, RESTART_PAUSE_MS * 1000000L };
-	uint64_t ago_ms;
-	int ret;
+	int done = 0;
 
-	do {
+	while (done == 0 && util_now_ms() - begin_ms < RESTART_LIMIT_MS) {
 		(void)nanosleep(&pause, NULL);
-		ago_ms = util_now_ms() - begin_ms;
-		ret = restart_look(o, ago_ms);
-	} while (ret == 0 && ago_ms < RESTART_LIMIT_MS);
-	return ret;
+		done = restart_look(o, begin_ms);
+		if (done != 1 && access(o->socket, F_OK) == -1)
+			return "its control socket is gone: its log says why";
+	}
+	return done == 1 ? NULL : "it has not been restarted: its log says why";
 }
 
 static int
@@ -364,8 +370,8 @@ restart(const struct options *o, const struct command *cmd)
 		return fail(o, "out of memory");
 	if (ask_one(o, cmd, data, error) == 0)
 		why = refusal(data);
-	if (why == NULL && restart_wait(o, begin_ms) != 1)
-		why = "it has not been restarted: its log says why";
+	if (why == NULL)
+		why = restart_wait(o, begin_ms);
 	if (why != NULL)
 		ret = fail(o, why);
 	else if (o->json)

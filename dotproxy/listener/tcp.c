@@ -21,8 +21,8 @@
 
 /* Connections accepted from one socket before others have their turn. */
 #define TCP_ACCEPTS 64
-/* The same for a socket that is closed then: all its backlog can hold. */
-#define TCP_LAST_ACCEPTS 1025
+/* The same for a socket that is closed then: Linux lets one more wait. */
+#define TCP_LAST_ACCEPTS (CONF_TCP_BACKLOG + 1)
 
 uint32_t
 tcp_idle_ms(const struct listener *l)

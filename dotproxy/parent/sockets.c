@@ -29,7 +29,6 @@
 
 /* Room for a burst of queries while the listener is busy or respawned. */
 #define UDP_BUFFER_BYTES (4 * 1024 * 1024)
-#define TCP_BACKLOG 1024
 #define CONTROL_BACKLOG 16
 #define STORE_NAME_MAX (SOCKADDR_TEXT_MAX + 16)
 
@@ -143,7 +142,7 @@ open_one(struct inherit *inherited, const struct conf_listen *line, bool tcp,
 	if (set_options(fd, tcp, family, shared) == -1 ||
 	    (!bound && bind_one(fd, line) == -1) ||
 	    (bound && family == AF_INET6 && check_v6only(fd) == -1) ||
-	    (tcp && listen(fd, TCP_BACKLOG) == -1)) {
+	    (tcp && listen(fd, CONF_TCP_BACKLOG) == -1)) {
 		saved = errno;
 		close(fd);
 		errno = saved;

@@ -249,5 +249,6 @@ def test_stopped_in_the_middle(daemon, upstream):
     daemon.process = None
     thread.join()
     assert asked[0].returncode == 1    # and does not wait to the last
+    assert "control socket is gone" in asked[0].stderr
     assert is_flawless(background.result())
     assert daemon.log().count("started, version") == 1
